@@ -1,0 +1,31 @@
+/**
+ * The transport port: frames to and from the other nodes.
+ *
+ * The picture: one pipe a direction between each pair of nodes. The adapter dials, shakes hands
+ * (`src/wire/handshake.ts`), redials after a loss, and tells the node through `TransportHandler`.
+ * Frames arrive whole and in order, or the pipe is reported down. A frame handed to `send` may be
+ * lost without notice when the pipe breaks: the protocol above expects that.
+ */
+
+/** A node's name in the cluster: 1 to 64 chars of `[A-Za-z0-9._-]`, the same for ever. */
+export type NodeId = string;
+
+export interface Transport {
+  /**
+   * Hands over one whole frame, owned by the transport from now on.
+   * @returns false when there is no pipe to `peer` or its queue is full: nothing was sent.
+   */
+  send(peer: NodeId, frame: Uint8Array): boolean;
+  /** Drops the pipe to `peer` and dials anew: for a peer that went silent. */
+  reset(peer: NodeId, reason: string): void;
+}
+
+/** What a node hears from its transport. Implemented by the node. */
+export interface TransportHandler {
+  /** The pipe to `peer` is open: frames can be sent. */
+  peerUp(peer: NodeId): void;
+  /** The pipe to `peer` is gone: what was sent and not answered may be lost. */
+  peerDown(peer: NodeId, reason: string): void;
+  /** A frame from `peer`, header and checksum included; it may be damaged: the node checks. */
+  frame(peer: NodeId, frame: Uint8Array): void;
+}
