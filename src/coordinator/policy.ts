@@ -1,0 +1,77 @@
+/**
+ * Policies: where a key prefix stands between availability, latency and consistency (PACELC, Abadi
+ * 2012). A policy is three numbers and a word; the presets are only names for them.
+ */
+
+import type { ByteString } from '../base/bytes.ts';
+import { CodedError } from '../base/errors.ts';
+
+/** How a request's quorum is counted. */
+export interface Policy {
+  /** Replicas whose answer a read waits for, 1 to N. */
+  readonly r: number;
+  /** Replicas whose durable acknowledgement a write waits for, 1 to N. */
+  readonly w: number;
+  /**
+   * Strict: only the key's own replicas count, and with R+W>N the key is a linearizable register
+   * (reads write back before they answer, writes first learn the greatest stamp: Attiya, Bar-Noy and
+   * Dolev 1995). Not strict: what is reachable answers.
+   */
+  readonly strict: boolean;
+}
+
+export type PolicyPreset = 'PA/EL' | 'PA/EC' | 'PC/EL' | 'PC/EC';
+
+/** The presets of docs/guarantees.md, for N = 3. */
+export const POLICY_PRESETS: Readonly<Record<PolicyPreset, Policy>> = {
+  'PA/EL': { r: 1, w: 1, strict: false },
+  'PA/EC': { r: 2, w: 2, strict: false },
+  'PC/EL': { r: 1, w: 2, strict: true },
+  'PC/EC': { r: 2, w: 2, strict: true },
+};
+
+/** A policy as it applies with N replicas: a preset asks for a majority of 3; fewer nodes cap it. */
+export function policyFor(preset: PolicyPreset, n: number): Policy {
+  const policy = POLICY_PRESETS[preset];
+  const majority = Math.floor(n / 2) + 1;
+  return { r: policy.r === 1 ? 1 : majority, w: policy.w === 1 ? 1 : majority, strict: policy.strict };
+}
+
+/** Fails with `invalid` if R or W lie outside 1 to N. */
+export function checkPolicy(policy: Policy, n: number): void {
+  for (const [name, value] of [['R', policy.r], ['W', policy.w]] as const) {
+    if (!Number.isInteger(value) || value < 1 || value > n) {
+      throw new CodedError('invalid', 'none', `${name}=${value} is impossible with N=${n}: it must lie in 1 to ${n}`);
+    }
+  }
+}
+
+/** Whether reads and writes of this policy are linearizable a key. */
+export function isLinearizable(policy: Policy, n: number): boolean {
+  return policy.strict && policy.r + policy.w > n;
+}
+
+/** A prefix and its policy. The empty prefix is the default. */
+export interface PolicyRule {
+  readonly prefix: ByteString;
+  readonly policy: Policy;
+}
+
+/** Finds the policy of a key by its longest matching prefix. Immutable. */
+export class PolicyTable {
+  readonly fallback: Policy;
+  readonly #rules: readonly PolicyRule[];
+
+  /** @param rules in any order; a rule with the empty prefix replaces `fallback`. */
+  constructor(fallback: Policy, rules: readonly PolicyRule[], n: number) {
+    for (const rule of rules) checkPolicy(rule.policy, n);
+    this.fallback = rules.find((rule) => rule.prefix === '')?.policy ?? fallback;
+    checkPolicy(this.fallback, n);
+    this.#rules = rules.filter((rule) => rule.prefix !== '').sort((a, b) => b.prefix.length - a.prefix.length);
+  }
+
+  policyOf(key: ByteString): Policy {
+    for (const rule of this.#rules) if (key.startsWith(rule.prefix)) return rule.policy;
+    return this.fallback;
+  }
+}

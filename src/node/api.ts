@@ -1,0 +1,175 @@
+/**
+ * What a node does for the layers above it: the requests that commands, HTTP, the client and an
+ * embedding application make. All of them are callbacks: `done` is called exactly once, possibly
+ * before the call returns (a read answered from local memory), at the latest a little after the
+ * request's deadline.
+ *
+ * Keys are byte strings (`src/base/bytes.ts`), at most 65,000 bytes. Errors are `CodedError`s whose
+ * `outcome` says what became of the data.
+ */
+
+import type { ByteString } from '../base/bytes.ts';
+import type { CodedError } from '../base/errors.ts';
+import type { Policy } from '../coordinator/policy.ts';
+import type { NodeId } from '../ports/transport.ts';
+import type { StorageFigures } from '../ports/storage.ts';
+import type { Table } from '../ring/table.ts';
+import type { Row, RowBody } from '../rows/row.ts';
+
+/** What a request may override. */
+export interface RequestOptions {
+  /** Instead of the policy of the key's prefix. */
+  readonly policy?: Policy;
+  /** How long the request may take, milliseconds from now; the node's `requestTimeoutMs` if left out. */
+  readonly timeoutMs?: number;
+}
+
+export const REQUEST_DEFAULTS: RequestOptions = {};
+
+/** `row` is live (`src/rows/row.ts` reads it), or undefined: no such key. */
+export type ReadDone = (error: CodedError | undefined, row: Row | undefined) => void;
+
+/** How far a write has come; it goes on changing after `done`, until every replica answered. */
+export interface WriteProgress {
+  /** Replicas that made it durable so far, the coordinator included. */
+  readonly acknowledgements: number;
+  /** True when no more acknowledgements will come. */
+  readonly settled: boolean;
+}
+
+export type WriteDone = (error: CodedError | undefined, progress: WriteProgress | undefined) => void;
+
+/** An error an update function answers with: the words of a Redis error (`WRONGTYPE Operation …`). */
+export class UpdateError {
+  readonly message: string;
+  constructor(message: string) {
+    this.message = message;
+  }
+}
+
+/** What an update function may answer; it travels between nodes when the update was forwarded. */
+export type UpdateReply = null | number | bigint | string | Uint8Array | UpdateError | readonly UpdateReply[];
+
+export interface UpdateResult {
+  readonly reply: UpdateReply;
+  /** What to store; left out, nothing is written. */
+  readonly body?: RowBody;
+}
+
+/**
+ * A read-modify-write of one key, as a pure function, run at the key's coordinator. `current` is
+ * undefined for a key that is not there. It may run again on another state after a lost race, so it
+ * must not keep anything between calls.
+ */
+export type UpdateFunction = (
+  current: RowBody | undefined,
+  args: readonly Uint8Array[],
+  context: UpdateContext,
+) => UpdateResult;
+
+export interface UpdateContext {
+  readonly key: ByteString;
+  /** Wall time, milliseconds. */
+  readonly wall: number;
+}
+
+export type UpdateDone = (
+  error: CodedError | undefined,
+  reply: UpdateReply,
+  progress: WriteProgress | undefined,
+) => void;
+
+export interface ScanEntry {
+  readonly key: ByteString;
+  readonly kind: number;
+}
+
+/** A page of a scan. `cursor` 0 means the scan is complete. Cursors are integers below 2^53. */
+export interface ScanPage {
+  readonly cursor: number;
+  readonly entries: readonly ScanEntry[];
+}
+
+export type ScanDone = (error: CodedError | undefined, page: ScanPage | undefined) => void;
+
+export type CountDone = (error: CodedError | undefined, count: number) => void;
+
+export type FlushDone = (error: CodedError | undefined) => void;
+
+/** A member as the node sees it now. */
+export interface MemberView {
+  readonly id: NodeId;
+  readonly host: string;
+  readonly respPort: number;
+  readonly peerPort: number;
+  readonly httpPort: number;
+  readonly zone: string;
+  readonly weight: number;
+  /** Whether requests are sent to it. Always true for the node itself. */
+  readonly live: boolean;
+  /** Milliseconds since something was heard from it; 0 for the node itself. */
+  readonly silenceMs: number;
+  /** Estimated 95th percentile of its reply time, milliseconds; 0 before the first. */
+  readonly replyP95Ms: number;
+}
+
+/** Counters since start, and gauges, for INFO and metrics. Names are stable. */
+export interface NodeFigures {
+  readonly reads: number;
+  readonly writes: number;
+  readonly updates: number;
+  readonly readsShared: number;
+  readonly forwards: number;
+  readonly hedges: number;
+  readonly repairsBlocking: number;
+  readonly repairsAfter: number;
+  readonly failuresQuorum: number;
+  readonly failuresDeadline: number;
+  readonly failuresOverload: number;
+  readonly framesDamaged: number;
+  readonly rowsDamaged: number;
+  readonly rowsRefusedClock: number;
+  readonly requestsInFlight: number;
+  readonly framesSent: number;
+  readonly messagesSent: number;
+  readonly storage: StorageFigures;
+}
+
+/** The requests a node takes. `src/node/node.ts` is the one implementation. */
+export interface NodeApi {
+  readonly id: NodeId;
+  /** 40 hex digits for CLUSTER commands, made from the node's id; the same for ever. */
+  readonly idHex: string;
+  readonly clusterName: string;
+  readonly table: Table;
+  /** N: replicas a key has (never more than there are members). */
+  readonly replicas: number;
+  readonly pairBytesMax: number;
+  /** Wall time, milliseconds. */
+  wall(): number;
+  monotonic(): number;
+  /** The policy that applies to a key without an override. */
+  policyOf(key: ByteString): Policy;
+  read(key: ByteString, options: RequestOptions, done: ReadDone): void;
+  /** A blind write or delete: it does not look at what was there. */
+  write(key: ByteString, body: RowBody, options: RequestOptions, done: WriteDone): void;
+  /** Runs the update function registered as `operation` at the key's coordinator. */
+  update(
+    key: ByteString,
+    operation: string,
+    args: readonly Uint8Array[],
+    options: RequestOptions,
+    done: UpdateDone,
+  ): void;
+  /** Live keys of the whole cluster in pages of about `count`, from cursor 0 until it comes back 0. */
+  scan(cursor: number, count: number, options: RequestOptions, done: ScanDone): void;
+  /** How many live keys there are in slots `from` to `to` (end excluded), over the whole cluster. */
+  count(slotFrom: number, slotTo: number, options: RequestOptions, done: CountDone): void;
+  /** Makes every row written before now dead, in the whole cluster, whatever arrives late. */
+  flush(options: RequestOptions, done: FlushDone): void;
+  members(): readonly MemberView[];
+  figures(): NodeFigures;
+  /** Seconds since the row was used, and how often, where the engine knows (a memory engine). */
+  idleSeconds(key: ByteString): number | undefined;
+  frequency(key: ByteString): number | undefined;
+}

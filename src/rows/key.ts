@@ -1,0 +1,79 @@
+/**
+ * Row keys: where a row lies in storage and on the wire.
+ *
+ * The picture: a shelf mark, `slot | key | end | element`. Slot first, so that a partition is one
+ * contiguous stretch; then the key, then (for collections) the element, so that a collection's rows
+ * lie together after its head. A zero byte within a key is written `00 01` and the key ends with
+ * `00 00`, which keeps byte order equal to (slot, key, element) order whatever the key holds
+ * (the escaping of FoundationDB's tuple layer).
+ *
+ * Keys that begin with 0xff are the node's own notes (`META_PREFIX`): slots stop at 0x3fff, so they
+ * never meet.
+ */
+
+import type { ByteString } from '../base/bytes.ts';
+import { SLOT_COUNT, slotOf } from '../ring/slots.ts';
+
+/** A shelf mark: a byte string made by `rowKeyOf`. */
+export type RowKey = ByteString;
+
+/** First byte of a node's own notes in storage; never replicated. */
+export const META_PREFIX: ByteString = '\xff';
+
+const slotPrefixes: string[] = new Array(SLOT_COUNT);
+for (let slot = 0; slot < SLOT_COUNT; slot++) {
+  slotPrefixes[slot] = String.fromCharCode(slot >> 8, slot & 0xff);
+}
+
+const keyEnd = '\x00\x00';
+
+/** The row key of a whole key (a string, or the head of a collection). */
+export function rowKeyOf(key: ByteString): RowKey {
+  return slotPrefixes[slotOf(key)]! + escapeKey(key) + keyEnd;
+}
+
+/** The row key of one element of a collection. */
+export function elementRowKeyOf(key: ByteString, element: ByteString): RowKey {
+  return rowKeyOf(key) + element;
+}
+
+/** The slot a row lies in: its first two bytes. */
+export function rowKeySlot(rowKey: RowKey): number {
+  return (rowKey.charCodeAt(0) << 8) | rowKey.charCodeAt(1);
+}
+
+/** The user's key of a row key. */
+export function rowKeyUserKey(rowKey: RowKey): ByteString {
+  const end = rowKeyEnd(rowKey);
+  const escaped = rowKey.slice(2, end);
+  return escaped.includes('\x00') ? escaped.replaceAll('\x00\x01', '\x00') : escaped;
+}
+
+/** The element part of a row key; empty for a head row. */
+export function rowKeyElement(rowKey: RowKey): ByteString {
+  return rowKey.slice(rowKeyEnd(rowKey) + 2);
+}
+
+/** First row key of a slot; with `slot` 16384, the end of all rows. */
+export function slotStart(slot: number): ByteString {
+  return String.fromCharCode(slot >> 8, slot & 0xff);
+}
+
+/** Whether a byte string from a peer has the form of a row key. */
+export function isRowKey(text: ByteString): boolean {
+  return text.length >= 4 && text.charCodeAt(0) < 0x40 && rowKeyEnd(text) >= 0;
+}
+
+function rowKeyEnd(rowKey: RowKey): number {
+  let at = rowKey.indexOf('\x00', 2);
+  while (at >= 0) {
+    const next = rowKey.charCodeAt(at + 1);
+    if (next === 0) return at;
+    at = rowKey.indexOf('\x00', at + 2);
+  }
+  return -1;
+}
+
+function escapeKey(key: ByteString): ByteString {
+  return key.includes('\x00') ? key.replaceAll('\x00', '\x00\x01') : key;
+}
