@@ -1,0 +1,76 @@
+/**
+ * What a node is made from: who it is, who the members are, its limits, and its ports. Plain values,
+ * so that a composition root, a simulation and an embedding application build the same node.
+ */
+
+import type { PolicyTable } from '../coordinator/policy.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { Log } from '../ports/log.ts';
+import type { Random } from '../ports/random.ts';
+import type { Durability, Storage, StorageUsage } from '../ports/storage.ts';
+import type { NodeId, Transport } from '../ports/transport.ts';
+import type { Turn } from '../ports/turn.ts';
+import type { Table } from '../ring/table.ts';
+import type { UpdateFunction } from './api.ts';
+
+/** A member of the cluster as configured. `host` is what clients and peers dial. */
+export interface Member {
+  readonly id: NodeId;
+  readonly host: string;
+  readonly respPort: number;
+  readonly peerPort: number;
+  readonly httpPort: number;
+  readonly zone: string;
+  /** Share of the data relative to the others; 1 by default, more than 0. */
+  readonly weight: number;
+}
+
+export interface NodeLimits {
+  /** Key and value of one pair together, bytes. */
+  readonly pairBytesMax: number;
+  /** Requests in flight at this coordinator; beyond it they are refused at once. */
+  readonly requestsMax: number;
+  /** A request without its own deadline gets this, milliseconds. */
+  readonly requestTimeoutMs: number;
+  /** A row stamped further ahead of this node's clock is refused, milliseconds. */
+  readonly clockOffsetMaxMs: number;
+  /** A heartbeat goes to each peer this often, milliseconds. */
+  readonly heartbeatIntervalMs: number;
+  /** A peer silent for longer is taken for dead until it is heard, milliseconds. */
+  readonly silenceMaxMs: number;
+  /** Extra requests that hedging may cause, as a share of reads (0.05 is 5%). */
+  readonly hedgeShareMax: number;
+}
+
+export const NODE_LIMITS_DEFAULT: NodeLimits = {
+  pairBytesMax: 10 * 1024,
+  requestsMax: 20_000,
+  requestTimeoutMs: 1000,
+  clockOffsetMaxMs: 500,
+  heartbeatIntervalMs: 200,
+  silenceMaxMs: 1000,
+  hedgeShareMax: 0.05,
+};
+
+export interface NodeOptions {
+  readonly id: NodeId;
+  readonly clusterName: string;
+  readonly members: readonly Member[];
+  readonly table: Table;
+  readonly policies: PolicyTable;
+  readonly durability: Durability;
+  readonly limits: NodeLimits;
+  /** Read-modify-writes by name; every node of a cluster must know the same. */
+  readonly updates: ReadonlyMap<string, UpdateFunction>;
+  /** Named bugs switched on to prove that tests catch them; empty in production. */
+  readonly mutants?: ReadonlySet<string>;
+}
+
+export interface NodePorts {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly transport: Transport;
+  readonly storage: Storage & Partial<StorageUsage>;
+  readonly log: Log;
+  readonly turn: Turn;
+}

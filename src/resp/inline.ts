@@ -1,0 +1,93 @@
+/**
+ * Inline commands: the form for a person with a telnet, `SET greeting "hello\n"`. Words stand apart by
+ * spaces; double quotes take escapes, single quotes only `\'`.
+ *
+ * The rules are those of `sdssplitargs` in Redis's sds.c, its oddities included: a quote may open in the
+ * middle of a word, but after a closing quote only a space may follow. One difference: a zero byte is a
+ * byte like any other here, where C ends the line.
+ */
+
+const SPACE = 0x20;
+const TAB = 0x09;
+const LF = 0x0a;
+const CR = 0x0d;
+const DOUBLE = 0x22;
+const SINGLE = 0x27;
+const BACKSLASH = 0x5c;
+const X = 0x78;
+
+/** What follows a backslash in double quotes, where it is not itself: n, r, t, b, a. */
+const escapes: ReadonlyMap<number, number> = new Map([
+  [0x6e, 0x0a],
+  [0x72, 0x0d],
+  [0x74, 0x09],
+  [0x62, 0x08],
+  [0x61, 0x07],
+]);
+
+/**
+ * The words of the line `bytes[start..end)`, copied; none for a line of spaces; `undefined` where a quote
+ * is not closed or something other than a space follows a closing quote.
+ */
+export function splitInline(bytes: Uint8Array, start: number, end: number): Uint8Array[] | undefined {
+  const words: Uint8Array[] = [];
+  let at = start;
+  for (;;) {
+    while (at < end && isSpace(bytes[at]!)) at++;
+    if (at === end) return words;
+    const word = new Uint8Array(wordBytesMax(bytes, at, end));
+    let length = 0;
+    let quote = 0;
+    for (; at < end; at++) {
+      const byte = bytes[at]!;
+      if (quote === 0) {
+        if (byte === SPACE || byte === LF || byte === CR || byte === TAB) break;
+        if (byte === DOUBLE || byte === SINGLE) quote = byte;
+        else word[length++] = byte;
+      } else if (byte === quote) {
+        if (at + 1 < end && !isSpace(bytes[at + 1]!)) return undefined;
+        quote = 0;
+        at++;
+        break;
+      } else if (byte === BACKSLASH && quote === SINGLE && bytes[at + 1] === SINGLE && at + 1 < end) {
+        word[length++] = SINGLE;
+        at++;
+      } else if (byte === BACKSLASH && quote === DOUBLE && at + 1 < end) {
+        const high = bytes[at + 1] === X && at + 3 < end ? hexDigit(bytes[at + 2]!) : -1;
+        const low = high >= 0 ? hexDigit(bytes[at + 3]!) : -1;
+        if (low >= 0) {
+          word[length++] = high * 16 + low;
+          at += 3;
+        } else {
+          const escaped = bytes[++at]!;
+          word[length++] = escapes.get(escaped) ?? escaped;
+        }
+      } else {
+        word[length++] = byte;
+      }
+    }
+    if (quote !== 0) return undefined;
+    words.push(length === word.length ? word : word.slice(0, length));
+  }
+}
+
+/** How long the word at `at` can become: to the next space if it holds no quotes, else to the end. */
+function wordBytesMax(bytes: Uint8Array, at: number, end: number): number {
+  for (let i = at; i < end; i++) {
+    const byte = bytes[i]!;
+    if (byte === DOUBLE || byte === SINGLE) return end - at;
+    if (byte === SPACE || byte === LF || byte === CR || byte === TAB) return i - at;
+  }
+  return end - at;
+}
+
+/** As C's `isspace`. */
+function isSpace(byte: number): boolean {
+  return byte === SPACE || (byte >= TAB && byte <= CR);
+}
+
+function hexDigit(byte: number): number {
+  if (byte >= 0x30 && byte <= 0x39) return byte - 0x30;
+  const letter = byte | 0x20;
+  return letter >= 0x61 && letter <= 0x66 ? letter - 0x57 : -1;
+}
