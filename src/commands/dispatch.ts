@@ -1,0 +1,181 @@
+/**
+ * Dispatcher: from the arguments a client sent to the reply it gets.
+ *
+ * The picture: the front desk of an office. It looks the command up in the table, turns away what is
+ * malformed or not allowed in Redis' own words, sees to it that what one client asks is done in the order
+ * it was asked where that can be seen (`lane.ts`), and hands the rest to a handler.
+ *
+ * The server may hand in the commands of a pipeline one after the other without waiting for replies, and
+ * sends the replies in the order of the commands, whatever order they are completed in. A reply must be
+ * encoded when it is complete and all before it are, not later: HELLO changes the protocol of what
+ * follows it.
+ */
+
+import { assert } from '../base/assert.ts';
+import type { ByteString } from '../base/bytes.ts';
+import { byteString, utf8Text } from '../base/bytes.ts';
+import { CodedError } from '../base/errors.ts';
+import type { NodeApi } from '../node/api.ts';
+import { ErrorReply, OK, type RespValue } from '../resp/value.ts';
+import { Call, type Command, type CommandContext, type Complete } from './command.ts';
+import { CommandTable, findSubcommand } from './command-table.ts';
+import type { ServerFacts } from './facts.ts';
+import { HANDLERS } from './handlers.ts';
+import { CommandError, ERROR_NO_AUTH, errorReply, replyOfError } from './replies.ts';
+import type { Session } from './session.ts';
+import { Statistics } from './statistics.ts';
+import { COMMANDS } from './table.ts';
+
+/** The longest key, bytes: what fits in the messages between nodes. */
+export const KEY_BYTES_MAX = 65_000;
+
+const noKeys: readonly ByteString[] = [];
+/** What Redis shows of the arguments of a command it does not know, chars. */
+const unknownArgumentsShown = 128;
+
+export class Dispatcher {
+  readonly context: CommandContext;
+  readonly #start: (call: Call) => void = (call) => this.#run(call);
+  readonly #finish: (call: Call, reply: RespValue | undefined) => void = (call, reply) =>
+    this.#complete(call, reply);
+
+  constructor(node: NodeApi, facts: ServerFacts) {
+    const table = new CommandTable(COMMANDS, HANDLERS);
+    this.context = { node, facts, table, statistics: new Statistics(table.all.length) };
+  }
+
+  get statistics(): Statistics {
+    return this.context.statistics;
+  }
+
+  /**
+   * Executes a command.
+   *
+   * @param args the name and its arguments, at least one. They are not changed, and what is kept of them
+   *   is copied.
+   * @param complete called exactly once, perhaps before `execute` returns; with `undefined` where the
+   *   client asked for silence.
+   */
+  execute(session: Session, args: readonly Uint8Array[], complete: Complete): void {
+    const { context } = this;
+    context.statistics.commandsProcessed++;
+    session.commandCount++;
+    let command = context.table.find(args[0]!);
+    if (command === undefined) {
+      if (isQuit(args[0]!)) this.#quit(session, complete);
+      else this.#refuse(session, undefined, unknownCommand(args), complete);
+      return;
+    }
+    if (command.subcommands !== undefined && args.length > 1) {
+      const subcommand = findSubcommand(command, args[1]!);
+      if (subcommand === undefined) {
+        this.#refuse(session, command, unknownSubcommand(command, args[1]!), complete);
+        return;
+      }
+      command = subcommand;
+    }
+    const { arity } = command.spec;
+    if (arity < 0 ? args.length < -arity : args.length !== arity) {
+      this.#refuse(session, command, wrongArity(command), complete);
+      return;
+    }
+    if (!session.authenticated && !command.beforeAuth) {
+      this.#refuse(session, command, ERROR_NO_AUTH, complete);
+      return;
+    }
+    const keys = command.spec.keys === undefined ? noKeys : keysOf(command, args);
+    for (const key of keys) {
+      if (key.length <= KEY_BYTES_MAX) continue;
+      const error = errorReply(`ERR key is too long: ${key.length} bytes, the limit is ${KEY_BYTES_MAX}`);
+      this.#refuse(session, command, error, complete);
+      return;
+    }
+    const call = new Call(context, session, command, args, keys, complete, this.#start, this.#finish);
+    session.lane.enter(call);
+  }
+
+  #run(call: Call): void {
+    const { session, command } = call;
+    call.startedAt = call.node.monotonic();
+    session.lastCommandAt = call.startedAt;
+    session.lastCommand = command.fullName;
+    try {
+      command.handler!(call);
+    } catch (error) {
+      if (call.replied) throw error;
+      if (error instanceof CommandError) call.reply(error.reply);
+      else if (error instanceof CodedError) call.reply(replyOfError(error));
+      else throw error;
+    }
+  }
+
+  #complete(call: Call, reply: RespValue | undefined): void {
+    assert(!call.replied, 'a command is answered once');
+    call.replied = true;
+    const { statistics } = this;
+    const { index } = call.command;
+    statistics.calls[index]!++;
+    statistics.milliseconds[index]! += call.node.monotonic() - call.startedAt;
+    if (reply instanceof ErrorReply) {
+      statistics.failed[index]!++;
+      statistics.noteError(reply.code);
+    }
+    this.#send(call.session, reply, call.complete);
+    call.session.lane.leave(call);
+  }
+
+  /** Answers without running anything, yet in the order of what was asked before. */
+  #refuse(session: Session, command: Command | undefined, reply: ErrorReply, complete: Complete): void {
+    if (command !== undefined) this.statistics.rejected[command.index]!++;
+    this.statistics.noteError(reply.code);
+    this.#send(session, reply, complete);
+  }
+
+  /** QUIT is not in the table of Redis 7 either: it is obeyed whatever else is wrong. */
+  #quit(session: Session, complete: Complete): void {
+    this.#send(session, OK, complete);
+    session.link.close('after-replies');
+  }
+
+  #send(session: Session, reply: RespValue | undefined, complete: Complete): void {
+    if (session.replyMode === 'on') {
+      complete(reply);
+      return;
+    }
+    complete(undefined);
+    if (session.replyMode === 'skip-next') session.replyMode = 'on';
+  }
+}
+
+/** The keys among the arguments of a command. */
+export function keysOf(command: Command, args: readonly Uint8Array[]): readonly ByteString[] {
+  const spec = command.spec.keys;
+  if (spec === undefined) return noKeys;
+  if (spec.first === spec.last) return [byteString(args[spec.first]!)];
+  const last = spec.last < 0 ? args.length + spec.last : spec.last;
+  const keys: ByteString[] = [];
+  for (let at = spec.first; at <= last; at += spec.step) keys.push(byteString(args[at]!));
+  return keys;
+}
+
+function isQuit(name: Uint8Array): boolean {
+  return name.length === 4 && byteString(name).toLowerCase() === 'quit';
+}
+
+function unknownCommand(args: readonly Uint8Array[]): ErrorReply {
+  let shown = '';
+  for (let i = 1; i < args.length && shown.length < unknownArgumentsShown; i++) {
+    shown += `'${utf8Text(args[i]!).slice(0, unknownArgumentsShown - shown.length)}' `;
+  }
+  const name = utf8Text(args[0]!).slice(0, unknownArgumentsShown);
+  return errorReply(`ERR unknown command '${name}', with args beginning with: ${shown}`);
+}
+
+function unknownSubcommand(command: Command, name: Uint8Array): ErrorReply {
+  const shown = utf8Text(name).slice(0, unknownArgumentsShown);
+  return errorReply(`ERR unknown subcommand '${shown}'. Try ${command.spec.name.toUpperCase()} HELP.`);
+}
+
+function wrongArity(command: Command): ErrorReply {
+  return errorReply(`ERR wrong number of arguments for '${command.fullName}' command`);
+}
