@@ -146,9 +146,11 @@ export class ByteFeed {
         this.#useKept(kept - 1);
         return LINE_READY;
       }
-      const found = chunk.indexOf(terminator, at);
-      if ((found < 0 ? end : found) - at + kept > bytesMax) return LINE_TOO_LONG;
-      if (found < 0 || found + after >= end) {
+      const searchEnd = Math.min(end, at + bytesMax + 1 - kept);
+      let found = at;
+      while (found < searchEnd && chunk[found] !== terminator) found++;
+      if (found - at + kept > bytesMax) return LINE_TOO_LONG;
+      if (found + after >= end) {
         this.#keep(chunk, at, end);
         this.at = end;
         continue;
@@ -193,10 +195,12 @@ export class ByteFeed {
    */
   takeBulk(length: number): Uint8Array | undefined {
     const count = length + 2;
+    if (this.at === this.end && !this.advance()) return undefined;
     if (this.#gathered === 0 && this.end - this.at >= count) {
       const { chunk, at } = this;
       this.at = at + count;
       if (chunk[at + length] !== CR || chunk[at + length + 1] !== LF) return BULK_BROKEN;
+      if (length === 0) return BYTES_EMPTY;
       return new Uint8Array(chunk.buffer, chunk.byteOffset + at, length);
     }
     while (this.#gathered < count) {

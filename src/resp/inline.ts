@@ -26,59 +26,50 @@ const escapes: ReadonlyMap<number, number> = new Map([
 ]);
 
 /**
- * The words of the line `bytes[start..end)`, copied; none for a line of spaces; `undefined` where a quote
+ * The words of the line `bytes[start..end)`, copied (into one array that all of them share); none for a line of spaces; `undefined` where a quote
  * is not closed or something other than a space follows a closing quote.
  */
 export function splitInline(bytes: Uint8Array, start: number, end: number): Uint8Array[] | undefined {
   const words: Uint8Array[] = [];
+  const out = new Uint8Array(end - start);
+  let length = 0;
   let at = start;
   for (;;) {
     while (at < end && isSpace(bytes[at]!)) at++;
     if (at === end) return words;
-    const word = new Uint8Array(wordBytesMax(bytes, at, end));
-    let length = 0;
+    const wordStart = length;
     let quote = 0;
     for (; at < end; at++) {
       const byte = bytes[at]!;
       if (quote === 0) {
         if (byte === SPACE || byte === LF || byte === CR || byte === TAB) break;
         if (byte === DOUBLE || byte === SINGLE) quote = byte;
-        else word[length++] = byte;
+        else out[length++] = byte;
       } else if (byte === quote) {
         if (at + 1 < end && !isSpace(bytes[at + 1]!)) return undefined;
         quote = 0;
         at++;
         break;
       } else if (byte === BACKSLASH && quote === SINGLE && bytes[at + 1] === SINGLE && at + 1 < end) {
-        word[length++] = SINGLE;
+        out[length++] = SINGLE;
         at++;
       } else if (byte === BACKSLASH && quote === DOUBLE && at + 1 < end) {
         const high = bytes[at + 1] === X && at + 3 < end ? hexDigit(bytes[at + 2]!) : -1;
         const low = high >= 0 ? hexDigit(bytes[at + 3]!) : -1;
         if (low >= 0) {
-          word[length++] = high * 16 + low;
+          out[length++] = high * 16 + low;
           at += 3;
         } else {
           const escaped = bytes[++at]!;
-          word[length++] = escapes.get(escaped) ?? escaped;
+          out[length++] = escapes.get(escaped) ?? escaped;
         }
       } else {
-        word[length++] = byte;
+        out[length++] = byte;
       }
     }
     if (quote !== 0) return undefined;
-    words.push(length === word.length ? word : word.slice(0, length));
+    words.push(new Uint8Array(out.buffer, wordStart, length - wordStart));
   }
-}
-
-/** How long the word at `at` can become: to the next space if it holds no quotes, else to the end. */
-function wordBytesMax(bytes: Uint8Array, at: number, end: number): number {
-  for (let i = at; i < end; i++) {
-    const byte = bytes[i]!;
-    if (byte === DOUBLE || byte === SINGLE) return end - at;
-    if (byte === SPACE || byte === LF || byte === CR || byte === TAB) return i - at;
-  }
-  return end - at;
 }
 
 /** As C's `isspace`. */

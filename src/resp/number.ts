@@ -47,11 +47,7 @@ export function parseInteger(
 }
 
 /** As `parseInteger`, always as a bigint: for arithmetic that must stay exact over all 64 bits. */
-export function parseInteger64(
-  bytes: Uint8Array,
-  start = 0,
-  end: number = bytes.length,
-): bigint | undefined {
+export function parseInteger64(bytes: Uint8Array, start = 0, end: number = bytes.length): bigint | undefined {
   const value = parseInteger(bytes, start, end);
   return value === undefined ? undefined : BigInt(value);
 }
