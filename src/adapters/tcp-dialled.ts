@@ -1,0 +1,221 @@
+/**
+ * A dialled pipe: the half of a TCP transport that sends to one peer.
+ *
+ * The picture: a caller who never gives up. It dials, says hello, waits for a welcome, and is then
+ * `up` until the line breaks; after a loss it dials again, soon at first and then less often, with
+ * jitter so that a cluster does not redial in step. After a refusal (a wrong configuration, which does
+ * not mend itself quickly) it waits longer.
+ *
+ * The wait is counted from the start of the attempt before, so that an attempt which hung until its
+ * timeout is followed by the next one at once: after a cut link heals it is in use within a second.
+ */
+
+import { connect, type Socket } from 'node:net';
+import { CodedError } from '../base/errors.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { Log, LogLevel } from '../ports/log.ts';
+import type { Random } from '../ports/random.ts';
+import type { NodeId } from '../ports/transport.ts';
+import { FrameSplitter } from '../wire/frame-splitter.ts';
+import {
+  decodeHandshake,
+  encodeHandshake,
+  HANDSHAKE_BYTES_MAX,
+  type HandshakeIdentity,
+} from '../wire/handshake.ts';
+
+export interface DialTarget {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** Times of a transport, milliseconds. */
+export interface TransportTimes {
+  /** From dialling to the welcome; also from accepting to the hello. */
+  readonly handshakeTimeoutMs: number;
+  readonly redialMinMs: number;
+  readonly redialMaxMs: number;
+  /** Between attempts after a refusal. */
+  readonly redialRefusedMs: number;
+}
+
+export interface DialledOptions {
+  readonly peer: NodeId;
+  readonly target: () => DialTarget;
+  readonly identity: HandshakeIdentity;
+  readonly times: TransportTimes;
+  readonly queueBytesMax: number;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly onUp: () => void;
+  readonly onDown: (reason: string) => void;
+}
+
+type State = 'waiting' | 'dialling' | 'up' | 'closed';
+
+const keepAliveMs = 5000;
+
+export class DialledPipe {
+  readonly #options: DialledOptions;
+  #state: State = 'waiting';
+  #socket: Socket | undefined = undefined;
+  #timer: ReturnType<typeof setTimeout> | undefined = undefined;
+  /** Attempts since the pipe last held. */
+  #failures = 0;
+  #attemptAt = 0;
+  #upAt = 0;
+  #reasonLogged = '';
+  /** The life of the peer's process as it said in its welcome. */
+  #lifeOfPeer: number | undefined = undefined;
+
+  constructor(options: DialledOptions) {
+    this.#options = options;
+  }
+
+  get isUp(): boolean {
+    return this.#state === 'up';
+  }
+
+  get lifeOfPeer(): number | undefined {
+    return this.#lifeOfPeer;
+  }
+
+  /** Queues a frame. False when the pipe is not up or its queue is full. */
+  send(frame: Uint8Array): boolean {
+    const socket = this.#socket;
+    if (this.#state !== 'up' || socket === undefined) return false;
+    if (socket.writableLength + frame.length > this.#options.queueBytesMax) return false;
+    socket.write(frame);
+    return true;
+  }
+
+  /** Dials, unless it is dialling or up: at the start, and when the peer shows that it is there. */
+  dialNow(): void {
+    if (this.#state !== 'waiting') return;
+    clearTimeout(this.#timer);
+    this.#dial();
+  }
+
+  /** Drops a pipe that is up and dials anew. */
+  reset(reason: string): void {
+    if (this.#state === 'up') this.#lose(reason, false);
+  }
+
+  close(): void {
+    this.#state = 'closed';
+    clearTimeout(this.#timer);
+    this.#socket?.destroy();
+    this.#socket = undefined;
+  }
+
+  #dial(): void {
+    const { identity, peer, times, clock } = this.#options;
+    this.#state = 'dialling';
+    this.#attemptAt = clock.monotonic();
+    const target = this.#options.target();
+    const socket = connect({
+      host: target.host,
+      port: target.port,
+      noDelay: true,
+      keepAlive: true,
+      keepAliveInitialDelay: keepAliveMs,
+    });
+    this.#socket = socket;
+    const splitter = new FrameSplitter((frame) => this.#answered(socket, frame), HANDSHAKE_BYTES_MAX);
+    socket.on('connect', () => {
+      const { protocolVersion, clusterName, nodeId, life } = identity;
+      socket.write(
+        encodeHandshake({ kind: 'hello', protocolVersion, clusterName, nodeId, nodeIdExpected: peer, life }),
+      );
+    });
+    socket.on('data', (chunk) => {
+      if (this.#socket !== socket) return;
+      try {
+        splitter.push(chunk);
+      } catch (error) {
+        if (!(error instanceof CodedError)) throw error;
+        this.#lose(
+          `${target.host}:${target.port} does not answer like a node of Dure: ${error.message}`,
+          true,
+        );
+      }
+    });
+    socket.on('error', (error) => {
+      if (this.#socket === socket) this.#lose(wordsOf(error, target), false);
+    });
+    socket.on('close', () => {
+      if (this.#socket === socket) this.#lose('the peer closed the connection', false);
+    });
+    this.#timer = setTimeout(() => {
+      this.#lose(`no answer from ${target.host}:${target.port} in ${times.handshakeTimeoutMs} ms`, false);
+    }, times.handshakeTimeoutMs);
+  }
+
+  #answered(socket: Socket, frame: Uint8Array): void {
+    if (this.#socket !== socket) return;
+    const { peer, clock, log, onUp } = this.#options;
+    if (this.#state !== 'dialling') throw new CodedError('protocol', 'none', 'bytes after the welcome');
+    const answer = decodeHandshake(frame);
+    if (answer.kind === 'refusal') {
+      this.#lose(`refused: ${answer.reason}`, true);
+      return;
+    }
+    if (answer.kind !== 'welcome' || answer.nodeId !== peer) {
+      throw new CodedError('protocol', 'none', `an answer to the hello that is no welcome of "${peer}"`);
+    }
+    clearTimeout(this.#timer);
+    this.#lifeOfPeer = answer.life;
+    this.#state = 'up';
+    this.#upAt = clock.monotonic();
+    this.#reasonLogged = '';
+    log.write('info', 'peer-up', { peer });
+    onUp();
+  }
+
+  /** Ends the attempt or the pipe, and plans the next attempt. */
+  #lose(reason: string, refused: boolean): void {
+    const { times, clock, random, onDown } = this.#options;
+    const wasUp = this.#state === 'up';
+    const now = clock.monotonic();
+    clearTimeout(this.#timer);
+    this.#socket?.destroy();
+    this.#socket = undefined;
+    this.#state = 'waiting';
+    // A pipe that held for a while starts over; one that is torn down at once does not.
+    if (wasUp && now - this.#upAt > times.redialMaxMs) this.#failures = 0;
+    this.#tell(wasUp ? 'warn' : 'info', wasUp ? 'peer-down' : 'peer-unreachable', reason, refused);
+    const backoffMs = refused
+      ? times.redialRefusedMs
+      : Math.min(times.redialMaxMs, times.redialMinMs * 2 ** Math.min(this.#failures, 20));
+    this.#failures += 1;
+    const jitter = 0.5 + random.u32() / 0x2_0000_0000;
+    const from = wasUp ? now : this.#attemptAt;
+    const waitMs = Math.max(1, from + backoffMs * jitter - now);
+    this.#timer = setTimeout(() => this.#dial(), waitMs);
+    if (wasUp) setImmediate(() => this.#state !== 'closed' && onDown(reason));
+  }
+
+  /** The same reason again and again is said once. */
+  #tell(level: LogLevel, event: string, reason: string, refused: boolean): void {
+    const { log, peer } = this.#options;
+    const repeated = reason === this.#reasonLogged;
+    this.#reasonLogged = reason;
+    if (refused) log.write(repeated ? 'debug' : 'warn', 'peer-refused', { peer, reason });
+    else log.write(repeated ? 'debug' : level, event, { peer, reason });
+  }
+}
+
+function wordsOf(error: Error & { code?: string }, target: DialTarget): string {
+  switch (error.code) {
+    case 'ECONNREFUSED':
+      return `nothing listens on ${target.host}:${target.port}`;
+    case 'ECONNRESET':
+    case 'EPIPE':
+      return 'the connection was reset';
+    case 'ENOTFOUND':
+      return `the host name ${target.host} is not known`;
+    default:
+      return error.message;
+  }
+}

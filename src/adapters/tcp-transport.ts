@@ -1,0 +1,196 @@
+/**
+ * The transport port over TCP.
+ *
+ * The picture: two one-way pipes between each pair of nodes. This node dials every other member and
+ * sends its frames there (`tcp-dialled.ts`); what it accepts only receives (`tcp-accepted.ts`). One
+ * way a pipe keeps the question "who owns this connection?" from ever coming up: a node looks after
+ * the pipe it dialled, and the other end just lets go.
+ *
+ * The node hands over one frame a peer a turn, so a frame is one `write` on a socket, nothing more.
+ */
+
+import { createServer, type Server, type Socket } from 'node:net';
+import { assert } from '../base/assert.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { Log } from '../ports/log.ts';
+import type { Random } from '../ports/random.ts';
+import type { NodeId, Transport, TransportHandler } from '../ports/transport.ts';
+import { PROTOCOL_VERSION } from '../wire/frame.ts';
+import { checkHello, type HandshakeIdentity, type Hello } from '../wire/handshake.ts';
+import { AcceptedPipe } from './tcp-accepted.ts';
+import { DialledPipe, type DialTarget, type TransportTimes } from './tcp-dialled.ts';
+
+export type { DialTarget, TransportTimes } from './tcp-dialled.ts';
+
+export const TRANSPORT_TIMES_DEFAULT: TransportTimes = {
+  handshakeTimeoutMs: 2000,
+  redialMinMs: 50,
+  redialMaxMs: 1000,
+  redialRefusedMs: 5000,
+};
+
+/** Another connection of the same peer that was heard within this time is alive, milliseconds. */
+const aliveMs = 1000;
+
+/** Connections that have not said hello; beyond it new ones are closed at once. */
+const strangersMax = 256;
+
+export interface TcpTransportOptions {
+  readonly nodeId: NodeId;
+  readonly clusterName: string;
+  /** Every member, this node included. */
+  readonly members: readonly { readonly id: NodeId; readonly host: string; readonly peerPort: number }[];
+  /** Where to listen for peers. */
+  readonly bind: DialTarget;
+  /** A u32 drawn at random by this process. */
+  readonly life: number;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly times?: Partial<TransportTimes>;
+  /** Bytes queued for one peer above which `send` refuses; 64 MiB if left out. */
+  readonly queueBytesMax?: number;
+  /** Where to dial instead of a member's own address, so that a test can put a proxy between. */
+  readonly dialTarget?: (peer: NodeId) => DialTarget | undefined;
+}
+
+export class TcpTransport implements Transport {
+  readonly #options: TcpTransportOptions;
+  readonly #identity: HandshakeIdentity;
+  readonly #times: TransportTimes;
+  readonly #dialled: Map<NodeId, DialledPipe> = new Map();
+  /** The one welcomed connection of each peer. */
+  readonly #accepted: Map<NodeId, AcceptedPipe> = new Map();
+  readonly #open: Set<AcceptedPipe> = new Set();
+  readonly #server: Server;
+  #handler: TransportHandler | undefined = undefined;
+  #closed = false;
+
+  constructor(options: TcpTransportOptions) {
+    this.#options = options;
+    this.#times = { ...TRANSPORT_TIMES_DEFAULT, ...options.times };
+    this.#identity = {
+      protocolVersion: PROTOCOL_VERSION,
+      clusterName: options.clusterName,
+      nodeId: options.nodeId,
+      life: options.life,
+      memberIds: new Set(options.members.map((member) => member.id)),
+    };
+    this.#server = createServer((socket) => this.#accept(socket));
+    for (const member of options.members) {
+      if (member.id !== options.nodeId) this.#dialled.set(member.id, this.#dialledPipe(member));
+    }
+  }
+
+  /**
+   * Listens, then dials every other member. Once.
+   * @param done gets the error of the port (`EADDRINUSE`, …) or nothing.
+   */
+  start(handler: TransportHandler, done: (error?: Error) => void): void {
+    assert(this.#handler === undefined, 'a transport is started once');
+    this.#handler = handler;
+    this.#server.once('error', done);
+    this.#server.listen({ host: this.#options.bind.host, port: this.#options.bind.port }, () => {
+      this.#server.off('error', done);
+      this.#server.on('error', (error) => {
+        this.#options.log.write('error', 'peer-port-failed', { reason: error.message });
+      });
+      for (const pipe of this.#dialled.values()) pipe.dialNow();
+      done();
+    });
+  }
+
+  /** The port it listens on, for a bind to port 0. */
+  get port(): number {
+    const address = this.#server.address();
+    return address !== null && typeof address === 'object' ? address.port : 0;
+  }
+
+  send(peer: NodeId, frame: Uint8Array): boolean {
+    const pipe = this.#dialled.get(peer);
+    return pipe?.send(frame) ?? false;
+  }
+
+  reset(peer: NodeId, reason: string): void {
+    this.#dialled.get(peer)?.reset(reason);
+  }
+
+  /** Drops every pipe and the port. The handler hears nothing any more. */
+  close(done: () => void): void {
+    this.#closed = true;
+    for (const pipe of this.#dialled.values()) pipe.close();
+    for (const pipe of this.#open) pipe.close();
+    if (this.#server.listening) this.#server.close(() => done());
+    else done();
+  }
+
+  #dialledPipe(member: {
+    readonly id: NodeId;
+    readonly host: string;
+    readonly peerPort: number;
+  }): DialledPipe {
+    const { clock, random, log, dialTarget, queueBytesMax } = this.#options;
+    const address: DialTarget = { host: member.host, port: member.peerPort };
+    return new DialledPipe({
+      peer: member.id,
+      target: () => dialTarget?.(member.id) ?? address,
+      identity: this.#identity,
+      times: this.#times,
+      queueBytesMax: queueBytesMax ?? 64 * 1024 * 1024,
+      clock,
+      random,
+      log,
+      onUp: () => this.#handler?.peerUp(member.id),
+      onDown: (reason) => this.#handler?.peerDown(member.id, reason),
+    });
+  }
+
+  #accept(socket: Socket): void {
+    if (this.#closed || this.#open.size - this.#accepted.size >= strangersMax) {
+      socket.destroy();
+      return;
+    }
+    const { clock, log } = this.#options;
+    const pipe = new AcceptedPipe(socket, {
+      nodeId: this.#identity.nodeId,
+      life: this.#identity.life,
+      handshakeTimeoutMs: this.#times.handshakeTimeoutMs,
+      log,
+      monotonic: () => clock.monotonic(),
+      onHello: (from, hello) => this.#judge(from, hello),
+      onFrame: (peer, frame) => this.#handler?.frame(peer, frame),
+      onClosed: (closed) => {
+        this.#open.delete(closed);
+        if (closed.peer !== undefined && this.#accepted.get(closed.peer) === closed) {
+          this.#accepted.delete(closed.peer);
+        }
+      },
+    });
+    this.#open.add(pipe);
+  }
+
+  /** Takes the pipe of a peer, in place of an older one, or says why not. */
+  #judge(pipe: AcceptedPipe, hello: Hello): string | undefined {
+    const reason = checkHello(this.#identity, hello);
+    if (reason !== undefined) return reason;
+    const peer = hello.nodeId;
+    const older = this.#accepted.get(peer);
+    if (older !== undefined) {
+      const silenceMs = this.#options.clock.monotonic() - older.heardAt;
+      // A restarted peer lost its old connection; one that still talks is somebody else.
+      if (older.life !== hello.life && silenceMs < aliveMs) {
+        return (
+          `duplicate id: another process that calls itself "${peer}" is connected and was heard ` +
+          `${Math.round(silenceMs)} ms ago; give each node its own nodeId`
+        );
+      }
+      older.close();
+    }
+    this.#accepted.set(peer, pipe);
+    const dialled = this.#dialled.get(peer);
+    if (dialled?.isUp && dialled.lifeOfPeer !== hello.life) dialled.reset('the peer was restarted');
+    // The peer is there: no need to wait for the next attempt.
+    dialled?.dialNow();
+    return undefined;
+  }
+}
