@@ -26,7 +26,9 @@ export const LINE_TOO_LONG = 2;
 /** What `takeBulk` gives when the bytes are not followed by CR LF. */
 export const BULK_BROKEN: Uint8Array = new Uint8Array(0);
 
-/** A piece smaller than this is copied into a block, so that a list of tiny pieces never builds up. */
+/** So many pieces of a run are kept as they come, however small. */
+const piecesFree = 8;
+/** After those, a piece smaller than this is copied into a block, so that tiny pieces never pile up. */
 const pieceBytesMin = 4096;
 const blockBytes = 16_384;
 const lineBytesKept = 1024;
@@ -217,7 +219,7 @@ export class ByteFeed {
   #gather(chunk: Uint8Array, start: number, end: number): void {
     const length = end - start;
     this.#gathered += length;
-    if (length >= pieceBytesMin) {
+    if (length >= pieceBytesMin || this.#pieces.length < piecesFree) {
       this.#closeBlock();
       this.#pieces.push(chunk.subarray(start, end));
       return;

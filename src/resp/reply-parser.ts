@@ -152,10 +152,9 @@ export class ReplyParser {
     const { lineBytes, lineStart, lineEnd } = this.#feed;
     const start = lineStart + 1;
     switch (type) {
-      case '+': {
-        const text = utf8Text(lineBytes.subarray(start, lineEnd));
-        return text === OK.text ? OK : new SimpleString(text);
-      }
+      case '+':
+        if (lineEnd - start === 2 && lineBytes[start] === 0x4f && lineBytes[start + 1] === 0x4b) return OK;
+        return new SimpleString(utf8Text(lineBytes.subarray(start, lineEnd)));
       case '-':
         return errorOf(lineBytes.subarray(start, lineEnd));
       case ':':
