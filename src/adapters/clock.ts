@@ -1,0 +1,16 @@
+/**
+ * The real clock. `wall` is what the operating system believes the date to be; `monotonic` counts from
+ * the start of the process and never goes back. Its twin under simulation bends both.
+ */
+
+import type { Clock } from '../ports/clock.ts';
+
+export class SystemClock implements Clock {
+  wall(): number {
+    return Date.now();
+  }
+
+  monotonic(): number {
+    return performance.now();
+  }
+}
