@@ -59,7 +59,10 @@ export function slotStart(slot: number): ByteString {
   return String.fromCharCode(slot >> 8, slot & 0xff);
 }
 
-/** Whether a byte string from a peer has the form of a row key. */
+/**
+ * Whether a byte string from a peer has the form of a row key: a slot, and a key with its zero bytes
+ * written as they must be, so that no two row keys mean the same key.
+ */
 export function isRowKey(text: ByteString): boolean {
   return text.length >= 4 && text.charCodeAt(0) < 0x40 && rowKeyEnd(text) >= 0;
 }
@@ -69,6 +72,7 @@ function rowKeyEnd(rowKey: RowKey): number {
   while (at >= 0) {
     const next = rowKey.charCodeAt(at + 1);
     if (next === 0) return at;
+    if (next !== 1) return -1;
     at = rowKey.indexOf('\x00', at + 2);
   }
   return -1;

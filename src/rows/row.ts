@@ -45,7 +45,7 @@ export interface RowBody {
   /** `KIND_STRING`, or `KIND_TOMBSTONE` for a delete. */
   readonly kind: number;
   readonly value: Uint8Array;
-  /** Wall time in milliseconds after which the row is dead; 0 never. */
+  /** Wall time in milliseconds from which on the row is dead; 0 never. */
   readonly expireAt: number;
 }
 
