@@ -6,7 +6,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { type ByteString, byteString, bytesOf, compareBytes } from '../../src/base/bytes.ts';
+import { type ByteString, byteString, bytesOf, compareBytes, writeU32 } from '../../src/base/bytes.ts';
+import { crc32Text } from '../../src/base/crc32.ts';
 import { slotOf } from '../../src/ring/slots.ts';
 import {
   elementRowKeyOf,
@@ -81,7 +82,8 @@ const fewStamps: fc.Arbitrary<StampParts> = fc.constantFrom(
 );
 const anyBody: fc.Arbitrary<RowBody> = record({
   kind: fc.constantFrom(KIND_TOMBSTONE, KIND_STRING),
-  value: fc.uint8Array({ maxLength: 100 }),
+  // Short and long values are checksummed in two ways: both must come up.
+  value: fc.uint8Array({ maxLength: 150, size: 'max' }),
   expireAt: fc.oneof(fc.constant(0), u48),
 });
 const closeBody: fc.Arbitrary<RowBody> = record({
@@ -238,6 +240,19 @@ describe('row', () => {
         assert.ok(!isRowIntact(byteString(other), row), `the row of another key, bit ${bit}`);
       }
     }
+  });
+
+  test('a row of another format version is refused, though its checksum is right', () => {
+    const row = encodeRow(mergeKey, { kind: KIND_STRING, value: bytesOf('v'), expireAt: 0 }, stampOf(1));
+    const sign = (): void => {
+      const signed = `${mergeKey}${byteString(row, 0, 28)}${byteString(row, ROW_HEADER_BYTES)}`;
+      writeU32(row, 28, crc32Text(signed));
+    };
+    sign();
+    assert.ok(isRowIntact(mergeKey, row), 'the checksum is that of row key, header and value');
+    row[0] = 2;
+    sign();
+    assert.equal(isRowIntact(mergeKey, row), false);
   });
 
   test('random bytes are refused or read, never a crash', () => {

@@ -20,7 +20,7 @@ import {
 import { CodedError } from '../../../src/base/errors.ts';
 
 const u48Max = 2 ** 48 - 1;
-const anyBytes = fc.uint8Array({ maxLength: 300 });
+const anyBytes = fc.uint8Array({ maxLength: 300, size: 'max' });
 
 test('bytes → byte string → bytes', () => {
   fc.assert(
