@@ -93,7 +93,7 @@ export function readU48(bytes: Uint8Array, offset: number): number {
 /** Writes an unsigned 48-bit integer at `offset`. */
 export function writeU48(bytes: Uint8Array, offset: number, value: number): void {
   const high = Math.floor(value / u32);
-  const low = value % u32 | 0;
+  const low = (value % u32) | 0;
   bytes[offset] = high >>> 8;
   bytes[offset + 1] = high;
   bytes[offset + 2] = low >>> 24;
@@ -105,7 +105,8 @@ export function writeU48(bytes: Uint8Array, offset: number, value: number): void
 /** The unsigned 32-bit integer at `offset`. */
 export function readU32(bytes: Uint8Array, offset: number): number {
   return (
-    ((bytes[offset]! << 24) | (bytes[offset + 1]! << 16) | (bytes[offset + 2]! << 8) | bytes[offset + 3]!) >>> 0
+    ((bytes[offset]! << 24) | (bytes[offset + 1]! << 16) | (bytes[offset + 2]! << 8) | bytes[offset + 3]!) >>>
+    0
   );
 }
 
@@ -194,6 +195,18 @@ export class ByteWriter {
     this.rawText(text);
   }
 
+  /** Begins a blob whose length is not known yet; hand the result to `blobEnd`. */
+  blobBegin(): number {
+    const at = this.length;
+    this.u32(0);
+    return at;
+  }
+
+  /** Ends the blob begun at `at`: fills in its length. */
+  blobEnd(at: number): void {
+    writeU32(this.bytes, at, this.length - at - 4);
+  }
+
   /** What was written so far, as a view that the next write may overwrite. */
   view(): Uint8Array {
     return this.bytes.subarray(0, this.length);
@@ -227,7 +240,11 @@ export class ByteReader {
   private need(count: number): number {
     const at = this.offset;
     if (at + count > this.end) {
-      throw new CodedError('protocol', 'none', `message cut short: ${count} bytes wanted, ${this.end - at} left`);
+      throw new CodedError(
+        'protocol',
+        'none',
+        `message cut short: ${count} bytes wanted, ${this.end - at} left`,
+      );
     }
     this.offset = at + count;
     return at;
@@ -264,6 +281,13 @@ export class ByteReader {
   /** A view of the bytes after a u32 length. */
   blob(): Uint8Array {
     return this.raw(this.u32());
+  }
+
+  /** A reader of the blob that comes next; this reader goes on after it. */
+  blobReader(): ByteReader {
+    const length = this.u32();
+    const at = this.need(length);
+    return new ByteReader(this.bytes, at, at + length);
   }
 
   /** The byte string after a u16 length. */

@@ -39,9 +39,16 @@ export function policyFor(preset: PolicyPreset, n: number): Policy {
 
 /** Fails with `invalid` if R or W lie outside 1 to N. */
 export function checkPolicy(policy: Policy, n: number): void {
-  for (const [name, value] of [['R', policy.r], ['W', policy.w]] as const) {
+  for (const [name, value] of [
+    ['R', policy.r],
+    ['W', policy.w],
+  ] as const) {
     if (!Number.isInteger(value) || value < 1 || value > n) {
-      throw new CodedError('invalid', 'none', `${name}=${value} is impossible with N=${n}: it must lie in 1 to ${n}`);
+      throw new CodedError(
+        'invalid',
+        'none',
+        `${name}=${value} is impossible with N=${n}: it must lie in 1 to ${n}`,
+      );
     }
   }
 }
@@ -67,7 +74,9 @@ export class PolicyTable {
     for (const rule of rules) checkPolicy(rule.policy, n);
     this.fallback = rules.find((rule) => rule.prefix === '')?.policy ?? fallback;
     checkPolicy(this.fallback, n);
-    this.#rules = rules.filter((rule) => rule.prefix !== '').sort((a, b) => b.prefix.length - a.prefix.length);
+    this.#rules = rules
+      .filter((rule) => rule.prefix !== '')
+      .sort((a, b) => b.prefix.length - a.prefix.length);
   }
 
   policyOf(key: ByteString): Policy {

@@ -11,8 +11,8 @@
 import type { ByteString } from '../base/bytes.ts';
 import type { CodedError } from '../base/errors.ts';
 import type { Policy } from '../coordinator/policy.ts';
-import type { NodeId } from '../ports/transport.ts';
 import type { StorageFigures } from '../ports/storage.ts';
+import type { NodeId } from '../ports/transport.ts';
 import type { Table } from '../ring/table.ts';
 import type { Row, RowBody } from '../rows/row.ts';
 

@@ -7,7 +7,7 @@
  * ```
  */
 
-import { ByteWriter, readU32, writeU32 } from '../base/bytes.ts';
+import { type ByteWriter, readU32, writeU32 } from '../base/bytes.ts';
 import { crc32 } from '../base/crc32.ts';
 import { CodedError } from '../base/errors.ts';
 
@@ -47,6 +47,10 @@ export function checkFrame(frame: Uint8Array): void {
     throw new CodedError('corrupt', 'none', `frame of ${frame.length} bytes fails its checksum`);
   }
   if (frame[8] !== PROTOCOL_VERSION) {
-    throw new CodedError('protocol', 'none', `frame of protocol version ${frame[8]}, this node speaks ${PROTOCOL_VERSION}`);
+    throw new CodedError(
+      'protocol',
+      'none',
+      `frame of protocol version ${frame[8]}, this node speaks ${PROTOCOL_VERSION}`,
+    );
   }
 }

@@ -1,0 +1,73 @@
+/**
+ * Plans: who takes part in a request for a partition, as this node sees the cluster now.
+ *
+ * A plan is an immutable snapshot, stamped with the topology epoch and shared by all requests for the
+ * partition until a member's liveness or the table changes; then all are made anew.
+ */
+
+import type { NodeId } from '../ports/transport.ts';
+import type { Table } from '../ring/table.ts';
+
+export interface Plan {
+  readonly epoch: number;
+  /** The key's N replicas in ring order. */
+  readonly replicas: readonly NodeId[];
+  /** Whether this node is one of them, and so may coordinate. */
+  readonly selfIsReplica: boolean;
+  /** Live replicas but this node, nearest (own zone) first, then in ring order. */
+  readonly remotesLive: readonly NodeId[];
+  /** Replicas but this node that are believed dead. */
+  readonly remotesDead: readonly NodeId[];
+  /** First live replica in ring order: where read-modify-writes are serialised. */
+  readonly primary: NodeId | undefined;
+}
+
+/** Who is alive, and where. */
+export interface Liveness {
+  isLive(id: NodeId): boolean;
+  zoneOf(id: NodeId): string;
+}
+
+export class PlanBook {
+  readonly #self: NodeId;
+  readonly #liveness: Liveness;
+  #table: Table;
+  #plans: (Plan | undefined)[] = [];
+
+  constructor(self: NodeId, table: Table, liveness: Liveness) {
+    this.#self = self;
+    this.#table = table;
+    this.#liveness = liveness;
+  }
+
+  /** The plan of the partition a slot lies in. */
+  of(slot: number): Plan {
+    const partition = this.#table.partitionOfSlot(slot);
+    const known = this.#plans[partition];
+    if (known !== undefined) return known;
+    const made = this.#make(this.#table.preferenceList(slot));
+    this.#plans[partition] = made;
+    return made;
+  }
+
+  /** Forgets all plans: liveness changed. */
+  invalidate(): void {
+    this.#plans = [];
+  }
+
+  #make(replicas: readonly NodeId[]): Plan {
+    const zone = this.#liveness.zoneOf(this.#self);
+    const remotes = replicas.filter((id) => id !== this.#self);
+    const live = remotes.filter((id) => this.#liveness.isLive(id));
+    const near = live.filter((id) => this.#liveness.zoneOf(id) === zone);
+    const far = live.filter((id) => this.#liveness.zoneOf(id) !== zone);
+    return {
+      epoch: this.#table.epoch,
+      replicas,
+      selfIsReplica: replicas.includes(this.#self),
+      remotesLive: [...near, ...far],
+      remotesDead: remotes.filter((id) => !this.#liveness.isLive(id)),
+      primary: replicas.find((id) => id === this.#self || this.#liveness.isLive(id)),
+    };
+  }
+}

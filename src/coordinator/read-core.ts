@@ -1,0 +1,69 @@
+/**
+ * The core of a quorum read, as a value: add answers until there are enough, then read off the row,
+ * who is behind, and whether enough replicas hold the row for later reads to see it too.
+ *
+ * (After riak_kv's `riak_kv_get_core`: no messages, no time, no keys in here.)
+ */
+
+import type { NodeId } from '../ports/transport.ts';
+import type { Row, Stamp } from '../rows/row.ts';
+import { compareStamps, STAMP_NONE } from '../rows/row.ts';
+
+interface Answer {
+  readonly from: NodeId;
+  stamp: Stamp;
+}
+
+export class ReadCore {
+  /** Answers that make a quorum: R. */
+  readonly needed: number;
+  /** Greatest stamp seen; all zero while nothing was. */
+  stamp: Stamp = STAMP_NONE;
+  /** The row with that stamp; undefined for a missing key or one dead by a flush. */
+  row: Row | undefined = undefined;
+  readonly #answers: Answer[] = [];
+
+  constructor(needed: number) {
+    this.needed = needed;
+  }
+
+  /** One replica's answer: the stamp it holds, and the row when it came along. */
+  add(from: NodeId, stamp: Stamp, row: Row | undefined): void {
+    this.#answers.push({ from, stamp });
+    if (compareStamps(stamp, this.stamp) > 0) {
+      this.stamp = stamp;
+      this.row = row;
+    }
+  }
+
+  get isEnough(): boolean {
+    return this.#answers.length >= this.needed;
+  }
+
+  get answers(): number {
+    return this.#answers.length;
+  }
+
+  /** Replicas that answered with something older than the winner. */
+  behind(): NodeId[] {
+    const behind: NodeId[] = [];
+    for (const answer of this.#answers) {
+      if (compareStamps(answer.stamp, this.stamp) < 0) behind.push(answer.from);
+    }
+    return behind;
+  }
+
+  /** Replicas known to hold the winner durably. */
+  holders(): number {
+    let holders = 0;
+    for (const answer of this.#answers) if (compareStamps(answer.stamp, this.stamp) === 0) holders++;
+    return holders;
+  }
+
+  /** A replica that was behind, or had not answered, holds the winner now. */
+  repaired(from: NodeId): void {
+    const answer = this.#answers.find((one) => one.from === from);
+    if (answer === undefined) this.#answers.push({ from, stamp: this.stamp });
+    else answer.stamp = this.stamp;
+  }
+}

@@ -1,0 +1,98 @@
+/**
+ * The context: what the parts of a node share. One object, made by `Node`, handed to every flight, so
+ * that a part says in its code what it touches, and nothing is global.
+ */
+
+import { CodedError } from '../base/errors.ts';
+import type { HedgeBudget } from '../coordinator/hedge.ts';
+import type { PlanBook } from '../coordinator/plan.ts';
+import type { Log } from '../ports/log.ts';
+import type { NodeId } from '../ports/transport.ts';
+import type { Replica } from '../replica/replica.ts';
+import type { Stamp } from '../rows/row.ts';
+import { stampTime } from '../rows/row.ts';
+import type { Flights } from './flights.ts';
+import type { Identity } from './identity.ts';
+import type { Links } from './links.ts';
+import type { NodeLimits } from './options.ts';
+
+/** Counters the parts raise as they go; `NodeFigures` shows them. */
+export class Tally {
+  reads = 0;
+  writes = 0;
+  updates = 0;
+  readsShared = 0;
+  forwards = 0;
+  hedges = 0;
+  repairsBlocking = 0;
+  repairsAfter = 0;
+  failuresQuorum = 0;
+  failuresDeadline = 0;
+  failuresOverload = 0;
+  framesDamaged = 0;
+  rowsRefusedClock = 0;
+}
+
+export interface NodeContext {
+  readonly self: NodeId;
+  /** N. */
+  readonly n: number;
+  readonly limits: NodeLimits;
+  readonly log: Log;
+  readonly replica: Replica;
+  readonly identity: Identity;
+  readonly links: Links;
+  readonly plans: PlanBook;
+  readonly flights: Flights;
+  readonly hedgeBudget: HedgeBudget;
+  readonly tally: Tally;
+  readonly mutants: ReadonlySet<string>;
+  /** Monotonic milliseconds. */
+  now(): number;
+  /** Wall milliseconds. */
+  wall(): number;
+}
+
+/** Whether a stamp lies further ahead of our clock than we believe anyone. */
+export function isTooFarAhead(context: NodeContext, stamp: Stamp): boolean {
+  return stampTime(stamp) > context.wall() + context.limits.clockOffsetMaxMs;
+}
+
+/** Takes note of a stamp from elsewhere, unless its clock is beyond belief. */
+export function observeStamp(context: NodeContext, stamp: Stamp): void {
+  if (context.mutants.has('hlc-not-observed') || isTooFarAhead(context, stamp)) return;
+  context.identity.observe(stamp);
+}
+
+/** The error for too few replicas. `outcome` says what became of the data. */
+export function quorumError(
+  context: NodeContext,
+  what: 'read' | 'write',
+  have: number,
+  needed: number,
+  outcome: 'fail' | 'unknown' | 'none',
+): CodedError {
+  context.tally.failuresQuorum++;
+  const fate =
+    outcome === 'unknown'
+      ? 'the write may have been applied or not: read the key to learn'
+      : what === 'write'
+        ? 'nothing was written'
+        : 'nothing was changed';
+  return new CodedError(
+    'quorum-unreachable',
+    outcome,
+    `only ${have} of ${context.n} replicas of this key can be reached and the ${what} needs ${needed}; ${fate}`,
+  );
+}
+
+export function deadlineError(
+  context: NodeContext,
+  what: string,
+  outcome: 'fail' | 'unknown' | 'none',
+): CodedError {
+  context.tally.failuresDeadline++;
+  const fate =
+    outcome === 'unknown' ? 'it may have been applied or not: read the key to learn' : 'nothing was changed';
+  return new CodedError('deadline-exceeded', outcome, `the ${what} did not finish in time; ${fate}`);
+}

@@ -1,0 +1,88 @@
+/**
+ * Flights: requests this node coordinates and has not finished. Each has an id, which answers bring
+ * back, and a deadline, at which it gives up. The table is the one place that knows what is under
+ * way; its size is the node's limit on work.
+ */
+
+import type { ByteReader } from '../base/bytes.ts';
+import type { ErrorCode } from '../base/errors.ts';
+import type { NodeId } from '../ports/transport.ts';
+import type { Stamp } from '../rows/row.ts';
+import type { ScanRow } from '../wire/messages.ts';
+import type { Link } from './links.ts';
+
+const idMask = 0x3fff_ffff;
+
+/** A request under way. Each kind overrides the answers it expects; others are stale and ignored. */
+export abstract class Flight {
+  id = 0;
+  /** Monotonic time to give up at. */
+  readonly deadline: number;
+
+  constructor(deadline: number) {
+    this.deadline = deadline;
+  }
+
+  /** The deadline passed: answer, and leave the table. */
+  abstract expire(): void;
+  /** A member ceased to be live. */
+  abstract peerLost(peer: NodeId): void;
+  /** Time passes: hedge if it is due. */
+  tick(_now: number): void {}
+  readEqual(_link: Link): void {}
+  readStamp(_link: Link, _stamp: Stamp): void {}
+  readRow(_link: Link, _row: Uint8Array): void {}
+  readFloor(_link: Link, _stamp: Stamp): void {}
+  storedBy(_peer: NodeId): void {}
+  refusedBy(_peer: NodeId, _code: ErrorCode): void {}
+  forwardReply(_peer: NodeId, _status: number, _body: ByteReader): void {}
+  scanReply(_peer: NodeId, _cursorNext: number, _rows: readonly ScanRow[]): void {}
+  countReply(_peer: NodeId, _count: number): void {}
+}
+
+export class Flights {
+  readonly #flights: Map<number, Flight> = new Map();
+  #id: number;
+
+  /** @param firstId random, so that an answer to a former life of this node meets no flight of now. */
+  constructor(firstId: number) {
+    this.#id = firstId & idMask;
+  }
+
+  get size(): number {
+    return this.#flights.size;
+  }
+
+  /** Enters a flight and gives it its id (never 0). */
+  add(flight: Flight): void {
+    do {
+      this.#id = (this.#id + 1) & idMask;
+    } while (this.#id === 0 || this.#flights.has(this.#id));
+    flight.id = this.#id;
+    this.#flights.set(this.#id, flight);
+  }
+
+  get(id: number): Flight | undefined {
+    return this.#flights.get(id);
+  }
+
+  remove(flight: Flight): void {
+    this.#flights.delete(flight.id);
+  }
+
+  tick(now: number): void {
+    for (const flight of this.#flights.values()) {
+      if (now >= flight.deadline) flight.expire();
+      else flight.tick(now);
+    }
+  }
+
+  peerLost(peer: NodeId): void {
+    for (const flight of [...this.#flights.values()]) flight.peerLost(peer);
+  }
+
+  /** Gives up everything: the node stops. */
+  expireAll(): void {
+    for (const flight of [...this.#flights.values()]) flight.expire();
+  }
+}

@@ -1,0 +1,310 @@
+/**
+ * The node: one member of the cluster as a machine. It is given inputs (a frame, a request, a tick,
+ * a storage completion) and acts through its ports; it never waits, and knows no sockets, files or
+ * timers. The same machine runs under a real event loop and under simulated time.
+ *
+ * The picture: a switchboard. Requests from above become flights (`requests.ts`); frames from peers
+ * are taken apart at the desk (`peer-desk.ts`), which serves what they ask of our replica and hands
+ * answers to flights; at the end of each turn the tray goes to storage and one frame to each peer.
+ */
+
+import { assert } from '../base/assert.ts';
+import type { ByteString } from '../base/bytes.ts';
+import { CodedError } from '../base/errors.ts';
+import { HedgeBudget } from '../coordinator/hedge.ts';
+import { PlanBook } from '../coordinator/plan.ts';
+import type { Policy } from '../coordinator/policy.ts';
+import type { NodeId, TransportHandler } from '../ports/transport.ts';
+import { Replica } from '../replica/replica.ts';
+import { SLOT_COUNT } from '../ring/slots.ts';
+import type { Table } from '../ring/table.ts';
+import { rowKeyOf } from '../rows/key.ts';
+import type { RowBody } from '../rows/row.ts';
+import { checkFrame } from '../wire/frame.ts';
+import { decodeMessages } from '../wire/messages.ts';
+import type {
+  CountDone,
+  FlushDone,
+  MemberView,
+  NodeApi,
+  NodeFigures,
+  ReadDone,
+  RequestOptions,
+  ScanDone,
+  UpdateDone,
+  WriteDone,
+} from './api.ts';
+import type { NodeContext } from './context.ts';
+import { Tally } from './context.ts';
+import { Flights } from './flights.ts';
+import { FlushFlight } from './flush-flight.ts';
+import { nodeIdHex } from './id-hex.ts';
+import { Identity } from './identity.ts';
+import type { Link, LinkEvents } from './links.ts';
+import { Links } from './links.ts';
+import { LocalScans } from './local-scans.ts';
+import type { Member, NodeOptions, NodePorts } from './options.ts';
+import { PeerDesk } from './peer-desk.ts';
+import { Requests } from './requests.ts';
+import { CountFlight, ScanFlight } from './scan-flight.ts';
+
+const noMutants: ReadonlySet<string> = new Set();
+const hashSpan = 0x1_0000_0000;
+
+export class Node implements NodeApi, TransportHandler, LinkEvents {
+  readonly id: NodeId;
+  readonly idHex: string;
+  readonly clusterName: string;
+  readonly table: Table;
+  readonly replicas: number;
+  readonly pairBytesMax: number;
+  readonly #options: NodeOptions;
+  readonly #ports: NodePorts;
+  readonly #self: Member;
+  readonly #replica: Replica;
+  readonly #identity: Identity;
+  readonly #links: Links;
+  readonly #flights: Flights;
+  readonly #plans: PlanBook;
+  readonly #scans: LocalScans;
+  readonly #requests: Requests;
+  readonly #desk: PeerDesk;
+  readonly #context: NodeContext;
+  readonly #tally: Tally = new Tally();
+  readonly #frameUnchecked: boolean;
+
+  constructor(options: NodeOptions, ports: NodePorts) {
+    const self = options.members.find((member) => member.id === options.id);
+    assert(self !== undefined, 'a node is one of its members');
+    this.#options = options;
+    this.#ports = ports;
+    this.#self = self;
+    this.id = options.id;
+    this.idHex = nodeIdHex(options.id);
+    this.clusterName = options.clusterName;
+    this.table = options.table;
+    this.replicas = options.table.preferenceList(0).length;
+    this.pairBytesMax = options.limits.pairBytesMax;
+    const mutants = options.mutants ?? noMutants;
+    this.#frameUnchecked = mutants.has('frame-unchecked');
+    const wake = (): void => ports.turn.wake();
+    const { storage, log, clock, transport, random } = ports;
+    this.#identity = new Identity(mutants);
+    this.#replica = new Replica({
+      storage,
+      durability: options.durability,
+      log,
+      wake,
+      noteOfCommit: () => this.#identity.clockNote(),
+      mutants,
+    });
+    this.#links = new Links(self, options.members, transport, options.limits, log, this, wake);
+    this.#flights = new Flights(random.u32());
+    this.#plans = new PlanBook(options.id, options.table, this.#links);
+    this.#context = {
+      self: options.id,
+      n: this.replicas,
+      limits: options.limits,
+      log,
+      replica: this.#replica,
+      identity: this.#identity,
+      links: this.#links,
+      plans: this.#plans,
+      flights: this.#flights,
+      hedgeBudget: new HedgeBudget(options.limits.hedgeShareMax),
+      tally: this.#tally,
+      mutants,
+      now: () => clock.monotonic(),
+      wall: () => clock.wall(),
+    };
+    this.#scans = new LocalScans(storage, this.#replica, () => clock.wall(), wake);
+    this.#requests = new Requests(this.#context, options.policies, options.updates);
+    this.#desk = new PeerDesk(this.#context, this.#requests, this.#scans);
+  }
+
+  /**
+   * Reads identity and floor from storage and reserves write stamps; requests are taken once `done`
+   * was called without an error.
+   */
+  start(done: (error?: CodedError) => void): void {
+    try {
+      this.#replica.start();
+      this.#identity.start(this.#ports.storage, this.#ports.random, this.#replica, (error) => {
+        this.#requests.open = error === undefined;
+        done(error);
+      });
+    } catch (error) {
+      if (!(error instanceof CodedError)) throw error;
+      done(error);
+    }
+  }
+
+  /** Takes no more requests and answers those under way with errors. */
+  stop(): void {
+    this.#requests.open = false;
+    this.#flights.expireAll();
+    this.#links.flush();
+  }
+
+  // Inputs from the transport.
+
+  peerUp(peer: NodeId): void {
+    this.#links.peerUp(peer, this.#ports.clock.monotonic());
+  }
+
+  peerDown(peer: NodeId, reason: string): void {
+    this.#links.peerDown(peer, reason);
+  }
+
+  frame(peer: NodeId, frame: Uint8Array): void {
+    const link = this.#links.get(peer);
+    if (link === undefined) return;
+    try {
+      if (!this.#frameUnchecked) checkFrame(frame);
+      this.#links.heard(link, this.#ports.clock.monotonic());
+      decodeMessages(frame, link, this.#desk);
+    } catch (error) {
+      if (!(error instanceof CodedError)) throw error;
+      // A peer whose bytes make no sense starts over on a fresh pipe.
+      this.#tally.framesDamaged++;
+      this.#ports.log.write('warn', 'frame-damaged', { peer, code: error.code, message: error.message });
+      this.#ports.transport.reset(peer, error.message);
+    }
+  }
+
+  livenessChanged(link: Link): void {
+    this.#plans.invalidate();
+    if (!link.live) this.#flights.peerLost(link.member.id);
+  }
+
+  // Inputs from whoever drives the node.
+
+  /** Deadlines, hedges, heartbeats, clean-up. Call every few milliseconds. */
+  tick(): void {
+    const now = this.#ports.clock.monotonic();
+    this.#flights.tick(now);
+    this.#links.tick(now, this.#ports.clock.wall(), this.#replica.floor);
+    this.#scans.sweep();
+  }
+
+  /** Ends a turn: one batch to storage, one frame to each peer. */
+  endTurn(): void {
+    this.#requests.turnEnded();
+    this.#scans.turn();
+    this.#replica.commit();
+    this.#links.flush();
+  }
+
+  // Requests.
+
+  wall(): number {
+    return this.#ports.clock.wall();
+  }
+
+  monotonic(): number {
+    return this.#ports.clock.monotonic();
+  }
+
+  policyOf(key: ByteString): Policy {
+    return this.#options.policies.policyOf(key);
+  }
+
+  read(key: ByteString, options: RequestOptions, done: ReadDone): void {
+    this.#requests.read(key, options, false, done);
+  }
+
+  write(key: ByteString, body: RowBody, options: RequestOptions, done: WriteDone): void {
+    this.#requests.write(key, body, options, false, done);
+  }
+
+  update(
+    key: ByteString,
+    operation: string,
+    args: readonly Uint8Array[],
+    options: RequestOptions,
+    done: UpdateDone,
+  ): void {
+    this.#requests.update(key, operation, args, options, false, done);
+  }
+
+  scan(cursor: number, count: number, options: RequestOptions, done: ScanDone): void {
+    const refusal = this.#refusal();
+    if (refusal !== undefined) {
+      done(refusal, undefined);
+      return;
+    }
+    if (!(cursor >= 0 && cursor < SLOT_COUNT * hashSpan)) {
+      done(undefined, { cursor: 0, entries: [] });
+      return;
+    }
+    const r = Math.min((options.policy ?? this.#options.policies.fallback).r, this.replicas);
+    const bounded = Math.max(1, Math.min(10_000, count));
+    const deadline = this.#deadline(options);
+    new ScanFlight(this.#context, this.table, this.#scans, cursor, bounded, r, deadline, done).start();
+  }
+
+  count(slotFrom: number, slotTo: number, options: RequestOptions, done: CountDone): void {
+    const refusal = this.#refusal();
+    if (refusal !== undefined) {
+      done(refusal, 0);
+      return;
+    }
+    const deadline = this.#deadline(options);
+    new CountFlight(this.#context, this.table, this.#scans, slotFrom, slotTo, deadline, done).start();
+  }
+
+  flush(options: RequestOptions, done: FlushDone): void {
+    const refusal = this.#refusal();
+    if (refusal !== undefined) {
+      done(new CodedError(refusal.code, 'fail', refusal.message));
+      return;
+    }
+    const { w } = options.policy ?? this.#options.policies.fallback;
+    const members = this.#options.members.length;
+    new FlushFlight(this.#context, members, w, this.#deadline(options), done).start();
+    this.#scans.sweepFromStart();
+  }
+
+  #deadline(options: RequestOptions): number {
+    return this.monotonic() + (options.timeoutMs ?? this.#options.limits.requestTimeoutMs);
+  }
+
+  #refusal(): CodedError | undefined {
+    if (!this.#requests.open)
+      return new CodedError('unavailable', 'none', 'this node is starting or stopping');
+    if (this.#requests.waiting < this.#options.limits.requestsMax) return this.#replica.failure;
+    this.#tally.failuresOverload++;
+    return new CodedError('overloaded', 'none', 'too many requests are under way at this node; try again');
+  }
+
+  // Facts.
+
+  members(): readonly MemberView[] {
+    const now = this.monotonic();
+    return this.#options.members.map((member) => {
+      const link = this.#links.get(member.id);
+      const live = member.id === this.#self.id || link?.live === true;
+      const silenceMs = link === undefined ? 0 : Math.max(0, now - link.heardAt);
+      return { ...member, live, silenceMs, replyP95Ms: link?.replyTime.p95Ms ?? 0 };
+    });
+  }
+
+  figures(): NodeFigures {
+    return {
+      ...this.#tally,
+      rowsDamaged: this.#replica.rowsDamaged,
+      requestsInFlight: this.#requests.waiting,
+      framesSent: this.#links.framesSent,
+      messagesSent: this.#links.messagesSent,
+      storage: this.#ports.storage.figures(),
+    };
+  }
+
+  idleSeconds(key: ByteString): number | undefined {
+    return this.#ports.storage.idleSeconds?.(rowKeyOf(key));
+  }
+
+  frequency(key: ByteString): number | undefined {
+    return this.#ports.storage.frequency?.(rowKeyOf(key));
+  }
+}

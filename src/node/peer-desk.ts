@@ -1,0 +1,276 @@
+/**
+ * The peer desk: what arrives from other members. It serves what they ask of our replica, and hands
+ * their answers to the flights that wait for them.
+ */
+
+import type { ByteReader, ByteString } from '../base/bytes.ts';
+import type { ErrorCode } from '../base/errors.ts';
+import { CodedError } from '../base/errors.ts';
+import type { ReadWaiter, StoredWaiter } from '../replica/replica.ts';
+import { isRowKey } from '../rows/key.ts';
+import type { Row, Stamp } from '../rows/row.ts';
+import { compareStamps, isRowIntact, ROW_HEADER_BYTES, rowStamp } from '../rows/row.ts';
+import type { ForwardHead, MessageHandler, ScanRow } from '../wire/messages.ts';
+import {
+  FORWARD_READ,
+  FORWARD_UPDATE,
+  FORWARD_WRITE,
+  writeCountReply,
+  writeError,
+  writeForwardReplyHead,
+  writePong,
+  writeReadEqual,
+  writeReadFloor,
+  writeReadRow,
+  writeReadStamp,
+  writeRefused,
+  writeScanReply,
+  writeStored,
+} from '../wire/messages.ts';
+import type { RequestOptions, UpdateReply } from './api.ts';
+import type { NodeContext } from './context.ts';
+import { isTooFarAhead, observeStamp } from './context.ts';
+import {
+  readBody,
+  readUpdateCall,
+  STATUS_ERROR,
+  STATUS_NONE,
+  STATUS_REPLY,
+  STATUS_ROW,
+  STATUS_WRITTEN,
+  writeReply,
+} from './forward-codec.ts';
+import type { Link } from './links.ts';
+import type { LocalScans } from './local-scans.ts';
+import type { Requests } from './requests.ts';
+
+/** Owes a peer the answer to a WRITE or FLOOR. */
+class OwedStored implements StoredWaiter {
+  readonly #context: NodeContext;
+  readonly #link: Link;
+  readonly #generation: number;
+  readonly #id: number;
+
+  constructor(context: NodeContext, link: Link, id: number) {
+    this.#context = context;
+    this.#link = link;
+    this.#generation = link.generation;
+    this.#id = id;
+  }
+
+  stored(error: CodedError | undefined): void {
+    const writer =
+      this.#link.generation === this.#generation ? this.#context.links.writer(this.#link) : undefined;
+    if (writer === undefined) return;
+    if (error === undefined) writeStored(writer, this.#id);
+    else writeRefused(writer, this.#id, error.code);
+  }
+}
+
+/** Owes a peer the answer to a READ. */
+class OwedRead implements ReadWaiter {
+  readonly #context: NodeContext;
+  readonly #link: Link;
+  readonly #generation: number;
+  readonly #id: number;
+  readonly #stampOnly: boolean;
+  readonly #theirs: Stamp;
+
+  constructor(context: NodeContext, link: Link, id: number, stampOnly: boolean, theirs: Stamp) {
+    this.#context = context;
+    this.#link = link;
+    this.#generation = link.generation;
+    this.#id = id;
+    this.#stampOnly = stampOnly;
+    this.#theirs = theirs;
+  }
+
+  local(error: CodedError | undefined, stamp: Stamp, row: Row | undefined): void {
+    const writer =
+      this.#link.generation === this.#generation ? this.#context.links.writer(this.#link) : undefined;
+    if (writer === undefined) return;
+    if (error !== undefined) {
+      writeRefused(writer, this.#id, error.code);
+      return;
+    }
+    const order = compareStamps(stamp, this.#theirs);
+    if (order === 0) writeReadEqual(writer, this.#id);
+    else if (order < 0 || this.#stampOnly) writeReadStamp(writer, this.#id, stamp);
+    else if (row !== undefined) writeReadRow(writer, this.#id, row);
+    else writeReadFloor(writer, this.#id, stamp);
+  }
+}
+
+export class PeerDesk implements MessageHandler<Link> {
+  readonly #context: NodeContext;
+  readonly #requests: Requests;
+  readonly #scans: LocalScans;
+
+  constructor(context: NodeContext, requests: Requests, scans: LocalScans) {
+    this.#context = context;
+    this.#requests = requests;
+    this.#scans = scans;
+  }
+
+  read(
+    link: Link,
+    id: number,
+    _timeoutMs: number,
+    stampOnly: boolean,
+    rowKey: ByteString,
+    stamp: Uint8Array,
+  ): void {
+    this.#context.replica.read(rowKey, new OwedRead(this.#context, link, id, stampOnly, stamp));
+  }
+
+  write(link: Link, id: number, rowKey: ByteString, row: Uint8Array): void {
+    const context = this.#context;
+    if (!isRowKey(rowKey) || row.length < ROW_HEADER_BYTES) {
+      throw new CodedError('protocol', 'none', 'a WRITE without a whole row');
+    }
+    const stamp = rowStamp(row);
+    if (isTooFarAhead(context, stamp)) {
+      context.tally.rowsRefusedClock++;
+      context.log.write('alarm', 'row-refused-clock', {
+        peer: link.member.id,
+        meaning: 'a row is stamped further ahead of our clock than clockOffsetMaxMs: check both clocks',
+      });
+      this.#refuse(link, id, 'clock-offset');
+      return;
+    }
+    if (!context.mutants.has('frame-unchecked') && !isRowIntact(rowKey, row)) {
+      this.#refuse(link, id, 'corrupt');
+      return;
+    }
+    observeStamp(context, stamp);
+    context.replica.merge(rowKey, row, id === 0 ? undefined : new OwedStored(context, link, id));
+  }
+
+  floor(link: Link, id: number, stamp: Uint8Array): void {
+    if (isTooFarAhead(this.#context, stamp)) {
+      this.#refuse(link, id, 'clock-offset');
+      return;
+    }
+    this.#raiseFloor(stamp, id === 0 ? undefined : new OwedStored(this.#context, link, id));
+  }
+
+  #raiseFloor(stamp: Stamp, waiter: StoredWaiter | undefined): void {
+    const context = this.#context;
+    observeStamp(context, stamp);
+    const raised = compareStamps(stamp, context.replica.floor) > 0;
+    context.replica.raiseFloor(stamp, waiter);
+    if (raised) this.#scans.sweepFromStart();
+  }
+
+  #refuse(link: Link, id: number, code: ErrorCode): void {
+    const writer = id === 0 ? undefined : this.#context.links.writer(link);
+    if (writer !== undefined) writeRefused(writer, id, code);
+  }
+
+  readEqual(link: Link, id: number): void {
+    this.#context.flights.get(id)?.readEqual(link);
+  }
+
+  readStamp(link: Link, id: number, stamp: Uint8Array): void {
+    this.#context.flights.get(id)?.readStamp(link, stamp);
+  }
+
+  readRow(link: Link, id: number, row: Uint8Array): void {
+    if (row.length < ROW_HEADER_BYTES)
+      throw new CodedError('protocol', 'none', 'a READ_ROW without a whole row');
+    this.#context.flights.get(id)?.readRow(link, row);
+  }
+
+  readFloor(link: Link, id: number, stamp: Uint8Array): void {
+    this.#context.flights.get(id)?.readFloor(link, stamp);
+  }
+
+  stored(link: Link, id: number): void {
+    this.#context.flights.get(id)?.storedBy(link.member.id);
+  }
+
+  refused(link: Link, id: number, code: ErrorCode): void {
+    this.#context.flights.get(id)?.refusedBy(link.member.id, code);
+  }
+
+  ping(link: Link, sequence: number, _wall: number, floor: Uint8Array): void {
+    const context = this.#context;
+    if (compareStamps(floor, context.replica.floor) > 0 && !isTooFarAhead(context, floor)) {
+      this.#raiseFloor(floor, undefined);
+    }
+    const writer = context.links.writer(link);
+    if (writer !== undefined) writePong(writer, sequence, context.wall());
+  }
+
+  pong(_link: Link, _sequence: number, _wall: number): void {
+    // Having been heard is all a pong means so far.
+  }
+
+  forward(link: Link, head: ForwardHead, body: ByteReader): void {
+    const { r, w, strict, timeoutMs, key } = head;
+    const options: RequestOptions = { policy: { r, w, strict }, timeoutMs };
+    const answer = this.#answerForward(link, head.id);
+    if (head.kind === FORWARD_READ) {
+      this.#requests.read(key, options, true, (error, row) => answer(error, STATUS_ROW, row));
+    } else if (head.kind === FORWARD_WRITE) {
+      this.#requests.write(key, readBody(body), options, true, (error) => answer(error, STATUS_WRITTEN));
+    } else if (head.kind === FORWARD_UPDATE) {
+      const { operation, args } = readUpdateCall(body);
+      this.#requests.update(key, operation, args, options, true, (error, reply) =>
+        answer(error, STATUS_REPLY, undefined, reply),
+      );
+    } else {
+      throw new CodedError('protocol', 'none', `FORWARD of unknown kind ${head.kind}`);
+    }
+  }
+
+  #answerForward(
+    link: Link,
+    id: number,
+  ): (error: CodedError | undefined, status: number, row?: Uint8Array, reply?: UpdateReply) => void {
+    const generation = link.generation;
+    return (error, status, row, reply) => {
+      const writer = link.generation === generation ? this.#context.links.writer(link) : undefined;
+      if (writer === undefined) return;
+      const missing = status === STATUS_ROW && row === undefined;
+      const shown = error !== undefined ? STATUS_ERROR : missing ? STATUS_NONE : status;
+      const at = writeForwardReplyHead(writer, id, shown);
+      if (error !== undefined) writeError(writer, error);
+      else if (row !== undefined) writer.blob(row);
+      else if (status === STATUS_REPLY) writeReply(writer, reply ?? null);
+      writer.blobEnd(at);
+    };
+  }
+
+  forwardReply(link: Link, id: number, status: number, body: ByteReader): void {
+    this.#context.flights.get(id)?.forwardReply(link.member.id, status, body);
+  }
+
+  scan(link: Link, id: number, _timeoutMs: number, cursor: number, slotEnd: number, count: number): void {
+    const generation = link.generation;
+    this.#scans.scan(cursor, slotEnd, count, (error, cursorNext, rows) => {
+      if (link.generation !== generation) return;
+      const writer = error === undefined ? this.#context.links.writer(link) : undefined;
+      if (error !== undefined) this.#refuse(link, id, error.code);
+      else if (writer !== undefined) writeScanReply(writer, id, cursorNext, rows);
+    });
+  }
+
+  scanReply(link: Link, id: number, cursorNext: number, rows: readonly ScanRow[]): void {
+    this.#context.flights.get(id)?.scanReply(link.member.id, cursorNext, rows);
+  }
+
+  count(link: Link, id: number, _timeoutMs: number, ranges: readonly number[]): void {
+    const generation = link.generation;
+    this.#scans.count(ranges, (error, count) => {
+      if (link.generation !== generation) return;
+      const writer = error === undefined ? this.#context.links.writer(link) : undefined;
+      if (error !== undefined) this.#refuse(link, id, error.code);
+      else if (writer !== undefined) writeCountReply(writer, id, count);
+    });
+  }
+
+  countReply(link: Link, id: number, count: number): void {
+    this.#context.flights.get(id)?.countReply(link.member.id, count);
+  }
+}

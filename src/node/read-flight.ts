@@ -1,0 +1,295 @@
+/**
+ * A quorum read in flight.
+ *
+ * The picture: ask myself and R-1 neighbours, telling them the stamp I hold. A neighbour answers
+ * "the same", "mine is older: this stamp", or with its newer row. Enough answers make the result;
+ * those behind are handed the winner: before the answer under a linearizable policy, so that no later
+ * read sees an older value (ABD, Attiya, Bar-Noy and Dolev 1995), after it otherwise.
+ */
+
+import type { CodedError, ErrorCode } from '../base/errors.ts';
+import { hedgeDelayMs } from '../coordinator/hedge.ts';
+import type { Plan } from '../coordinator/plan.ts';
+import type { Policy } from '../coordinator/policy.ts';
+import { isLinearizable } from '../coordinator/policy.ts';
+import { ReadCore } from '../coordinator/read-core.ts';
+import type { NodeId } from '../ports/transport.ts';
+import type { ReadWaiter } from '../replica/replica.ts';
+import type { RowKey } from '../rows/key.ts';
+import type { Row, Stamp } from '../rows/row.ts';
+import { compareStamps, rowStamp, STAMP_NONE } from '../rows/row.ts';
+import { writeFloor, writeRead, writeWrite } from '../wire/messages.ts';
+import type { NodeContext } from './context.ts';
+import { deadlineError, isTooFarAhead, observeStamp, quorumError } from './context.ts';
+import { Flight } from './flights.ts';
+import type { Link } from './links.ts';
+
+/** The winning row (dead or alive, undefined for none), and its stamp. */
+export type ReadFlightDone = (error: CodedError | undefined, row: Row | undefined, stamp: Stamp) => void;
+
+export class ReadFlight extends Flight implements ReadWaiter {
+  readonly #context: NodeContext;
+  readonly #rowKey: RowKey;
+  readonly #plan: Plan;
+  readonly policy: Policy;
+  readonly #stampOnly: boolean;
+  readonly #core: ReadCore;
+  #done: ReadFlightDone[];
+  /** Stamp the neighbours were told we hold. */
+  #stampSent: Stamp = STAMP_NONE;
+  #nextRemote = 0;
+  /** Neighbours asked and not heard from. */
+  #waiting: NodeId[] = [];
+  #localWaiting = true;
+  #askedAt = 0;
+  #hedgeAt = Number.POSITIVE_INFINITY;
+  /** Holders still missing before a linearizable read may answer; 0 while not writing back. */
+  #writingBack = false;
+  #finished = false;
+
+  /**
+   * @param stampOnly learn the greatest stamp, not the row: the first phase of a strict write.
+   */
+  constructor(
+    context: NodeContext,
+    rowKey: RowKey,
+    plan: Plan,
+    policy: Policy,
+    deadline: number,
+    stampOnly: boolean,
+    done: ReadFlightDone,
+  ) {
+    super(deadline);
+    this.#context = context;
+    this.#rowKey = rowKey;
+    this.#plan = plan;
+    this.policy = policy;
+    this.#stampOnly = stampOnly;
+    const short = context.mutants.has('quorum-read-one-short') ? 1 : 0;
+    this.#core = new ReadCore(Math.max(1, policy.r - short));
+    this.#done = [done];
+  }
+
+  /** Another reader of the same key in the same turn. */
+  join(done: ReadFlightDone): void {
+    this.#done.push(done);
+  }
+
+  get isFinished(): boolean {
+    return this.#finished;
+  }
+
+  start(): void {
+    const context = this.#context;
+    const reachable = 1 + this.#plan.remotesLive.length;
+    if (reachable < this.#core.needed) {
+      this.#fail(quorumError(context, 'read', reachable, this.#core.needed, 'none'));
+      return;
+    }
+    context.flights.add(this);
+    context.hedgeBudget.earn();
+    context.replica.read(this.#rowKey, this);
+    if (this.#finished) return;
+    // Even while our own row waits to become durable, the neighbours can be asked.
+    this.#askEnough();
+  }
+
+  /** Asks as many neighbours as a quorum still lacks; fails when there are too few. */
+  #askEnough(): void {
+    while (this.#possible() < this.#core.needed && this.#askNext());
+    this.#checkReachable();
+  }
+
+  #possible(): number {
+    return this.#core.answers + (this.#localWaiting ? 1 : 0) + this.#waiting.length;
+  }
+
+  local(error: CodedError | undefined, stamp: Stamp, row: Row | undefined): void {
+    this.#localWaiting = false;
+    if (this.#finished) return;
+    if (error !== undefined) {
+      this.#askEnough();
+      return;
+    }
+    if (this.#waiting.length === 0) this.#stampSent = stamp;
+    this.#answer(this.#context.self, stamp, row);
+  }
+
+  /** Asks the next neighbour. False when there is none left. */
+  #askNext(): boolean {
+    const context = this.#context;
+    while (this.#nextRemote < this.#plan.remotesLive.length) {
+      const peer = this.#plan.remotesLive[this.#nextRemote++]!;
+      const link = context.links.get(peer);
+      const writer = link?.live ? context.links.writer(link) : undefined;
+      if (link === undefined || writer === undefined) continue;
+      this.#askedAt = context.now();
+      this.#hedgeAt = this.#askedAt + hedgeDelayMs(link.replyTime.p95Ms);
+      this.#waiting.push(peer);
+      writeRead(
+        writer,
+        this.id,
+        this.deadline - this.#askedAt,
+        this.#stampOnly,
+        this.#rowKey,
+        this.#stampSent,
+      );
+      return true;
+    }
+    return false;
+  }
+
+  override tick(now: number): void {
+    if (now < this.#hedgeAt || this.#writingBack || this.#waiting.length === 0) return;
+    this.#hedgeAt = Number.POSITIVE_INFINITY;
+    if (this.#nextRemote >= this.#plan.remotesLive.length || !this.#context.hedgeBudget.spend()) return;
+    if (this.#askNext()) this.#context.tally.hedges++;
+  }
+
+  override readEqual(link: Link): void {
+    this.#heard(link, this.#stampSent, undefined);
+  }
+
+  override readStamp(link: Link, stamp: Stamp): void {
+    this.#heard(link, stamp, undefined);
+  }
+
+  override readRow(link: Link, row: Row): void {
+    this.#heard(link, rowStamp(row), row);
+  }
+
+  override readFloor(link: Link, stamp: Stamp): void {
+    this.#context.replica.raiseFloor(stamp, undefined);
+    this.#heard(link, stamp, undefined);
+  }
+
+  #heard(link: Link, stamp: Stamp, row: Row | undefined): void {
+    const at = this.#waiting.indexOf(link.member.id);
+    if (at < 0 || this.#writingBack) return;
+    this.#waiting.splice(at, 1);
+    link.replyTime.sample(this.#context.now() - this.#askedAt);
+    observeStamp(this.#context, stamp);
+    this.#answer(link.member.id, stamp, row);
+  }
+
+  #answer(from: NodeId, stamp: Stamp, row: Row | undefined): void {
+    this.#core.add(from, stamp, row);
+    if (this.#core.isEnough) this.#conclude();
+  }
+
+  #conclude(): void {
+    const context = this.#context;
+    if (this.#stampOnly) {
+      this.#succeed();
+      return;
+    }
+    const linearizable =
+      isLinearizable(this.policy, context.n) && !context.mutants.has('repair-not-blocking');
+    // Later reads ask R replicas: they meet the winner for sure if N-R+1 hold it.
+    const holdersNeeded = context.n - this.policy.r + 1;
+    if (
+      linearizable &&
+      this.#core.holders() < holdersNeeded &&
+      compareStamps(this.#core.stamp, STAMP_NONE) > 0
+    ) {
+      this.#writeBack();
+      return;
+    }
+    this.#succeed();
+    if (!context.mutants.has('repair-skipped')) this.#repairAfter();
+  }
+
+  #repairAfter(): void {
+    const behind = this.#core.behind();
+    if (behind.length === 0) return;
+    this.#context.tally.repairsAfter += behind.length;
+    for (const peer of behind) this.#hand(peer, 0);
+  }
+
+  /** Hands the winner to a replica, ourselves included. False when it cannot be reached. */
+  #hand(peer: NodeId, id: number): boolean {
+    const context = this.#context;
+    const { row, stamp } = this.#core;
+    if (peer === context.self) {
+      if (isTooFarAhead(context, stamp)) return false;
+      const waiter = id === 0 ? undefined : { stored: (error?: CodedError) => this.#storedHere(error) };
+      if (row === undefined) context.replica.raiseFloor(stamp, waiter);
+      else context.replica.merge(this.#rowKey, row, waiter);
+      return true;
+    }
+    const writer = context.links.writerTo(peer);
+    if (writer === undefined) return false;
+    if (row === undefined) writeFloor(writer, id, stamp);
+    else writeWrite(writer, id, this.#rowKey, row);
+    return true;
+  }
+
+  #storedHere(error: CodedError | undefined): void {
+    if (error === undefined) this.storedBy(this.#context.self);
+    else this.refusedBy(this.#context.self, error.code);
+  }
+
+  #writeBack(): void {
+    const context = this.#context;
+    this.#writingBack = true;
+    context.tally.repairsBlocking++;
+    // Everyone not known to hold it is handed it: a replica that did not answer may have to count.
+    const behind = this.#core.behind();
+    const unasked = this.#plan.remotesLive.slice(this.#nextRemote);
+    this.#waiting = [...behind, ...this.#waiting, ...unasked].filter((peer) => this.#hand(peer, this.id));
+    this.#checkReachable();
+  }
+
+  override storedBy(peer: NodeId): void {
+    const at = this.#waiting.indexOf(peer);
+    if (!this.#writingBack || this.#finished || at < 0) return;
+    this.#waiting.splice(at, 1);
+    this.#core.repaired(peer);
+    if (this.#core.holders() >= this.#context.n - this.policy.r + 1) this.#succeed();
+  }
+
+  override refusedBy(peer: NodeId, _code: ErrorCode): void {
+    this.#lose(peer);
+  }
+
+  override peerLost(peer: NodeId): void {
+    this.#lose(peer);
+  }
+
+  #lose(peer: NodeId): void {
+    const at = this.#waiting.indexOf(peer);
+    if (at < 0) return;
+    this.#waiting.splice(at, 1);
+    if (this.#writingBack) this.#checkReachable();
+    else this.#askEnough();
+  }
+
+  /** Fails when the answers under way cannot make a quorum any more. */
+  #checkReachable(): void {
+    if (this.#finished) return;
+    const possible = this.#writingBack ? this.#core.holders() + this.#waiting.length : this.#possible();
+    const needed = this.#writingBack ? this.#context.n - this.policy.r + 1 : this.#core.needed;
+    if (possible < needed) this.#fail(quorumError(this.#context, 'read', possible, needed, 'none'));
+  }
+
+  override expire(): void {
+    this.#fail(deadlineError(this.#context, 'read', 'none'));
+  }
+
+  #succeed(): void {
+    this.#finish();
+    const { row, stamp } = this.#core;
+    for (const done of this.#done) done(undefined, row, stamp);
+  }
+
+  #fail(error: CodedError): void {
+    if (this.#finished) return;
+    this.#finish();
+    for (const done of this.#done) done(error, undefined, STAMP_NONE);
+  }
+
+  #finish(): void {
+    this.#finished = true;
+    if (this.id !== 0) this.#context.flights.remove(this);
+  }
+}

@@ -1,0 +1,256 @@
+/**
+ * Requests on one key: check them, find their replicas, and coordinate here or send them on.
+ *
+ * A node that is a replica of the key coordinates reads and blind writes itself. Updates go to the
+ * first live replica in ring order, so that those of one key meet at one place. Reads of one key that
+ * arrive in one turn share one flight: they are concurrent, so one answer is right for all.
+ */
+
+import type { ByteString } from '../base/bytes.ts';
+import { CodedError } from '../base/errors.ts';
+import type { Plan } from '../coordinator/plan.ts';
+import type { Policy, PolicyTable } from '../coordinator/policy.ts';
+import { isLinearizable } from '../coordinator/policy.ts';
+import type { NodeId } from '../ports/transport.ts';
+import type { RowKey } from '../rows/key.ts';
+import { rowKeyOf, rowKeySlot } from '../rows/key.ts';
+import type { Row, RowBody } from '../rows/row.ts';
+import { isRowLive } from '../rows/row.ts';
+import { FORWARD_READ, FORWARD_UPDATE, FORWARD_WRITE } from '../wire/messages.ts';
+import type { ReadDone, RequestOptions, UpdateDone, UpdateFunction, WriteDone } from './api.ts';
+import type { NodeContext } from './context.ts';
+import { deadlineError } from './context.ts';
+import { writeBody, writeUpdateCall } from './forward-codec.ts';
+import { ForwardFlight } from './forward-flight.ts';
+import { ReadFlight } from './read-flight.ts';
+import { pairError, UpdateRounds } from './update-rounds.ts';
+import { WriteFlight } from './write-flight.ts';
+
+/** A row key on the wire has a u16 length; escaping may double a key's zero bytes. */
+const keyBytesMax = 32_000;
+
+export class Requests {
+  readonly #context: NodeContext;
+  readonly #policies: PolicyTable;
+  readonly #updates: ReadonlyMap<string, UpdateFunction>;
+  readonly #rounds: UpdateRounds;
+  readonly #shareForever: boolean;
+  /** Reads begun this turn, to be joined by others of the same key. */
+  #shared: Map<RowKey, ReadFlight> = new Map();
+  /** Set while requests are taken. */
+  open = false;
+
+  constructor(context: NodeContext, policies: PolicyTable, updates: ReadonlyMap<string, UpdateFunction>) {
+    this.#context = context;
+    this.#policies = policies;
+    this.#updates = updates;
+    this.#rounds = new UpdateRounds(context);
+    this.#shareForever = context.mutants.has('shared-read-stale');
+  }
+
+  /** Call at the end of each turn: later reads must not share what was begun before. */
+  turnEnded(): void {
+    if (this.#shared.size > 0 && !this.#shareForever) this.#shared.clear();
+  }
+
+  get waiting(): number {
+    return this.#context.flights.size + this.#rounds.waiting;
+  }
+
+  /** The error for a request that cannot even begin, or undefined. `forWrite`: it would change data. */
+  #refusal(key: ByteString, forWrite: boolean): CodedError | undefined {
+    const context = this.#context;
+    const outcome = forWrite ? 'fail' : 'none';
+    if (!this.open)
+      return new CodedError('unavailable', outcome, 'this node is starting or stopping; nothing was done');
+    if (context.replica.failure !== undefined) {
+      return new CodedError(
+        'unavailable',
+        outcome,
+        `the storage of this node failed: ${context.replica.failure.message}`,
+      );
+    }
+    if (this.waiting >= context.limits.requestsMax) {
+      context.tally.failuresOverload++;
+      return new CodedError(
+        'overloaded',
+        outcome,
+        `${context.limits.requestsMax} requests are under way at this node; nothing was done`,
+      );
+    }
+    if (key.length > keyBytesMax) {
+      return new CodedError(
+        'pair-too-large',
+        outcome,
+        `the key is ${key.length} bytes and the limit is ${keyBytesMax}; nothing was done`,
+      );
+    }
+    return undefined;
+  }
+
+  #deadline(options: RequestOptions): number {
+    return this.#context.now() + (options.timeoutMs ?? this.#context.limits.requestTimeoutMs);
+  }
+
+  read(key: ByteString, options: RequestOptions, forwarded: boolean, done: ReadDone): void {
+    const context = this.#context;
+    const refusal = this.#refusal(key, false);
+    if (refusal !== undefined) {
+      done(refusal, undefined);
+      return;
+    }
+    context.tally.reads++;
+    const rowKey = rowKeyOf(key);
+    const plan = context.plans.of(rowKeySlot(rowKey));
+    const policy = options.policy ?? this.#policies.policyOf(key);
+    if (!plan.selfIsReplica) {
+      this.#forwardRead(key, policy, options, forwarded, plan.remotesLive, done);
+      return;
+    }
+    if (policy.r === 1 && !isLinearizable(policy, context.n) && !context.replica.isPending(rowKey)) {
+      if (this.#readHere(rowKey, done)) return;
+    }
+    const joined = this.#shared.get(rowKey);
+    const share = (error: CodedError | undefined, row: Row | undefined): void =>
+      done(error, isRowLive(row, context.wall()) ? row : undefined);
+    if (joined !== undefined && !joined.isFinished && joined.policy === policy) {
+      context.tally.readsShared++;
+      joined.join(share);
+      return;
+    }
+    const flight = new ReadFlight(context, rowKey, plan, policy, this.#deadline(options), false, share);
+    this.#shared.set(rowKey, flight);
+    flight.start();
+  }
+
+  /** R=1 and the row at hand: no flight at all. False when this node cannot vouch for it. */
+  #readHere(rowKey: RowKey, done: ReadDone): boolean {
+    let row: Row | undefined;
+    try {
+      row = this.#context.replica.peek(rowKey);
+    } catch (error) {
+      if (!(error instanceof CodedError)) throw error;
+      return false;
+    }
+    done(undefined, row !== undefined && isRowLive(row, this.#context.wall()) ? row : undefined);
+    return true;
+  }
+
+  #forwardRead(
+    key: ByteString,
+    policy: Policy,
+    options: RequestOptions,
+    forwarded: boolean,
+    targets: readonly NodeId[],
+    done: ReadDone,
+  ): void {
+    if (forwarded) {
+      done(this.#notAReplica('none'), undefined);
+      return;
+    }
+    const request = { kind: FORWARD_READ, key, policy, targets, repeatable: true, body: () => {} };
+    new ForwardFlight(this.#context, request, this.#deadline(options), (error, row) =>
+      done(error, row),
+    ).start();
+  }
+
+  /** A peer with another table sent this: refuse rather than pass it round in circles. */
+  #notAReplica(outcome: 'fail' | 'none'): CodedError {
+    return new CodedError(
+      'unsupported',
+      outcome,
+      'this node is no replica of the key; nothing was done; try again',
+    );
+  }
+
+  write(key: ByteString, body: RowBody, options: RequestOptions, forwarded: boolean, done: WriteDone): void {
+    const context = this.#context;
+    const refusal = this.#refusal(key, true) ?? pairError(key, body, context.limits.pairBytesMax);
+    if (refusal !== undefined) {
+      done(refusal, undefined);
+      return;
+    }
+    context.tally.writes++;
+    const rowKey = rowKeyOf(key);
+    const plan = context.plans.of(rowKeySlot(rowKey));
+    const policy = options.policy ?? this.#policies.policyOf(key);
+    const deadline = this.#deadline(options);
+    if (plan.selfIsReplica) {
+      new WriteFlight(context, rowKey, body, plan, policy, deadline, done).start(false);
+    } else if (forwarded) {
+      done(this.#notAReplica('fail'), undefined);
+    } else {
+      const request = {
+        kind: FORWARD_WRITE,
+        key,
+        policy,
+        targets: plan.remotesLive,
+        repeatable: false,
+        body: (writer: Parameters<typeof writeBody>[0]) => writeBody(writer, body),
+      };
+      new ForwardFlight(context, request, deadline, (error) => done(error, undefined)).start();
+    }
+  }
+
+  update(
+    key: ByteString,
+    operation: string,
+    args: readonly Uint8Array[],
+    options: RequestOptions,
+    forwarded: boolean,
+    done: UpdateDone,
+  ): void {
+    const context = this.#context;
+    const apply = this.#updates.get(operation);
+    const refusal =
+      this.#refusal(key, true) ??
+      (apply === undefined
+        ? new CodedError(
+            'unsupported',
+            'fail',
+            `this node does not know the update '${operation}'; nothing was written`,
+          )
+        : undefined);
+    if (refusal !== undefined || apply === undefined) {
+      done(refusal, null, undefined);
+      return;
+    }
+    context.tally.updates++;
+    const rowKey = rowKeyOf(key);
+    const plan = context.plans.of(rowKeySlot(rowKey));
+    const policy = options.policy ?? this.#policies.policyOf(key);
+    const deadline = this.#deadline(options);
+    if (plan.selfIsReplica && (forwarded || plan.primary === context.self)) {
+      this.#updateHere(key, rowKey, plan, policy, { apply, args, deadline, done });
+    } else if (forwarded) {
+      done(this.#notAReplica('fail'), null, undefined);
+    } else {
+      const targets = plan.replicas.filter((id) => plan.remotesLive.includes(id));
+      const request = {
+        kind: FORWARD_UPDATE,
+        key,
+        policy,
+        targets,
+        repeatable: false,
+        body: (writer: Parameters<typeof writeUpdateCall>[0]) => writeUpdateCall(writer, operation, args),
+      };
+      new ForwardFlight(context, request, deadline, (error, _row, reply) =>
+        done(error, reply, undefined),
+      ).start();
+    }
+  }
+
+  #updateHere(
+    key: ByteString,
+    rowKey: RowKey,
+    plan: Plan,
+    policy: Policy,
+    update: Parameters<UpdateRounds['enqueue']>[4],
+  ): void {
+    if (update.deadline <= this.#context.now()) {
+      update.done(deadlineError(this.#context, 'update', 'fail'), null, undefined);
+      return;
+    }
+    this.#rounds.enqueue(key, rowKey, plan, policy, update);
+  }
+}

@@ -1,0 +1,184 @@
+/**
+ * Read-modify-write, a key at a time.
+ *
+ * The picture: a counter clerk. Updates of one key queue at its coordinator (the first live replica in
+ * ring order); a round reads the key from a quorum once, applies all that are queued one after the
+ * other, and writes the result once. Fifty clients that increment one key cost two round trips, not
+ * a hundred.
+ *
+ * What it is worth: while all nodes agree who the coordinator is, updates of a key are atomic with
+ * respect to each other. During a partition, or while a coordinator is being replaced, two nodes may
+ * do it at once, and the later stamp wins: an increment can then be lost (docs/guarantees.md).
+ */
+
+import type { ByteString } from '../base/bytes.ts';
+import { CodedError } from '../base/errors.ts';
+import type { Plan } from '../coordinator/plan.ts';
+import type { Policy } from '../coordinator/policy.ts';
+import type { RowKey } from '../rows/key.ts';
+import type { Row, RowBody, Stamp } from '../rows/row.ts';
+import { BODY_TOMBSTONE, KIND_TOMBSTONE, liveBody } from '../rows/row.ts';
+import type { UpdateDone, UpdateFunction, UpdateReply, WriteProgress } from './api.ts';
+import type { NodeContext } from './context.ts';
+import { deadlineError, observeStamp } from './context.ts';
+import { ReadFlight } from './read-flight.ts';
+import { WriteFlight } from './write-flight.ts';
+
+/** An update that waits for its round. */
+export interface QueuedUpdate {
+  readonly apply: UpdateFunction;
+  readonly args: readonly Uint8Array[];
+  readonly deadline: number;
+  readonly done: UpdateDone;
+}
+
+interface Answered {
+  readonly update: QueuedUpdate;
+  readonly reply: UpdateReply;
+  readonly wrote: boolean;
+}
+
+interface KeyQueue {
+  readonly key: ByteString;
+  readonly plan: Plan;
+  readonly policy: Policy;
+  waiting: QueuedUpdate[];
+}
+
+/** Updates waiting for one key beyond this are refused. */
+const queueMax = 10_000;
+
+export class UpdateRounds {
+  readonly #context: NodeContext;
+  readonly #queues: Map<RowKey, KeyQueue> = new Map();
+  waiting = 0;
+
+  constructor(context: NodeContext) {
+    this.#context = context;
+  }
+
+  /** Queues an update; a round begins at once if none is under way for the key. */
+  enqueue(key: ByteString, rowKey: RowKey, plan: Plan, policy: Policy, update: QueuedUpdate): void {
+    const queue = this.#queues.get(rowKey);
+    if (queue === undefined) {
+      this.waiting++;
+      const founded: KeyQueue = { key, plan, policy, waiting: [update] };
+      this.#queues.set(rowKey, founded);
+      this.#round(rowKey, founded);
+      return;
+    }
+    if (queue.waiting.length >= queueMax) {
+      this.#context.tally.failuresOverload++;
+      const message = `${queueMax} updates of this key are waiting already; nothing was written; try again later`;
+      update.done(new CodedError('overloaded', 'fail', message), null, undefined);
+      return;
+    }
+    this.waiting++;
+    queue.waiting.push(update);
+  }
+
+  #round(rowKey: RowKey, queue: KeyQueue): void {
+    const context = this.#context;
+    const first = queue.waiting[0]!;
+    // The plan is taken anew each round: a replica may have died or come back since.
+    const plan = context.plans.of((rowKey.charCodeAt(0) << 8) | rowKey.charCodeAt(1));
+    const { policy } = queue;
+    new ReadFlight(context, rowKey, plan, policy, first.deadline, false, (error, row, stamp) => {
+      const batch = this.#takeBatch(queue);
+      if (error !== undefined) {
+        const failed = new CodedError(error.code, 'fail', error.message);
+        for (const update of batch) update.done(failed, null, undefined);
+        this.#next(rowKey, queue);
+      } else {
+        this.#apply(rowKey, queue, plan, batch, row, stamp);
+      }
+    }).start();
+  }
+
+  /** What is queued now, less what is too late. */
+  #takeBatch(queue: KeyQueue): QueuedUpdate[] {
+    const all = queue.waiting;
+    queue.waiting = [];
+    this.waiting -= all.length;
+    const now = this.#context.now();
+    const late = all.filter((update, index) => index > 0 && update.deadline <= now);
+    if (late.length === 0) return all;
+    for (const update of late) update.done(deadlineError(this.#context, 'update', 'fail'), null, undefined);
+    return all.filter((update) => !late.includes(update));
+  }
+
+  #apply(
+    rowKey: RowKey,
+    queue: KeyQueue,
+    plan: Plan,
+    batch: QueuedUpdate[],
+    row: Row | undefined,
+    stamp: Stamp,
+  ): void {
+    const context = this.#context;
+    const update = { key: queue.key, wall: context.wall() };
+    let body = liveBody(row, update.wall);
+    const answered: Answered[] = [];
+    let wrote = false;
+    let last = first(batch);
+    for (const one of batch) {
+      const result = one.apply(body, one.args, update);
+      if (result.body === undefined) {
+        answered.push({ update: one, reply: result.reply, wrote: false });
+        continue;
+      }
+      const tooLarge = pairError(queue.key, result.body, context.limits.pairBytesMax);
+      if (tooLarge !== undefined) {
+        one.done(tooLarge, null, undefined);
+        continue;
+      }
+      body = result.body.kind === KIND_TOMBSTONE ? undefined : result.body;
+      wrote = true;
+      last = one;
+      answered.push({ update: one, reply: result.reply, wrote: true });
+    }
+    if (!wrote) {
+      for (const { update: one, reply } of answered) one.done(undefined, reply, undefined);
+      this.#next(rowKey, queue);
+      return;
+    }
+    observeStamp(context, stamp);
+    const written = (error: CodedError | undefined, progress: WriteProgress | undefined): void => {
+      for (const one of answered) {
+        // A reply that saw an earlier write of this round stands or falls with it.
+        if (error === undefined) one.update.done(undefined, one.reply, one.wrote ? progress : undefined);
+        else one.update.done(error, null, undefined);
+      }
+      this.#next(rowKey, queue);
+    };
+    new WriteFlight(
+      context,
+      rowKey,
+      body ?? BODY_TOMBSTONE,
+      plan,
+      queue.policy,
+      last.deadline,
+      written,
+    ).start(true);
+  }
+
+  #next(rowKey: RowKey, queue: KeyQueue): void {
+    if (queue.waiting.length > 0) this.#round(rowKey, queue);
+    else this.#queues.delete(rowKey);
+  }
+}
+
+function first(batch: QueuedUpdate[]): QueuedUpdate {
+  return batch[0]!;
+}
+
+/** The error for a pair above the limit, or undefined. */
+export function pairError(key: ByteString, body: RowBody, pairBytesMax: number): CodedError | undefined {
+  const size = key.length + body.value.length;
+  if (size <= pairBytesMax || body.kind === KIND_TOMBSTONE) return undefined;
+  return new CodedError(
+    'pair-too-large',
+    'fail',
+    `key and value together are ${size} bytes and the limit is ${pairBytesMax}; nothing was written`,
+  );
+}

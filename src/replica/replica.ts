@@ -1,0 +1,292 @@
+/**
+ * The replica: what this node itself holds, and the only place that writes it.
+ *
+ * The picture: a ledger with a tray. Rows to be kept are laid on the tray of this turn, each merged
+ * with what is there; at the end of the turn the whole tray goes to storage as one atomic batch, and
+ * when storage says it is safe, everyone who waited for a row on it is told. One tray is under way at
+ * a time; the next one fills meanwhile. That is group commit: one fsync for many requests.
+ *
+ * A row on a tray is merged against and seen at once, but nobody is told of it before it is durable:
+ * a reader who needs it waits for the tray (`read`).
+ *
+ * The floor is the stamp of the last flush: every row not above it is dead, here and wherever it
+ * comes from later. A missing row then reads as if it were a tombstone with that stamp.
+ */
+
+import type { ByteString } from '../base/bytes.ts';
+import { CodedError } from '../base/errors.ts';
+import type { Log } from '../ports/log.ts';
+import type { Durability, Storage, StorageWrite } from '../ports/storage.ts';
+import type { RowKey } from '../rows/key.ts';
+import { META_PREFIX } from '../rows/key.ts';
+import { mergeRows } from '../rows/merge.ts';
+import type { Row, Stamp } from '../rows/row.ts';
+import {
+  compareRowStamp,
+  compareStamps,
+  isRowIntact,
+  rowStamp,
+  STAMP_BYTES,
+  STAMP_NONE,
+} from '../rows/row.ts';
+
+const floorKey: ByteString = `${META_PREFIX}floor`;
+
+/** Told when what it waited for is durable, or that it is not. */
+export interface StoredWaiter {
+  stored(error: CodedError | undefined): void;
+}
+
+/** Told what this replica holds: the effective stamp, and the row unless the floor is what answers. */
+export interface ReadWaiter {
+  local(error: CodedError | undefined, stamp: Stamp, row: Row | undefined): void;
+}
+
+interface Tray {
+  rows: Map<ByteString, Uint8Array>;
+  /** Notes of the node itself, and rows to delete (undefined). */
+  notes: StorageWrite[];
+  waiters: StoredWaiter[];
+}
+
+export interface ReplicaOptions {
+  readonly storage: Storage;
+  readonly durability: Durability;
+  readonly log: Log;
+  /** Asks for the end of the turn. */
+  readonly wake: () => void;
+  /** Notes to store with every batch: the clock's high-water mark. */
+  readonly noteOfCommit: () => StorageWrite | undefined;
+  /** Test flags, see `sim/mutants.ts`. */
+  readonly mutants: ReadonlySet<string>;
+}
+
+function trayEmpty(): Tray {
+  return { rows: new Map(), notes: [], waiters: [] };
+}
+
+export class Replica {
+  readonly #options: ReplicaOptions;
+  #tray: Tray = trayEmpty();
+  #underway: Tray | undefined = undefined;
+  #floor: Stamp = STAMP_NONE;
+  #floorSet = false;
+  #failure: CodedError | undefined = undefined;
+  /** Rows that failed their checksum when read, since start. */
+  rowsDamaged = 0;
+  readonly #mergeLastArrival: boolean;
+  readonly #ackBeforeCommit: boolean;
+  readonly #floorForgotten: boolean;
+
+  constructor(options: ReplicaOptions) {
+    this.#options = options;
+    this.#mergeLastArrival = options.mutants.has('merge-last-arrival');
+    this.#ackBeforeCommit = options.mutants.has('ack-before-commit');
+    this.#floorForgotten = options.mutants.has('floor-forgotten');
+  }
+
+  /** Reads the floor back. Call once before anything else. */
+  start(): void {
+    const floor = this.#options.storage.get(floorKey);
+    if (floor !== undefined && floor.length === STAMP_BYTES) this.#setFloor(new Uint8Array(floor));
+  }
+
+  /** Stamp of the last flush; all zero when there was none. */
+  get floor(): Stamp {
+    return this.#floor;
+  }
+
+  /** Why storage can no longer be trusted, once it failed. */
+  get failure(): CodedError | undefined {
+    return this.#failure;
+  }
+
+  #setFloor(stamp: Stamp): void {
+    this.#floor = stamp;
+    this.#floorSet = true;
+  }
+
+  /**
+   * The row as the next merge would see it, durable or not; dead rows included.
+   * @throws CodedError when storage cannot vouch for it.
+   */
+  #lookup(rowKey: RowKey): Row | undefined {
+    return this.#tray.rows.get(rowKey) ?? this.#underway?.rows.get(rowKey) ?? this.#lookupStored(rowKey);
+  }
+
+  #lookupStored(rowKey: RowKey): Row | undefined {
+    if (this.#failure !== undefined) throw this.#failure;
+    const row = this.#options.storage.get(rowKey);
+    if (row === undefined) return undefined;
+    if (!isRowIntact(rowKey, row)) {
+      this.rowsDamaged++;
+      this.#options.log.write('alarm', 'row-damaged', {
+        meaning: 'a stored row fails its checksum; it is not served, another replica answers',
+      });
+      throw new CodedError('corrupt', 'none', 'a stored row fails its checksum on this node');
+    }
+    return row;
+  }
+
+  /** Whether the row is dead by a flush. */
+  isBelowFloor(row: Row): boolean {
+    return this.#floorSet && !this.#floorForgotten && compareRowStamp(row, this.#floor) <= 0;
+  }
+
+  /**
+   * Reads a row at once if what it says is durable.
+   * @returns false when it is not: use `read` and wait. Otherwise `out` was told before returning.
+   */
+  read(rowKey: RowKey, out: ReadWaiter): void {
+    let row: Row | undefined;
+    try {
+      row = this.#lookup(rowKey);
+    } catch (error) {
+      if (!(error instanceof CodedError)) throw error;
+      out.local(error, STAMP_NONE, undefined);
+      return;
+    }
+    const waitFor = this.#trayOf(rowKey);
+    if (waitFor === undefined) this.#answer(row, out);
+    else {
+      waitFor.waiters.push({
+        stored: (error) => {
+          if (error !== undefined) out.local(error, STAMP_NONE, undefined);
+          else this.#answer(row, out);
+        },
+      });
+    }
+  }
+
+  #answer(row: Row | undefined, out: ReadWaiter): void {
+    if (row === undefined || this.isBelowFloor(row)) {
+      out.local(undefined, this.#floorForgotten ? STAMP_NONE : this.#floor, undefined);
+    } else {
+      out.local(undefined, rowStamp(row), row);
+    }
+  }
+
+  /**
+   * The fastest read: the row if it is there and durable, undefined if it is missing or dead by a
+   * flush. Only meaningful when `isPending` is false.
+   * @throws CodedError when storage cannot vouch for it.
+   */
+  peek(rowKey: RowKey): Row | undefined {
+    const row = this.#lookupStored(rowKey);
+    return row !== undefined && this.#floorSet && this.isBelowFloor(row) ? undefined : row;
+  }
+
+  /** Whether a change of this row waits to become durable. */
+  isPending(rowKey: RowKey): boolean {
+    return this.#trayOf(rowKey) !== undefined;
+  }
+
+  #trayOf(rowKey: RowKey): Tray | undefined {
+    if (this.#tray.rows.size > 0 && this.#tray.rows.has(rowKey)) return this.#tray;
+    return this.#underway?.rows.has(rowKey) ? this.#underway : undefined;
+  }
+
+  /**
+   * Merges a row into what is held. `waiter` is told when what is held afterwards is durable: the row
+   * itself, or a greater one that was there.
+   */
+  merge(rowKey: RowKey, row: Row, waiter: StoredWaiter | undefined): void {
+    if (this.#failure !== undefined) {
+      waiter?.stored(this.#failure);
+      return;
+    }
+    if (this.isBelowFloor(row)) {
+      // Dead on arrival: a row from before the flush. The floor answers for it.
+      waiter?.stored(undefined);
+      return;
+    }
+    let old: Row | undefined;
+    try {
+      old = this.#lookup(rowKey);
+    } catch (error) {
+      if (!(error instanceof CodedError) || error.code !== 'corrupt') throw error;
+      old = undefined; // a damaged row gives way to an intact one
+    }
+    if (old === undefined || this.#mergeLastArrival || mergeRows(old, row) === row) {
+      this.#tray.rows.set(rowKey, row);
+      this.#await(this.#tray, waiter);
+      this.#options.wake();
+      return;
+    }
+    const tray = this.#trayOf(rowKey);
+    if (tray === undefined) waiter?.stored(undefined);
+    else this.#await(tray, waiter);
+  }
+
+  #await(tray: Tray, waiter: StoredWaiter | undefined): void {
+    if (waiter === undefined) return;
+    if (this.#ackBeforeCommit) waiter.stored(undefined);
+    else tray.waiters.push(waiter);
+  }
+
+  /** Stores a note of the node itself (identity, reservations) with the next batch. */
+  note(key: ByteString, value: Uint8Array, waiter: StoredWaiter): void {
+    this.#tray.notes.push({ key, value });
+    this.#tray.waiters.push(waiter);
+    this.#options.wake();
+  }
+
+  /** Raises the floor; `waiter` is told when it is durable. A lower one changes nothing. */
+  raiseFloor(stamp: Stamp, waiter: StoredWaiter | undefined): void {
+    if (compareStamps(stamp, this.#floor) > 0) {
+      const owned = new Uint8Array(stamp);
+      this.#setFloor(owned);
+      this.#tray.notes.push({ key: floorKey, value: owned });
+    }
+    // Waiting behind whatever is under way is enough: the floor's own note is on it or before it.
+    if (waiter !== undefined) this.#tray.waiters.push(waiter);
+    this.#options.wake();
+  }
+
+  /** Deletes rows that the floor declared dead, if they still are the same. */
+  dropBelowFloor(entries: readonly { key: RowKey; value: Row }[]): number {
+    let dropped = 0;
+    for (const { key, value } of entries) {
+      if (!this.isBelowFloor(value) || this.#trayOf(key) !== undefined) continue;
+      this.#tray.notes.push({ key, value: undefined });
+      dropped++;
+    }
+    if (dropped > 0) this.#options.wake();
+    return dropped;
+  }
+
+  /** Sends the tray to storage, unless one is under way. Call at the end of each turn. */
+  commit(): void {
+    const tray = this.#tray;
+    if (
+      this.#underway !== undefined ||
+      (tray.waiters.length === 0 && tray.rows.size === 0 && tray.notes.length === 0)
+    ) {
+      return;
+    }
+    this.#tray = trayEmpty();
+    this.#underway = tray;
+    // Deletes first: a row written again this turn must survive its own clean-up.
+    const batch: StorageWrite[] = tray.notes;
+    for (const [key, value] of tray.rows) batch.push({ key, value });
+    if (batch.length === 0) {
+      this.#committed(tray, undefined);
+      return;
+    }
+    const note = this.#options.noteOfCommit();
+    if (note !== undefined) batch.push(note);
+    this.#options.storage.write(batch, this.#options.durability, (error) => this.#committed(tray, error));
+  }
+
+  #committed(tray: Tray, error: CodedError | undefined): void {
+    this.#underway = undefined;
+    if (error !== undefined && error.code === 'storage-failed') {
+      this.#failure = error;
+      this.#options.log.write('alarm', 'storage-failed', { message: error.message });
+    }
+    for (const waiter of tray.waiters) waiter.stored(error);
+    if (this.#tray.waiters.length > 0 || this.#tray.rows.size > 0 || this.#tray.notes.length > 0) {
+      this.#options.wake();
+    }
+  }
+}
