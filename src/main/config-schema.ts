@@ -1,0 +1,385 @@
+/**
+ * Every setting of a node: its place, kind, default and meaning. The YAML file, the flags, the
+ * environment, `--help` and the messages about mistakes are all made from this one tree.
+ */
+
+import { z } from 'zod';
+import { POLICY_PRESETS, type PolicyPreset } from '../coordinator/policy.ts';
+import { NODE_LIMITS_DEFAULT } from '../node/options.ts';
+import { SERVER_LIMITS_DEFAULT } from '../server/limits.ts';
+import {
+  bytes,
+  choice,
+  describe,
+  duration,
+  HOST,
+  integer,
+  NAME,
+  noteOf,
+  number,
+  optional,
+  PORT,
+  required,
+  type SettingNote,
+  setting,
+  show,
+  TEXT,
+} from './config-values.ts';
+
+const KiB = 1024;
+const MiB = 1024 * KiB;
+
+const presets = Object.keys(POLICY_PRESETS) as PolicyPreset[];
+
+/** A policy as written: a preset's name, or numbers. */
+export type PolicyConfig =
+  | PolicyPreset
+  | { readonly r: number; readonly w: number; readonly strict: boolean };
+
+const policyWords = `${presets.join(', ')} or {r: 1, w: 3, quorum: strict | sloppy}`;
+
+interface PolicyFields {
+  readonly prefix?: unknown;
+  readonly policy?: unknown;
+  readonly r?: unknown;
+  readonly w?: unknown;
+  readonly quorum?: unknown;
+}
+
+/** What was read, or the problem with it in words. */
+type Reading<T> = { readonly value: T } | { readonly problem: string };
+
+function fieldsOf(value: unknown): PolicyFields | undefined {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? value : undefined;
+}
+
+function readPolicy(value: unknown): Reading<PolicyConfig> {
+  const preset = presets.find((each) => each === value);
+  if (preset !== undefined) return { value: preset };
+  const fields = fieldsOf(value);
+  if (fields === undefined) return { problem: `expected ${policyWords}; found ${show(value)}` };
+  const { r, w, quorum, ...rest } = fields;
+  const [unknown] = Object.keys(rest);
+  if (unknown !== undefined) return { problem: `unknown key "${unknown}"; expected ${policyWords}` };
+  if (!isReplicaCount(r) || !isReplicaCount(w)) {
+    return { problem: `expected whole numbers from 1 for r and w; found ${show(value)}` };
+  }
+  if (quorum !== undefined && quorum !== 'strict' && quorum !== 'sloppy') {
+    return { problem: `expected strict or sloppy for quorum; found ${show(quorum)}` };
+  }
+  return { value: { r, w, strict: quorum === 'strict' } };
+}
+
+function isReplicaCount(value: unknown): value is number {
+  return typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= 15;
+}
+
+export interface PolicyRuleConfig {
+  readonly prefix: string;
+  readonly policy: PolicyConfig;
+}
+
+function readRule(value: unknown): Reading<PolicyRuleConfig> {
+  const { prefix, policy, ...numbers } = fieldsOf(value) ?? {};
+  if (typeof prefix !== 'string') {
+    return {
+      problem: `expected {prefix: "carts:", policy: PC/EC}, or r, w and quorum in place of policy; found ${show(value)}`,
+    };
+  }
+  const [unknown] = Object.keys(numbers);
+  if (policy !== undefined && unknown !== undefined)
+    return { problem: `unknown key "${unknown}" beside policy` };
+  const reading = readPolicy(policy ?? numbers);
+  return 'problem' in reading ? reading : { value: { prefix, policy: reading.value } };
+}
+
+function reader<T>(read: (value: unknown) => Reading<T>): z.ZodType<T> {
+  return z
+    .unknown()
+    .optional()
+    .transform((value, context): T => {
+      const reading = read(value);
+      if ('value' in reading) return reading.value;
+      context.issues.push({ code: 'custom', message: reading.problem, input: value });
+      return z.NEVER;
+    });
+}
+
+const policy = reader<PolicyConfig>((value) => readPolicy(value ?? 'PA/EC'));
+const rule = reader(readRule);
+
+const member = z.strictObject({
+  id: required(NAME, 'name of the node, the same for ever'),
+  host: setting(HOST, '127.0.0.1', 'what clients and peers dial'),
+  respPort: required(PORT, 'port for Redis clients'),
+  peerPort: required(PORT, 'port for the other nodes'),
+  httpPort: required(PORT, 'port for HTTP'),
+  zone: setting(NAME, 'default', 'what it fails together with: a rack, a host, a data centre'),
+  weight: setting(number(0.001, 1_000_000, false), 1, 'its share of the data, relative to the others'),
+});
+
+function list<T extends z.ZodType>(item: T, note: Omit<SettingNote, 'text' | 'fallback'>) {
+  return describe(
+    z
+      .array(item)
+      .nullish()
+      .transform((value) => value ?? []),
+    {
+      ...note,
+      text: false,
+      fallback: '[]',
+    },
+  );
+}
+
+const ports = z.strictObject({
+  resp: optional(PORT, "the member's respPort, else 6371", 'port for Redis clients'),
+  peer: optional(PORT, "the member's peerPort, else ports.resp + 1000", 'port for the other nodes'),
+  http: optional(PORT, "the member's httpPort, else ports.resp + 2000", 'port for HTTP'),
+});
+
+const storage = z.strictObject({
+  engine: setting(choice(['classic-level', 'memory']), 'classic-level', 'where rows are kept'),
+  durability: setting(
+    choice(['always', 'interval']),
+    'interval',
+    'always: fsync before a write is acknowledged; interval: within storage.syncIntervalMs',
+  ),
+  syncIntervalMs: setting(duration(10, 60_000), 1000, 'with interval durability, time until fsync'),
+  cacheBytes: setting(bytes(MiB), 64 * MiB, 'LevelDB cache of uncompressed blocks'),
+  writeBufferBytes: setting(bytes(MiB, 1024 * MiB), 32 * MiB, 'LevelDB memtable; there may be two'),
+  hotBytesMax: setting(bytes(0), 64 * MiB, 'rows kept in memory in front of LevelDB; 0 for none'),
+  memoryBytesMax: setting(bytes(0), 0, 'memory engine: bound on its rows; 0 for none'),
+  evictionPolicy: setting(
+    choice(['none', 'lru', 'lfu']),
+    'none',
+    'memory engine at its bound: refuse writes, or drop rows least recently or least often used',
+  ),
+});
+
+const node = NODE_LIMITS_DEFAULT;
+const door = SERVER_LIMITS_DEFAULT;
+
+const limits = z.strictObject({
+  pairBytesMax: setting(bytes(64, 16 * MiB), node.pairBytesMax, 'key and value of one pair together'),
+  requestsMax: setting(
+    integer(1),
+    node.requestsMax,
+    'requests in flight at this node; beyond it they are refused',
+  ),
+  requestTimeoutMs: setting(duration(1), node.requestTimeoutMs, 'deadline of a request'),
+  clockOffsetMaxMs: setting(duration(1), node.clockOffsetMaxMs, 'rows stamped further ahead are refused'),
+  heartbeatIntervalMs: setting(duration(10), node.heartbeatIntervalMs, 'between heartbeats to a peer'),
+  silenceMaxMs: setting(duration(50), node.silenceMaxMs, 'a peer silent for longer is taken for dead'),
+  hedgeShareMax: setting(
+    number(0, 1, false),
+    node.hedgeShareMax,
+    'extra reads that hedging may cause, as a share',
+  ),
+  clientsMax: setting(integer(1), door.clientsMax, 'Redis clients connected at a time'),
+  idleTimeoutMs: setting(duration(0), door.idleTimeoutMs, 'a client silent for longer is closed; 0: never'),
+  pendingCommandsMax: setting(integer(1), door.pendingCommandsMax, 'commands of one client under way'),
+  outputBytesHard: setting(bytes(64 * KiB), door.outputBytesHard, 'replies a client may leave unread'),
+  outputBytesSoft: setting(
+    bytes(64 * KiB),
+    door.outputBytesSoft,
+    'the same, for longer than limits.outputSoftMs',
+  ),
+  outputSoftMs: setting(duration(0), door.outputSoftMs, 'see limits.outputBytesSoft'),
+  bufferedBytesMax: setting(bytes(MiB), door.bufferedBytesMax, 'queries and replies of all clients together'),
+});
+
+const log = z.strictObject({
+  level: setting(choice(['debug', 'info', 'warn', 'error', 'silent']), 'info', 'least level that is written'),
+  format: setting(choice(['auto', 'json', 'pretty']), 'auto', 'auto: pretty in a terminal, else JSON'),
+});
+
+/** The settings by name; a section is a group of settings. */
+const tree: { readonly [K in keyof RawConfig]: z.ZodType<RawConfig[K]> } = {
+  nodeId: setting(NAME, 'n1', 'name of this node, the same for ever'),
+  clusterName: setting(NAME, 'dure', 'nodes of another cluster are refused'),
+  dataDir: setting(TEXT, 'dure-data', 'where this node keeps its data'),
+  host: optional(HOST, "the member's host, else 127.0.0.1", 'what clients and peers dial'),
+  bind: optional(HOST, 'host', 'address to listen on; 0.0.0.0 for all'),
+  ports,
+  members: list(member, {
+    description: 'every node of the cluster, this one included; none: this node alone',
+    expected: 'a list of members',
+  }),
+  partitions: setting(
+    {
+      expected: 'a power of two from 1 to 16384',
+      read: (value) =>
+        [...Array(15).keys()].some((power) => 2 ** power === value) ? (value as number) : undefined,
+    },
+    1024,
+    'partitions of the ring; fixed when the cluster is created',
+  ),
+  replicas: setting(
+    integer(1, 15),
+    3,
+    'N: copies of each row (as many as there are nodes, if those are fewer)',
+  ),
+  policy: describe(policy, {
+    description: 'where to stand between availability, latency and consistency',
+    expected: policyWords,
+    text: false,
+    fallback: 'PA/EC',
+  }),
+  policies: list(rule, {
+    description: 'policies of keys by prefix; the longest that matches applies',
+    expected: 'a list of {prefix, policy}',
+  }),
+  storage,
+  limits,
+  password: optional(TEXT, 'none: no password', 'clients must AUTH with it'),
+  log,
+};
+
+const sections: Readonly<Record<string, z.ZodObject>> = { ports, storage, limits, log };
+
+/** A setting where it stands. */
+export interface SettingInfo extends SettingNote {
+  /** `storage.engine` */
+  readonly path: string;
+  /** `storage-engine`, after the two dashes. */
+  readonly flag: string;
+  /** `DURE_STORAGE_ENGINE` */
+  readonly variable: string;
+}
+
+function infoOf(path: string, note: SettingNote): SettingInfo {
+  const words = path.replace(/\./g, '-').replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+  return { ...note, path, flag: words, variable: `DURE_${words.replace(/-/g, '_').toUpperCase()}` };
+}
+
+function listSettings(): readonly SettingInfo[] {
+  const infos: SettingInfo[] = [];
+  for (const [name, type] of Object.entries(tree)) {
+    const note = noteOf(type);
+    if (note !== undefined) infos.push(infoOf(name, note));
+    const section = sections[name];
+    if (section === undefined) continue;
+    for (const [key, leaf] of Object.entries(section.shape))
+      infos.push(infoOf(`${name}.${key}`, noteOf(leaf)!));
+  }
+  return infos;
+}
+
+/** Every setting, in the order of the tree. */
+export const SETTINGS: readonly SettingInfo[] = listSettings();
+
+export interface MemberConfig {
+  readonly id: string;
+  readonly host: string;
+  readonly respPort: number;
+  readonly peerPort: number;
+  readonly httpPort: number;
+  readonly zone: string;
+  readonly weight: number;
+}
+
+export interface StorageConfig {
+  readonly engine: 'classic-level' | 'memory';
+  readonly durability: 'always' | 'interval';
+  readonly syncIntervalMs: number;
+  readonly cacheBytes: number;
+  readonly writeBufferBytes: number;
+  readonly hotBytesMax: number;
+  readonly memoryBytesMax: number;
+  readonly evictionPolicy: 'none' | 'lru' | 'lfu';
+}
+
+export interface LimitsConfig {
+  readonly pairBytesMax: number;
+  readonly requestsMax: number;
+  readonly requestTimeoutMs: number;
+  readonly clockOffsetMaxMs: number;
+  readonly heartbeatIntervalMs: number;
+  readonly silenceMaxMs: number;
+  readonly hedgeShareMax: number;
+  readonly clientsMax: number;
+  readonly idleTimeoutMs: number;
+  readonly pendingCommandsMax: number;
+  readonly outputBytesHard: number;
+  readonly outputBytesSoft: number;
+  readonly outputSoftMs: number;
+  readonly bufferedBytesMax: number;
+}
+
+export interface LogConfig {
+  readonly level: 'debug' | 'info' | 'warn' | 'error' | 'silent';
+  readonly format: 'auto' | 'json' | 'pretty';
+}
+
+/** The settings as read, each by itself: `config.ts` looks at what they mean together. */
+export interface RawConfig {
+  readonly nodeId: string;
+  readonly clusterName: string;
+  readonly dataDir: string;
+  readonly host: string | undefined;
+  readonly bind: string | undefined;
+  readonly ports: {
+    readonly resp?: number | undefined;
+    readonly peer?: number | undefined;
+    readonly http?: number | undefined;
+  };
+  readonly members: readonly MemberConfig[];
+  readonly partitions: number;
+  readonly replicas: number;
+  readonly policy: PolicyConfig;
+  readonly policies: readonly PolicyRuleConfig[];
+  readonly storage: StorageConfig;
+  readonly limits: LimitsConfig;
+  readonly password: string | undefined;
+  readonly log: LogConfig;
+}
+
+/** A mistake: where, and what was expected. */
+export interface Issue {
+  readonly path: readonly (string | number)[];
+  readonly message: string;
+  /** For a key that does not exist: its name, and those that do. */
+  readonly unknownKey?: string;
+}
+
+/** Keys that exist at a place in the tree, for "did you mean". */
+export function keysAt(path: readonly (string | number)[]): readonly string[] {
+  const [first] = path;
+  if (first === undefined) return Object.keys(tree);
+  if (first === 'members') return Object.keys(member.shape);
+  return Object.keys(sections[String(first)]?.shape ?? {});
+}
+
+/** Reads every setting; those that are wrong are left out and told. */
+export function readTree(input: Readonly<Record<string, unknown>>): {
+  readonly values: Partial<RawConfig>;
+  readonly issues: readonly Issue[];
+} {
+  const values: Record<string, unknown> = {};
+  const issues: Issue[] = [];
+  for (const key of Object.keys(input)) {
+    if (!(key in tree)) issues.push({ path: [], message: `unknown key "${key}"`, unknownKey: key });
+  }
+  for (const [key, type] of Object.entries(tree)) {
+    const value = input[key] ?? (key in sections ? {} : undefined);
+    const result = (type as z.ZodType).safeParse(value);
+    if (result.success) values[key] = result.data;
+    else for (const issue of result.error.issues) issues.push(...told(key, issue));
+  }
+  return { values: values as Partial<RawConfig>, issues };
+}
+
+function told(key: string, issue: z.core.$ZodIssue): Issue[] {
+  const path = [key, ...issue.path.map((part) => (typeof part === 'symbol' ? String(part) : part))];
+  if (issue.code === 'unrecognized_keys') {
+    return issue.keys.map((name) => ({ path, message: `unknown key "${name}"`, unknownKey: name }));
+  }
+  if (issue.code === 'invalid_type') {
+    const expected =
+      path.length === 1 && key in sections ? `a section with ${keysAt([key]).join(', ')}` : undefined;
+    const words = expected ?? (path.length === 2 ? 'keys and values' : `a list`);
+    return [{ path, message: `expected ${words}` }];
+  }
+  return [{ path, message: issue.message }];
+}

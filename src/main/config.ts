@@ -1,0 +1,273 @@
+/**
+ * The configuration of a node: read, checked as a whole, and made ready to use.
+ *
+ * Whoever starts a node wants to hear of all mistakes at once, each with its place and what was
+ * expected. So every setting is read by itself, and what settings mean together is checked for those
+ * that could be read; only when nothing is wrong is there a configuration.
+ */
+
+import { dirname, resolve } from 'node:path';
+import { byteString, utf8Bytes } from '../base/bytes.ts';
+import { type Policy, type PolicyRule, policyFor } from '../coordinator/policy.ts';
+import {
+  type Issue,
+  keysAt,
+  type LimitsConfig,
+  type LogConfig,
+  type MemberConfig,
+  type PolicyConfig,
+  type RawConfig,
+  readTree,
+  type StorageConfig,
+} from './config-schema.ts';
+import { type Gathered, gather, type Problem, type Sources, suggestion } from './config-sources.ts';
+
+/** A configuration without mistakes. */
+export interface NodeConfig {
+  readonly nodeId: string;
+  readonly clusterName: string;
+  /** Absolute. */
+  readonly dataDir: string;
+  /** Address to listen on. */
+  readonly bind: string;
+  /** This node among the members. */
+  readonly self: MemberConfig;
+  /** At least this node. */
+  readonly members: readonly MemberConfig[];
+  readonly partitions: number;
+  /** N as configured; a key has as many replicas as there are members, if those are fewer. */
+  readonly replicas: number;
+  readonly policy: Policy;
+  readonly policies: readonly PolicyRule[];
+  readonly storage: StorageConfig;
+  readonly limits: LimitsConfig;
+  readonly password: string | undefined;
+  readonly log: LogConfig;
+  /** Absolute path of the file it came from. */
+  readonly file: string | undefined;
+}
+
+export interface Loaded {
+  /** Undefined when there are problems. */
+  readonly config: NodeConfig | undefined;
+  readonly problems: readonly Problem[];
+  readonly warnings: readonly string[];
+}
+
+/** Loads a configuration. Never throws; starts nothing. */
+export function loadConfig(sources: Sources): Loaded {
+  const gathered = gather(sources);
+  const { values, issues } = readTree(gathered.tree);
+  const problems = [...gathered.problems, ...issues.map((issue) => problemOf(issue, gathered))];
+  const unread = gathered.problems.length > 0;
+  const members = unread ? undefined : membersOf(values, gathered, problems);
+  checkPolicies(values, members, gathered, problems);
+  checkStorage(values, gathered, problems);
+  const config =
+    problems.length === 0 ? complete(values as RawConfig, members!, gathered, sources) : undefined;
+  return { config, problems, warnings: gathered.warnings };
+}
+
+/** The problems as lines for a person. */
+export function problemLines(problems: readonly Problem[]): string {
+  const count = problems.length === 1 ? '1 problem' : `${problems.length} problems`;
+  const lines = problems.map(({ where, message }) => `  ${where}: ${message}`);
+  return [`${count} in the configuration; nothing was started:`, ...lines].join('\n');
+}
+
+function problemOf(issue: Issue, gathered: Gathered): Problem {
+  const message =
+    issue.unknownKey === undefined
+      ? issue.message
+      : issue.message + suggestion(issue.unknownKey, keysAt(issue.path));
+  const path = issue.unknownKey === undefined ? issue.path : [...issue.path, issue.unknownKey];
+  return { where: gathered.whereOf(path), message };
+}
+
+/** The members with this node among them, or undefined when they cannot be told. */
+function membersOf(
+  values: Partial<RawConfig>,
+  gathered: Gathered,
+  problems: Problem[],
+): readonly MemberConfig[] | undefined {
+  const { nodeId, members, ports } = values;
+  if (nodeId === undefined || members === undefined || ports === undefined) return undefined;
+  const tell = (path: readonly (string | number)[], message: string): void => {
+    problems.push({ where: gathered.whereOf(path), message });
+  };
+  if (members.length === 0) {
+    const resp = ports.resp ?? 6371;
+    const peer = ports.peer ?? resp + 1000;
+    const http = ports.http ?? resp + 2000;
+    if (http > 65535 || peer > 65535) {
+      tell(
+        ['ports', 'resp'],
+        `expected a port that leaves room for +1000 and +2000, at most 63535; found ${resp}`,
+      );
+    }
+    const host = values.host ?? '127.0.0.1';
+    const self = {
+      id: nodeId,
+      host,
+      respPort: resp,
+      peerPort: peer,
+      httpPort: http,
+      zone: 'default',
+      weight: 1,
+    };
+    checkMembers([self], ['ports'], tell);
+    return [self];
+  }
+  checkMembers(members, ['members'], tell);
+  const index = members.findIndex((member) => member.id === nodeId);
+  if (index < 0) {
+    const ids = members.map((member) => member.id);
+    tell(['nodeId'], `expected one of the members (${ids.join(', ')}); found "${nodeId}"`);
+    return members;
+  }
+  const self = members[index]!;
+  const pairs = [
+    ['resp', 'respPort'],
+    ['peer', 'peerPort'],
+    ['http', 'httpPort'],
+  ] as const;
+  for (const [key, field] of pairs) {
+    if (ports[key] === undefined || ports[key] === self[field]) continue;
+    tell(
+      ['ports', key],
+      `expected ${self[field]}, as members say of "${nodeId}", or nothing; found ${ports[key]}`,
+    );
+  }
+  if (values.host !== undefined && values.host !== self.host) {
+    tell(['host'], `expected ${self.host}, as members say of "${nodeId}", or nothing; found ${values.host}`);
+  }
+  return members;
+}
+
+type Tell = (path: readonly (string | number)[], message: string) => void;
+
+function checkMembers(members: readonly MemberConfig[], path: readonly string[], tell: Tell): void {
+  const ids = new Set<string>();
+  const addresses = new Map<string, string>();
+  members.forEach((member, i) => {
+    const at = path[0] === 'members' ? [...path, i] : [...path];
+    if (ids.has(member.id))
+      tell([...at, 'id'], `"${member.id}" is the id of two members; each needs its own`);
+    ids.add(member.id);
+    for (const field of ['respPort', 'peerPort', 'httpPort'] as const) {
+      const address = `${member.host}:${member[field]}`;
+      const name = `${field} of ${member.id}`;
+      const other = addresses.get(address);
+      if (other !== undefined)
+        tell([...at, field], `${address} is also the ${other}; each port needs its own`);
+      addresses.set(address, name);
+    }
+  });
+}
+
+/** A policy as it is with N replicas. */
+function policyOf(policy: PolicyConfig, n: number): Policy {
+  return typeof policy === 'string' ? policyFor(policy, n) : policy;
+}
+
+function checkPolicies(
+  values: Partial<RawConfig>,
+  members: readonly MemberConfig[] | undefined,
+  gathered: Gathered,
+  problems: Problem[],
+): void {
+  if (values.replicas === undefined || members === undefined) return;
+  const n = Math.min(values.replicas, members.length);
+  const check = (policy: PolicyConfig, path: readonly (string | number)[]): void => {
+    const { r, w } = policyOf(policy, n);
+    for (const [name, value] of [
+      ['r', r],
+      ['w', w],
+    ] as const) {
+      if (value <= n) continue;
+      const why = n < values.replicas! ? `there are ${n} members` : `replicas is ${n}`;
+      problems.push({
+        where: gathered.whereOf(path),
+        message: `expected ${name} from 1 to ${n} (${why}); found ${value}`,
+      });
+    }
+  };
+  if (values.policy !== undefined) check(values.policy, ['policy']);
+  const prefixes = new Set<string>();
+  values.policies?.forEach((rule, i) => {
+    check(rule.policy, ['policies', i]);
+    if (prefixes.has(rule.prefix)) {
+      problems.push({
+        where: gathered.whereOf(['policies', i]),
+        message: `the prefix "${rule.prefix}" has two policies; keep one`,
+      });
+    }
+    prefixes.add(rule.prefix);
+  });
+}
+
+function checkStorage(values: Partial<RawConfig>, gathered: Gathered, problems: Problem[]): void {
+  const { storage, limits } = values;
+  const tell = (path: readonly string[], message: string): void => {
+    problems.push({ where: gathered.whereOf(path), message });
+  };
+  if (storage?.engine === 'classic-level') {
+    if (storage.evictionPolicy !== 'none') {
+      tell(['storage', 'evictionPolicy'], 'only the memory engine evicts; expected none with classic-level');
+    }
+    if (storage.memoryBytesMax !== 0) {
+      tell(['storage', 'memoryBytesMax'], 'only the memory engine has this bound; see storage.hotBytesMax');
+    }
+  }
+  if (storage?.engine === 'memory') {
+    const { evictionPolicy, memoryBytesMax } = storage;
+    if (evictionPolicy !== 'none' && memoryBytesMax === 0) {
+      tell(['storage', 'evictionPolicy'], `${evictionPolicy} needs a bound: set storage.memoryBytesMax too`);
+    }
+  }
+  if (limits !== undefined) {
+    if (limits.silenceMaxMs < 2 * limits.heartbeatIntervalMs) {
+      tell(
+        ['limits', 'silenceMaxMs'],
+        `expected at least twice limits.heartbeatIntervalMs (${limits.heartbeatIntervalMs} ms), ` +
+          `else one late heartbeat makes a peer dead; found ${limits.silenceMaxMs} ms`,
+      );
+    }
+    if (limits.outputBytesSoft > limits.outputBytesHard) {
+      tell(['limits', 'outputBytesSoft'], 'expected at most limits.outputBytesHard');
+    }
+  }
+}
+
+function complete(
+  values: RawConfig,
+  members: readonly MemberConfig[],
+  gathered: Gathered,
+  sources: Sources,
+): NodeConfig {
+  const self = members.find((member) => member.id === values.nodeId)!;
+  const n = Math.min(values.replicas, members.length);
+  // A relative path in a file is meant from where the file lies, one in a flag from where one stands.
+  const fromFile = sources.file !== undefined && !gathered.isOverridden('dataDir');
+  const base = fromFile ? dirname(resolve(sources.file)) : process.cwd();
+  return {
+    nodeId: values.nodeId,
+    clusterName: values.clusterName,
+    dataDir: resolve(base, values.dataDir),
+    bind: values.bind ?? self.host,
+    self,
+    members,
+    partitions: values.partitions,
+    replicas: values.replicas,
+    policy: policyOf(values.policy, n),
+    policies: values.policies.map((rule) => ({
+      prefix: byteString(utf8Bytes(rule.prefix)),
+      policy: policyOf(rule.policy, n),
+    })),
+    storage: values.storage,
+    limits: values.limits,
+    password: values.password,
+    log: values.log,
+    file: sources.file === undefined ? undefined : resolve(sources.file),
+  };
+}
