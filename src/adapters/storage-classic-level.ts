@@ -1,0 +1,579 @@
+/**
+ * The disk engine: LevelDB through classic-level, with group commit, a durable sequence and hot rows.
+ *
+ * The picture: a ferry. Batches board while one crossing is under way, and all that wait go with the
+ * next; if one of them asked for `always`, that crossing ends with an fsync which all share. For
+ * `interval` the logs are synced from beside LevelDB (`log-sync.ts`), so crossings never wait for it.
+ *
+ * Each crossing carries a commit number as a row of its own; the highest number known to be durable is
+ * kept outside the database (`durable-sequence.ts`), so that a database which lost something it had
+ * promised is found out when it is opened (`classic-level-open.ts`).
+ *
+ * When things go wrong:
+ * - No space: writes are refused with `storage-full`, reads go on, and the engine opens its database
+ *   anew by itself when there is space. LevelDB must not write on after a failed append: its log
+ *   would then be out of step with its own block boundaries, and what follows could not be read back.
+ * - Any other error of a commit or of an fsync: nobody knows what is on the disk. The engine stops for
+ *   good, reads included (`storage-failed`); an fsync is never tried again, since the system may have
+ *   dropped the data and would then report success.
+ */
+
+import { statfs } from 'node:fs/promises';
+import { assert } from '../base/assert.ts';
+import { type ByteString, writeU48 } from '../base/bytes.ts';
+import { CodedError } from '../base/errors.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { Log } from '../ports/log.ts';
+import type {
+  Durability,
+  RangeQuery,
+  Storage,
+  StorageEntry,
+  StorageFigures,
+  StorageWrite,
+} from '../ports/storage.ts';
+import {
+  clearLoss,
+  commitKey,
+  type Database,
+  type DatabaseSettings,
+  isFull,
+  openDatabase,
+  openDirectory,
+  readingError,
+  rowsDirectory,
+} from './classic-level-open.ts';
+import { directoryBytes, readRange } from './classic-level-read.ts';
+import type { DurableSequence } from './durable-sequence.ts';
+import { HotRows } from './hot-rows.ts';
+import { LogSync } from './log-sync.ts';
+
+const mebibyte = 1024 * 1024;
+
+export interface ClassicLevelOptions {
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Unsynced commits are made durable within this time, milliseconds (default 1000). */
+  readonly syncIntervalMs?: number;
+  /** LevelDB's cache of uncompressed blocks (default 64 MiB). */
+  readonly cacheBytes?: number;
+  /** LevelDB's memtable, of which there may be two (default 32 MiB). */
+  readonly writeBufferBytes?: number;
+  /** Rows kept in memory as they are (default 64 MiB; 0 keeps none). */
+  readonly hotBytesMax?: number;
+  /** Batches waiting to be committed; past it writes fail as `overloaded` (default 64 MiB). */
+  readonly queueBytesMax?: number;
+}
+
+export interface ClassicLevelOpened {
+  readonly storage: ClassicLevelStorage;
+  /** Commit number of the last batch the database holds. */
+  readonly sequenceFound: number;
+  /** Commit number up to which the database was known to be durable. */
+  readonly sequencePromised: number;
+  /**
+   * The database does not hold everything it had promised, or an earlier start found so and the loss was
+   * not repaired since. The caller repairs from the other replicas before it serves reads, and then
+   * calls `lossRepaired`.
+   */
+  readonly lost: boolean;
+  /** What was lost, in words, when `lost`. */
+  readonly loss: string | undefined;
+}
+
+/** `full`: no space; `reopening`: space is back, the database is closed for a moment. */
+type State = 'open' | 'full' | 'reopening' | 'failed' | 'closed';
+
+type Done = (error?: CodedError) => void;
+
+/** A batch on the quay. `value` undefined deletes. */
+interface Waiting {
+  readonly rows: readonly StorageWrite[];
+  readonly bytes: number;
+  readonly durability: Durability;
+  readonly done: Done;
+}
+
+/** Rows one commit may carry: what waits beyond it goes with the next. */
+const commitBytesMax = 16 * mebibyte;
+const fullCheckMs = 1000;
+const diskFiguresMs = 10_000;
+
+export class ClassicLevelStorage implements Storage {
+  readonly engine = 'classic-level';
+  readonly durable = true;
+  readonly #directory: string;
+  readonly #settings: DatabaseSettings;
+  readonly #clock: Clock;
+  readonly #log: Log;
+  readonly #syncIntervalMs: number;
+  readonly #queueBytesMax: number;
+  readonly #hot: HotRows;
+  readonly #logSync: LogSync;
+  readonly #durableSequence: DurableSequence;
+  #database: Database;
+  #state: State = 'open';
+  #failure = '';
+
+  #queue: Waiting[] = [];
+  #queueBytes = 0;
+  #committing = false;
+  #closing = false;
+  /** `#hot.epoch` when the oldest batch of the queue, and of the commit under way, was handed in. */
+  #queueEpoch = 0;
+  #commitEpoch = 0;
+  readonly #commitValue = new Uint8Array(6);
+
+  /** Number of the newest commit handed to LevelDB, of the newest one done, and of the newest one durable. */
+  #sequence: number;
+  #sequenceDone: number;
+  #sequenceDurable: number;
+
+  #timer: NodeJS.Timeout | undefined;
+  #syncing: Promise<void> | undefined;
+  #ranges = 0;
+  #rangesDone: (() => void) | undefined;
+  #idle: (() => void) | undefined;
+
+  #commits = 0;
+  #syncs = 0;
+  #bytesDisk = 0;
+  #bytesDiskAt = Number.NEGATIVE_INFINITY;
+
+  private constructor(
+    directory: string,
+    options: ClassicLevelOptions,
+    settings: DatabaseSettings,
+    database: Database,
+    durableSequence: DurableSequence,
+    sequence: number,
+  ) {
+    this.#directory = directory;
+    this.#settings = settings;
+    this.#clock = options.clock;
+    this.#log = options.log;
+    this.#syncIntervalMs = options.syncIntervalMs ?? 1000;
+    this.#queueBytesMax = options.queueBytesMax ?? 64 * mebibyte;
+    this.#hot = new HotRows(options.hotBytesMax ?? 64 * mebibyte);
+    this.#logSync = new LogSync(rowsDirectory(directory));
+    this.#database = database;
+    this.#durableSequence = durableSequence;
+    this.#sequence = sequence;
+    this.#sequenceDone = sequence;
+    this.#sequenceDurable = sequence;
+  }
+
+  /**
+   * Opens (or makes) a storage directory. A database that lost something opens all the same and says so.
+   * @throws CodedError `corrupt` (it does not open), `storage-failed` (in use, IO error), `storage-full`.
+   */
+  static async open(directory: string, options: ClassicLevelOptions): Promise<ClassicLevelOpened> {
+    const settings: DatabaseSettings = {
+      cacheBytes: options.cacheBytes ?? 64 * mebibyte,
+      writeBufferBytes: options.writeBufferBytes ?? 32 * mebibyte,
+    };
+    const opened = await openDirectory(directory, settings);
+    const { database, durableSequence, sequenceFound, sequencePromised, loss } = opened;
+    // Numbers go on above the promise, so that it never goes backwards.
+    const sequence = Math.max(sequenceFound, sequencePromised);
+    const storage = new ClassicLevelStorage(
+      directory,
+      options,
+      settings,
+      database,
+      durableSequence,
+      sequence,
+    );
+    await storage.#measureDisk();
+    if (loss !== undefined) {
+      options.log.write('alarm', 'storage-loss-found', { directory, loss, sequenceFound, sequencePromised });
+    }
+    return { storage, sequenceFound, sequencePromised, lost: loss !== undefined, loss };
+  }
+
+  /** The caller has brought back what was lost: the next open reports no loss. */
+  async lossRepaired(): Promise<void> {
+    await clearLoss(this.#directory);
+  }
+
+  get(key: ByteString): Uint8Array | undefined {
+    const hot = this.#hot.get(key);
+    if (hot !== undefined && this.#state !== 'failed') return hot ?? undefined;
+    this.#assertReadable();
+    let value: Uint8Array | undefined;
+    try {
+      value = this.#database.getSync(Buffer.from(key, 'latin1'));
+    } catch (error) {
+      throw readingError(error);
+    }
+    return value === undefined ? undefined : this.#keepRead(key, value);
+  }
+
+  write(batch: readonly StorageWrite[], durability: Durability, done: Done): void {
+    assert(!this.#closing, 'nothing is written to a closed engine');
+    const refused = this.#refusal();
+    if (refused !== undefined) {
+      done(refused);
+      return;
+    }
+    if (this.#queue.length === 0) this.#queueEpoch = this.#hot.epoch;
+    const rows: StorageWrite[] = [];
+    let bytes = 0;
+    for (const { key, value } of batch) {
+      // One copy serves the queue and the hot rows; the caller's bytes may change once this returns.
+      const copy = this.#hot.put(key, value ?? null);
+      const kept = copy === undefined && value !== undefined ? new Uint8Array(value) : (copy ?? undefined);
+      rows.push({ key, value: kept });
+      bytes += key.length + (kept?.length ?? 0);
+    }
+    this.#queue.push({ rows, bytes, durability, done });
+    this.#queueBytes += bytes;
+    if (!this.#committing) this.#commit();
+  }
+
+  range(
+    query: RangeQuery,
+    done: (error: CodedError | undefined, entries: readonly StorageEntry[]) => void,
+  ): void {
+    assert(query.limit >= 1 && query.limit <= 10_000, 'a range asks for 1 to 10,000 entries');
+    // Behind everything handed in before: an empty batch keeps the place in the queue.
+    const begin = (): void => {
+      this.#ranges++;
+      this.#readRange(query).then(
+        (entries) => this.#rangeEnded(() => done(undefined, entries)),
+        (error: unknown) =>
+          this.#rangeEnded(() => done(error instanceof CodedError ? error : readingError(error), [])),
+      );
+    };
+    if (!this.#committing) begin();
+    else this.#queue.push({ rows: [], bytes: 0, durability: 'interval', done: begin });
+  }
+
+  figures(): StorageFigures {
+    return {
+      bytesMemory: this.#hot.bytes + this.#queueBytes,
+      bytesDisk: this.#bytesDisk,
+      evictions: 0,
+      commits: this.#commits,
+      syncs: this.#syncs,
+    };
+  }
+
+  close(done: Done): void {
+    assert(!this.#closing, 'an engine is closed once');
+    this.#closing = true;
+    this.#closeAll().then(
+      () => done(),
+      (error: unknown) =>
+        done(
+          error instanceof CodedError
+            ? error
+            : new CodedError('storage-failed', 'unknown', `closing the database failed: ${textOf(error)}`),
+        ),
+    );
+  }
+
+  async #closeAll(): Promise<void> {
+    if (this.#committing) await new Promise<void>((resolve) => (this.#idle = resolve));
+    clearTimeout(this.#timer);
+    await this.#syncing;
+    const failed = this.#state === 'failed';
+    if (!failed) await this.#sync();
+    const failure = this.#refusal();
+    this.#state = 'closed';
+    clearTimeout(this.#timer);
+    await this.#rangesEnd();
+    this.#durableSequence.close();
+    this.#hot.clear();
+    await this.#database.close();
+    // A full disk is no reason to fail: what was acknowledged is durable.
+    if (failure?.code === 'storage-failed') throw failure;
+  }
+
+  /** Why writes are refused now, if they are. */
+  #refusal(): CodedError | undefined {
+    if (this.#state === 'failed') {
+      return new CodedError(
+        'storage-failed',
+        'fail',
+        `storage has failed and takes no writes: ${this.#failure}`,
+      );
+    }
+    if (this.#state !== 'open') {
+      return new CodedError(
+        'storage-full',
+        'fail',
+        'the disk is full: nothing was written; reads go on, and writes resume by themselves when there is space',
+      );
+    }
+    if (this.#queueBytes > this.#queueBytesMax) {
+      return new CodedError(
+        'overloaded',
+        'fail',
+        'more writes are waiting for the disk than queueBytesMax allows; nothing was written, try again later',
+      );
+    }
+    return undefined;
+  }
+
+  #assertReadable(): void {
+    if (this.#state === 'failed') {
+      throw new CodedError('storage-failed', 'none', `storage has failed: ${this.#failure}`);
+    }
+    if (this.#database.status !== 'open') throw reopeningError();
+  }
+
+  /**
+   * Keeps a row read from disk among the hot ones, if it is surely the newest: a row of a batch under way
+   * is always hot, unless rows were dropped since that batch was handed in.
+   */
+  #keepRead(key: ByteString, value: Uint8Array): Uint8Array {
+    if (this.#committing && this.#commitEpoch !== this.#hot.epoch) return value;
+    return this.#hot.put(key, value) ?? value;
+  }
+
+  // ---- commits ----
+
+  /** Takes what waits and hands it to LevelDB as one batch. */
+  #commit(): void {
+    const group: Waiting[] = [];
+    let bytes = 0;
+    let rowCount = 0;
+    let sync = false;
+    while (group.length < this.#queue.length && bytes < commitBytesMax) {
+      const waiting = this.#queue[group.length]!;
+      bytes += waiting.bytes;
+      rowCount += waiting.rows.length;
+      if (waiting.durability === 'always') sync = true;
+      group.push(waiting);
+    }
+    this.#queue = this.#queue.slice(group.length);
+    this.#committing = true;
+    this.#commitEpoch = this.#queueEpoch;
+    if (rowCount === 0 && !sync) {
+      queueMicrotask(() => this.#committed(group, bytes, this.#sequenceDone, false));
+      return;
+    }
+    const sequence = ++this.#sequence;
+    this.#writeGroup(group, sequence, sync).then(
+      () => this.#committed(group, bytes, sequence, sync),
+      (error: unknown) => this.#commitFailed(group, bytes, error),
+    );
+  }
+
+  async #writeGroup(group: readonly Waiting[], sequence: number, sync: boolean): Promise<void> {
+    const batch = this.#database.batch();
+    for (const { rows } of group) {
+      for (const { key, value } of rows) {
+        if (value === undefined) batch.del(Buffer.from(key, 'latin1'));
+        else batch.put(Buffer.from(key, 'latin1'), value);
+      }
+    }
+    writeU48(this.#commitValue, 0, sequence);
+    batch.put(commitKey, this.#commitValue);
+    await batch.write(sync ? writeSynced : writeUnsynced);
+  }
+
+  #committed(group: readonly Waiting[], bytes: number, sequence: number, sync: boolean): void {
+    this.#queueBytes -= bytes;
+    if (sequence > this.#sequenceDone) {
+      this.#sequenceDone = sequence;
+      this.#commits++;
+      if (sync) {
+        this.#syncs++;
+        this.#durableUpTo(sequence);
+      }
+      this.#startTimer();
+    }
+    this.#committing = false;
+    // The next crossing starts before the news is told, so that the disk is not idle meanwhile.
+    if (this.#queue.length > 0) this.#commit();
+    for (const { done } of group) done();
+    if (!this.#committing) this.#idle?.();
+  }
+
+  #commitFailed(group: readonly Waiting[], bytes: number, error: unknown): void {
+    this.#queueBytes -= bytes;
+    const full = isFull(error);
+    if (full) this.#becomeFull(textOf(error));
+    else this.#fail(`a commit failed (${textOf(error)})`);
+    const cause = new CodedError(
+      full ? 'storage-full' : 'storage-failed',
+      'unknown',
+      full
+        ? 'the disk became full during this write: it may have been applied or not; free some space and read the key'
+        : `the disk failed during this write, which may have been applied or not: ${this.#failure}`,
+    );
+    for (const { rows, done } of group) done(rows.length === 0 ? undefined : cause);
+    this.#committing = false;
+    this.#refuseQueue();
+    this.#idle?.();
+  }
+
+  /** Tells all that wait that they were not written. Ranges among them begin. */
+  #refuseQueue(): void {
+    const refused = this.#refusal();
+    const queue = this.#queue;
+    this.#queue = [];
+    this.#queueBytes = 0;
+    for (const { rows, done } of queue) done(rows.length === 0 ? undefined : refused);
+  }
+
+  #fail(failure: string): void {
+    if (this.#state === 'failed') return;
+    this.#state = 'failed';
+    this.#failure = `${failure}; what was written last may be gone. Do not restart on this disk without a check: restore the node from its replicas`;
+    this.#hot.clear();
+    clearTimeout(this.#timer);
+    this.#log.write('alarm', 'storage-failed', { directory: this.#directory, error: failure });
+  }
+
+  // ---- durability ----
+
+  #durableUpTo(sequence: number): void {
+    if (sequence <= this.#sequenceDurable) return;
+    this.#sequenceDurable = sequence;
+    try {
+      this.#durableSequence.write(sequence);
+    } catch (error) {
+      // It may lag; a loss would be found less surely until it works again.
+      this.#log.write('error', 'durable-sequence-not-written', { error: textOf(error) });
+    }
+  }
+
+  #startTimer(): void {
+    if (this.#timer !== undefined || this.#state !== 'open' || this.#closing) return;
+    if (this.#sequenceDone === this.#sequenceDurable && !this.#durableSequence.dirty) return;
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      this.#syncing = this.#sync().finally(() => {
+        this.#syncing = undefined;
+        this.#startTimer();
+      });
+    }, this.#syncIntervalMs);
+    this.#timer.unref();
+  }
+
+  /** Makes all that is done durable, and the durable sequence itself. Never rejects. */
+  async #sync(): Promise<void> {
+    const sequence = this.#sequenceDone;
+    if (sequence > this.#sequenceDurable) {
+      try {
+        await this.#logSync.sync();
+      } catch (error) {
+        this.#fail(`an fsync failed (${textOf(error)})`);
+        return;
+      }
+      this.#syncs++;
+      this.#durableUpTo(sequence);
+    }
+    try {
+      if (this.#durableSequence.dirty) await this.#durableSequence.sync();
+    } catch (error) {
+      this.#log.write('error', 'durable-sequence-not-synced', { error: textOf(error) });
+    }
+    await this.#measureDisk();
+  }
+
+  // ---- a full disk ----
+
+  #becomeFull(error: string): void {
+    if (this.#state !== 'open') return;
+    this.#state = 'full';
+    // Rows of batches that did not go through are among them.
+    this.#hot.clear();
+    clearTimeout(this.#timer);
+    this.#log.write('alarm', 'storage-full', { directory: this.#directory, error });
+    this.#checkSpaceLater();
+  }
+
+  #checkSpaceLater(): void {
+    this.#timer = setTimeout(() => {
+      const before = this.#syncing;
+      this.#syncing = this.#checkSpace(before).finally(() => {
+        this.#syncing = undefined;
+        this.#timer = undefined;
+        if (this.#state === 'full' || this.#state === 'reopening') this.#checkSpaceLater();
+      });
+    }, fullCheckMs);
+    this.#timer.unref();
+  }
+
+  /** Opens the database anew when there is room for its logs as tables, with some to spare. */
+  async #checkSpace(before: Promise<void> | undefined): Promise<void> {
+    await before;
+    try {
+      const needed = 2 * (await this.#logSync.bytes()) + 4 * mebibyte;
+      const { bavail, bsize } = await statfs(this.#directory);
+      if (bavail * bsize < needed || this.#closing) return;
+      this.#state = 'reopening';
+      await this.#rangesEnd();
+      if (this.#database.status === 'open') await this.#database.close();
+      const { database, sequence } = await openDatabase(this.#directory, this.#settings);
+      this.#database = database;
+      this.#reopened(sequence);
+    } catch (error) {
+      if (error instanceof CodedError && error.code !== 'storage-full') this.#fail(error.message);
+      else this.#log.write('warn', 'storage-still-full', { error: textOf(error) });
+    }
+  }
+
+  #reopened(sequence: number): void {
+    if (sequence < this.#sequenceDone) {
+      this.#fail(`after a full disk commits ${sequence + 1} to ${this.#sequenceDone} are gone`);
+      return;
+    }
+    // Opening wrote the logs as tables and synced them: all that was found is durable.
+    this.#sequenceDone = sequence;
+    this.#sequence = Math.max(this.#sequence, sequence);
+    this.#durableUpTo(sequence);
+    this.#hot.clear();
+    this.#state = 'open';
+    this.#log.write('info', 'storage-space-back', { directory: this.#directory, sequence });
+  }
+
+  // ---- ranges ----
+
+  async #readRange(query: RangeQuery): Promise<StorageEntry[]> {
+    this.#assertReadable();
+    if (this.#state === 'reopening') throw reopeningError();
+    return await readRange(this.#database, query);
+  }
+
+  #rangeEnded(tell: () => void): void {
+    this.#ranges--;
+    if (this.#ranges === 0) this.#rangesDone?.();
+    tell();
+  }
+
+  #rangesEnd(): Promise<void> {
+    if (this.#ranges === 0) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#rangesDone = resolve;
+    });
+  }
+
+  // ---- figures ----
+
+  async #measureDisk(): Promise<void> {
+    const now = this.#clock.monotonic();
+    if (now - this.#bytesDiskAt < diskFiguresMs) return;
+    this.#bytesDiskAt = now;
+    this.#bytesDisk = await directoryBytes(rowsDirectory(this.#directory));
+  }
+}
+
+function reopeningError(): CodedError {
+  return new CodedError(
+    'unavailable',
+    'none',
+    'the database is being opened anew after a full disk; try again',
+  );
+}
+
+const writeSynced = { sync: true };
+const writeUnsynced = { sync: false };
+
+function textOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
