@@ -6,6 +6,7 @@ import type { ByteReader, ByteWriter } from '../base/bytes.ts';
 import { byteString, bytesOf } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
 import type { RowBody } from '../rows/row.ts';
+import { KIND_STRING, KIND_TOMBSTONE } from '../rows/row.ts';
 import type { UpdateReply } from './api.ts';
 import { UpdateError } from './api.ts';
 
@@ -32,8 +33,12 @@ export function writeBody(writer: ByteWriter, body: RowBody): void {
   writer.blob(body.value);
 }
 
+/** @throws CodedError `protocol` for a kind that cannot be written. */
 export function readBody(reader: ByteReader): RowBody {
   const kind = reader.u8();
+  if (kind !== KIND_STRING && kind !== KIND_TOMBSTONE) {
+    throw new CodedError('protocol', 'none', `a forwarded write of unknown kind ${kind}`);
+  }
   const expireAt = reader.u48();
   return { kind, expireAt, value: reader.blob() };
 }
@@ -85,8 +90,11 @@ export function readReply(reader: ByteReader, depth = 0): UpdateReply {
       return null;
     case TAG_NUMBER:
       return reader.f64();
-    case TAG_BIGINT:
-      return BigInt(reader.text());
+    case TAG_BIGINT: {
+      const digits = reader.text();
+      if (!/^-?[0-9]{1,40}$/.test(digits)) break;
+      return BigInt(digits);
+    }
     case TAG_TEXT:
       return byteString(reader.blob());
     case TAG_BYTES:

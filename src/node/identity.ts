@@ -17,7 +17,7 @@ import { META_PREFIX } from '../rows/key.ts';
 import type { Stamp, StampParts } from '../rows/row.ts';
 import { stampLogical, stampTime } from '../rows/row.ts';
 
-const identityKey: ByteString = `${META_PREFIX}identity`;
+export const identityKey: ByteString = `${META_PREFIX}identity`;
 const clockKey: ByteString = `${META_PREFIX}clock`;
 
 /** Counters reserved at a time. Renewed when half are used. */

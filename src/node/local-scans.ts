@@ -4,7 +4,7 @@
  * up a turn.
  */
 
-import { CodedError } from '../base/errors.ts';
+import type { CodedError } from '../base/errors.ts';
 import { murmur3 } from '../base/murmur3.ts';
 import type { Storage, StorageEntry } from '../ports/storage.ts';
 import type { Replica } from '../replica/replica.ts';
@@ -17,6 +17,11 @@ import type { ScanRow } from '../wire/messages.ts';
 
 const hashSpan = 0x1_0000_0000;
 const pageEntries = 512;
+/** Between two pages of the slow walk, and between two walks, milliseconds. */
+const sweepPauseMs = 250;
+const roundPauseMs = 30_000;
+/** Expired rows are left alone for so long that all clocks agree they are dead, milliseconds. */
+const expiredForMs = 60_000;
 
 export type LocalScanDone = (
   error: CodedError | undefined,
@@ -42,7 +47,9 @@ export class LocalScans {
   readonly #wake: () => void;
   /** Walks that wait for the next turn to read their next page. */
   #ready: (() => void)[] = [];
-  #sweepFrom: RowKey | undefined = undefined;
+  #sweepFrom: RowKey = slotStart(0);
+  #sweepAt = 0;
+  #sweepFast = false;
   #sweeping = false;
 
   constructor(storage: Storage, replica: Replica, wall: () => number, wake: () => void) {
@@ -133,9 +140,8 @@ export class LocalScans {
     done: (error: CodedError | undefined, count: number) => void,
   ): void {
     const end = ranges[at + 1];
-    if (end === undefined || end > SLOT_COUNT) {
-      const bad = at < ranges.length ? new CodedError('invalid', 'none', 'slots end at 16384') : undefined;
-      done(bad, sum);
+    if (end === undefined) {
+      done(undefined, sum);
       return;
     }
     this.#storage.range({ from, to: slotStart(end), limit: pageEntries }, (error, entries) => {
@@ -156,21 +162,33 @@ export class LocalScans {
     });
   }
 
-  /** Begins to drop what the floor declared dead; `sweep` goes on with it, a page a call. */
+  /** A flush happened: clean up at full speed, from the beginning. */
   sweepFromStart(): void {
     this.#sweepFrom = slotStart(0);
+    this.#sweepFast = true;
   }
 
-  sweep(): void {
+  /**
+   * Cleans up one more page: deletes rows that a flush declared dead, and takes the value out of rows
+   * that expired long ago (the tombstone that is left keeps them dead). Call every tick; it walks all
+   * of storage over and over, slowly unless there was a flush.
+   */
+  sweep(now: number): void {
+    if (this.#sweeping || (!this.#sweepFast && now < this.#sweepAt)) return;
     const from = this.#sweepFrom;
-    if (from === undefined || this.#sweeping) return;
     this.#sweeping = true;
     this.#storage.range({ from, to: slotStart(SLOT_COUNT), limit: pageEntries }, (error, entries) => {
       this.#sweeping = false;
-      // A new flush while this page was read starts over: leave its mark alone.
+      this.#sweepAt = now + sweepPauseMs;
+      // A flush while this page was read starts over: leave its mark alone.
       if (error !== undefined || this.#sweepFrom !== from) return;
-      this.#replica.dropBelowFloor(entries);
-      this.#sweepFrom = entries.length === pageEntries ? `${entries.at(-1)!.key}\x00` : undefined;
+      this.#replica.cleanUp(entries, this.#wall() - expiredForMs);
+      const more = entries.length === pageEntries;
+      this.#sweepFrom = more ? `${entries.at(-1)!.key}\x00` : slotStart(0);
+      if (!more) {
+        this.#sweepFast = false;
+        this.#sweepAt = now + roundPauseMs;
+      }
     });
   }
 }

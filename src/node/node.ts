@@ -184,7 +184,7 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
     const now = this.#ports.clock.monotonic();
     this.#flights.tick(now);
     this.#links.tick(now, this.#ports.clock.wall(), this.#replica.floor);
-    this.#scans.sweep();
+    this.#scans.sweep(now);
   }
 
   /** Ends a turn: one batch to storage, one frame to each peer. */

@@ -7,6 +7,7 @@ import type { ByteReader, ByteString } from '../base/bytes.ts';
 import type { ErrorCode } from '../base/errors.ts';
 import { CodedError } from '../base/errors.ts';
 import type { ReadWaiter, StoredWaiter } from '../replica/replica.ts';
+import { SLOT_COUNT } from '../ring/slots.ts';
 import { isRowKey } from '../rows/key.ts';
 import type { Row, Stamp } from '../rows/row.ts';
 import { compareStamps, isRowIntact, ROW_HEADER_BYTES, rowStamp } from '../rows/row.ts';
@@ -120,6 +121,7 @@ export class PeerDesk implements MessageHandler<Link> {
     rowKey: ByteString,
     stamp: Uint8Array,
   ): void {
+    if (!isRowKey(rowKey)) throw new CodedError('protocol', 'none', 'a READ of no row key');
     this.#context.replica.read(rowKey, new OwedRead(this.#context, link, id, stampOnly, stamp));
   }
 
@@ -247,6 +249,9 @@ export class PeerDesk implements MessageHandler<Link> {
   }
 
   scan(link: Link, id: number, _timeoutMs: number, cursor: number, slotEnd: number, count: number): void {
+    if (slotEnd > SLOT_COUNT || cursor >= slotEnd * 0x1_0000_0000) {
+      throw new CodedError('protocol', 'none', `a SCAN of slots up to ${slotEnd} from position ${cursor}`);
+    }
     const generation = link.generation;
     this.#scans.scan(cursor, slotEnd, count, (error, cursorNext, rows) => {
       if (link.generation !== generation) return;
@@ -261,6 +266,9 @@ export class PeerDesk implements MessageHandler<Link> {
   }
 
   count(link: Link, id: number, _timeoutMs: number, ranges: readonly number[]): void {
+    const inOrder = ranges.every((bound, i) => bound <= SLOT_COUNT && bound >= (ranges[i - 1] ?? 0));
+    if (!inOrder || ranges.length % 2 !== 0)
+      throw new CodedError('protocol', 'none', 'a COUNT of no ranges of slots');
     const generation = link.generation;
     this.#scans.count(ranges, (error, count) => {
       if (link.generation !== generation) return;

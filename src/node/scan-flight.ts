@@ -208,6 +208,10 @@ export class CountFlight extends Flight {
       return;
     }
     this.#waiting = [...shares.keys()];
+    if (this.#waiting.length === 0) {
+      this.#finish(undefined);
+      return;
+    }
     for (const [peer, ranges] of shares) {
       if (peer === context.self) continue;
       const writer = context.links.writerTo(peer);

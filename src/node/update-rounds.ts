@@ -85,9 +85,16 @@ export class UpdateRounds {
     const { policy } = queue;
     new ReadFlight(context, rowKey, plan, policy, first.deadline, false, (error, row, stamp) => {
       const batch = this.#takeBatch(queue);
-      if (error !== undefined) {
+      if (error?.code === 'deadline-exceeded') {
+        // Only those whose time is up fail; the others get a round of their own.
+        this.waiting += batch.length;
+        queue.waiting = [...batch, ...queue.waiting];
+        this.#next(rowKey, queue);
+      } else if (error !== undefined) {
         const failed = new CodedError(error.code, 'fail', error.message);
         for (const update of batch) update.done(failed, null, undefined);
+        this.#next(rowKey, queue);
+      } else if (batch.length === 0) {
         this.#next(rowKey, queue);
       } else {
         this.#apply(rowKey, queue, plan, batch, row, stamp);
@@ -95,16 +102,18 @@ export class UpdateRounds {
     }).start();
   }
 
-  /** What is queued now, less what is too late. */
+  /** Empties the queue; what is too late by now is answered so, the rest is the batch. */
   #takeBatch(queue: KeyQueue): QueuedUpdate[] {
     const all = queue.waiting;
     queue.waiting = [];
     this.waiting -= all.length;
     const now = this.#context.now();
-    const late = all.filter((update, index) => index > 0 && update.deadline <= now);
-    if (late.length === 0) return all;
-    for (const update of late) update.done(deadlineError(this.#context, 'update', 'fail'), null, undefined);
-    return all.filter((update) => !late.includes(update));
+    const batch: QueuedUpdate[] = [];
+    for (const update of all) {
+      if (update.deadline > now) batch.push(update);
+      else update.done(deadlineError(this.#context, 'update', 'fail'), null, undefined);
+    }
+    return batch;
   }
 
   #apply(
@@ -120,9 +129,10 @@ export class UpdateRounds {
     let body = liveBody(row, update.wall);
     const answered: Answered[] = [];
     let wrote = false;
-    let last = first(batch);
+    let deadline = Number.POSITIVE_INFINITY;
     for (const one of batch) {
       const result = one.apply(body, one.args, update);
+      deadline = Math.min(deadline, one.deadline);
       if (result.body === undefined) {
         answered.push({ update: one, reply: result.reply, wrote: false });
         continue;
@@ -134,7 +144,6 @@ export class UpdateRounds {
       }
       body = result.body.kind === KIND_TOMBSTONE ? undefined : result.body;
       wrote = true;
-      last = one;
       answered.push({ update: one, reply: result.reply, wrote: true });
     }
     if (!wrote) {
@@ -151,25 +160,15 @@ export class UpdateRounds {
       }
       this.#next(rowKey, queue);
     };
-    new WriteFlight(
-      context,
-      rowKey,
-      body ?? BODY_TOMBSTONE,
-      plan,
-      queue.policy,
-      last.deadline,
-      written,
-    ).start(true);
+    new WriteFlight(context, rowKey, body ?? BODY_TOMBSTONE, plan, queue.policy, deadline, written).start(
+      true,
+    );
   }
 
   #next(rowKey: RowKey, queue: KeyQueue): void {
     if (queue.waiting.length > 0) this.#round(rowKey, queue);
     else this.#queues.delete(rowKey);
   }
-}
-
-function first(batch: QueuedUpdate[]): QueuedUpdate {
-  return batch[0]!;
 }
 
 /** The error for a pair above the limit, or undefined. */

@@ -23,11 +23,14 @@ import { mergeRows } from '../rows/merge.ts';
 import type { Row, Stamp } from '../rows/row.ts';
 import {
   compareRowStamp,
+  compareRowStamps,
   compareStamps,
+  isExpired,
   isRowIntact,
   rowStamp,
   STAMP_BYTES,
   STAMP_NONE,
+  tombstoneOf,
 } from '../rows/row.ts';
 
 const floorKey: ByteString = `${META_PREFIX}floor`;
@@ -243,16 +246,25 @@ export class Replica {
     this.#options.wake();
   }
 
-  /** Deletes rows that the floor declared dead, if they still are the same. */
-  dropBelowFloor(entries: readonly { key: RowKey; value: Row }[]): number {
-    let dropped = 0;
+  /**
+   * Cleans up rows as read from storage, if nothing happened to them since: those below the floor are
+   * deleted, those expired before `expiredBefore` (wall time) keep only their stamp, as tombstones.
+   * @returns how many rows gave up space.
+   */
+  cleanUp(entries: readonly { key: RowKey; value: Row }[], expiredBefore: number): number {
+    let cleaned = 0;
     for (const { key, value } of entries) {
-      if (!this.isBelowFloor(value) || this.#trayOf(key) !== undefined) continue;
-      this.#tray.notes.push({ key, value: undefined });
-      dropped++;
+      const dead = this.isBelowFloor(value);
+      if ((!dead && !isExpired(value, expiredBefore)) || this.#trayOf(key) !== undefined) continue;
+      // Since the page was read a newer row may have been stored: look again.
+      const held = this.#options.storage.get(key);
+      if (held === undefined || !isRowIntact(key, held) || compareRowStamps(held, value) !== 0) continue;
+      if (dead) this.#tray.notes.push({ key, value: undefined });
+      else this.#tray.rows.set(key, tombstoneOf(key, value));
+      cleaned++;
     }
-    if (dropped > 0) this.#options.wake();
-    return dropped;
+    if (cleaned > 0) this.#options.wake();
+    return cleaned;
   }
 
   /** Sends the tray to storage, unless one is under way. Call at the end of each turn. */

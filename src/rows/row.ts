@@ -173,6 +173,23 @@ export function compareRowStamps(a: Row, b: Row): number {
   return 0;
 }
 
+/** Whether the row holds a value that expired before `wall`. */
+export function isExpired(row: Row, wall: number): boolean {
+  const expireAt = rowExpireAt(row);
+  return row[1] !== KIND_TOMBSTONE && expireAt !== 0 && expireAt < wall;
+}
+
+/** The tombstone with a row's own stamp: what is left of it when its value is taken out. */
+export function tombstoneOf(rowKey: RowKey, row: Row): Row {
+  const time = rowTime(row);
+  return encodeRow(rowKey, BODY_TOMBSTONE, {
+    time,
+    logical: rowLogical(row),
+    actor: rowActor(row),
+    counter: rowCounter(row),
+  });
+}
+
 /** Whether a reader sees something: not a tombstone, and not past its time. */
 export function isRowLive(row: Row | undefined, wall: number): row is Row {
   if (row === undefined || row[1] === KIND_TOMBSTONE) return false;
