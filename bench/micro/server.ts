@@ -7,11 +7,13 @@
  * The picture to have in mind: the same client, the same commands, the two servers in turn, so that what
  * differs is the server. Ours has no node behind it: parse, look up in a `Map`, encode, write. With
  * `--late` each GET is answered at the end of the turn instead of at once, as one that waits for a quorum
- * is. The median of the rounds counts, and the ratio to Redis in the same run, not the figure itself.
+ * is. The median of the rounds counts, and the ratio to Redis in the same run, not the figure itself. On a
+ * machine where the client shares the processors, throughput says more about the client than about the
+ * server: so the processor time a request took is read too (Linux only), kernel work included.
  */
 
-import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { execFile, spawn } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { parseArgs, promisify } from 'node:util';
@@ -29,6 +31,7 @@ const portRedis = 17_380;
 const clients = 50;
 const keyCount = 10_000;
 const startWaitMs = 5000;
+const clockTickMicroseconds = 10_000;
 
 /** GET and SET over a `Map`. */
 class MapExecutor implements Executor {
@@ -47,11 +50,18 @@ class MapExecutor implements Executor {
       if (this.#late) this.#waiting.push(() => complete(value));
       else complete(value);
     } else if (name[0] === 0x53 && args.length === 3) {
-      this.#values.set(byteString(args[1]!), args[2]!.slice());
+      this.#set(byteString(args[1]!), args[2]!);
       complete(OK);
     } else {
       complete(new ErrorReply('ERR', 'unknown command'));
     }
+  }
+
+  /** Over the old value where that fits, so that no memory is allocated: that is not the server's work. */
+  #set(key: string, value: Uint8Array): void {
+    const old = this.#values.get(key);
+    if (old?.length === value.length) old.set(value);
+    else this.#values.set(key, value.slice());
   }
 
   endTurn(): void {
@@ -109,49 +119,87 @@ const cases: readonly Case[] = [
   { test: 'get', pipeline: 16, valueBytes: 3 },
 ];
 
-/** Requests a second, by redis-benchmark. */
-async function measure(port: number, work: Case, requests: number): Promise<number> {
+interface Measured {
+  /** By redis-benchmark. */
+  readonly requestsPerSecond: number;
+  /** Processor time of the server, user and system; NaN where the system does not tell. */
+  readonly cpuMicroseconds: number;
+}
+
+/** Processor time a process has used, microseconds. */
+function cpuOf(processId: number): number {
+  try {
+    const fields = readFileSync(`/proc/${processId}/stat`, 'utf8').split(') ')[1]!.split(' ');
+    return (Number(fields[11]) + Number(fields[12])) * clockTickMicroseconds;
+  } catch {
+    return Number.NaN;
+  }
+}
+
+async function measure(port: number, processId: number, work: Case, requests: number): Promise<Measured> {
+  const cpuBefore = cpuOf(processId);
   const { stdout } = await run('redis-benchmark', [
     ...['-p', `${port}`, '-c', `${clients}`, '-n', `${requests}`, '-r', `${keyCount}`],
     ...['-P', `${work.pipeline}`, '-d', `${work.valueBytes}`, '-t', work.test, '--csv'],
   ]);
   const line = stdout.trim().split('\n').at(-1)!;
-  return Number(line.split(',')[1]!.replaceAll('"', ''));
+  return {
+    requestsPerSecond: Number(line.split(',')[1]!.replaceAll('"', '')),
+    cpuMicroseconds: (cpuOf(processId) - cpuBefore) / requests,
+  };
 }
 
 function median(values: readonly number[]): number {
   return values.toSorted((a, b) => a - b)[values.length >> 1]!;
 }
 
+function row(
+  work: Case,
+  dure: readonly Measured[],
+  redis: readonly Measured[],
+): Record<string, string | number> {
+  const [perSecond, perSecondRedis] = [dure, redis].map((side) =>
+    median(side.map((one) => one.requestsPerSecond)),
+  );
+  const [cpu, cpuRedis] = [dure, redis].map((side) => median(side.map((one) => one.cpuMicroseconds)));
+  return {
+    ...work,
+    dure: Math.round(perSecond!),
+    redis: Math.round(perSecondRedis!),
+    ratio: round2(perSecond! / perSecondRedis!),
+    'dure cpu us': round2(cpu!),
+    'redis cpu us': round2(cpuRedis!),
+  };
+}
+
+function round2(value: number): number {
+  return Math.round(value * 100) / 100;
+}
+
 async function compare(requests: number, rounds: number, json: string | undefined): Promise<void> {
-  const children: ChildProcess[] = [
-    spawn(process.execPath, [fileURLToPath(import.meta.url), '--serve', `${portDure}`], { stdio: 'inherit' }),
-    spawn('redis-server', ['--port', `${portRedis}`, '--save', '', '--appendonly', 'no'], {
-      stdio: 'ignore',
-    }),
-  ];
+  const script = fileURLToPath(import.meta.url);
+  const dureChild = spawn(process.execPath, [script, '--serve', `${portDure}`], { stdio: 'inherit' });
+  const redisOptions = ['--port', `${portRedis}`, '--save', '', '--appendonly', 'no'];
+  const redisChild = spawn('redis-server', redisOptions, { stdio: 'ignore' });
   const results: Record<string, string | number>[] = [];
   try {
     await Promise.all([waitForPort(portDure), waitForPort(portRedis)]);
     for (const work of cases) {
       const count = work.pipeline > 1 ? requests * 5 : requests;
-      const dure: number[] = [];
-      const redis: number[] = [];
+      const dure: Measured[] = [];
+      const redis: Measured[] = [];
       for (let round = 0; round <= rounds; round++) {
-        const pair = [await measure(portDure, work, count), await measure(portRedis, work, count)] as const;
+        const ours = await measure(portDure, dureChild.pid!, work, count);
+        const theirs = await measure(portRedis, redisChild.pid!, work, count);
         if (round === 0) continue; // Warms up.
-        dure.push(pair[0]);
-        redis.push(pair[1]);
+        dure.push(ours);
+        redis.push(theirs);
       }
-      results.push({
-        ...work,
-        dure: Math.round(median(dure)),
-        redis: Math.round(median(redis)),
-        ratio: Math.round((median(dure) / median(redis)) * 100) / 100,
-      });
+      results.push(row(work, dure, redis));
     }
   } finally {
-    for (const child of children) child.kill('SIGTERM');
+    dureChild.kill('SIGTERM');
+    redisChild.kill('SIGTERM');
   }
   console.table(results);
   if (json !== undefined) writeFileSync(json, `${JSON.stringify(results, undefined, 2)}\n`);

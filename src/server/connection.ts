@@ -193,6 +193,7 @@ export class Connection implements SessionLink, ReplySink {
     this.#arrivedAt = performance.now();
     this.#parser.push(chunk);
     this.#parse();
+    if (this.#replies.length === 0) this.#write();
     this.#account();
   }
 
