@@ -32,6 +32,8 @@ export class Link {
   resetAt = 0;
   /** Raised when the pipe breaks: an answer owed from before is owed no more. */
   generation = 0;
+  /** Its clock less ours when it last pinged, milliseconds; a network delay makes it smaller. */
+  clockOffsetMs = 0;
   readonly replyTime: ReplyTime = new ReplyTime();
 
   constructor(member: Member) {
@@ -56,6 +58,8 @@ export class Links implements Liveness {
   #pingSequence = 0;
   framesSent = 0;
   messagesSent = 0;
+  /** Most live peers' clocks differ from ours by more than is believed: ours is the wrong one. */
+  clockDoubted = false;
 
   constructor(
     self: Member,
@@ -167,6 +171,20 @@ export class Links implements Liveness {
       reason,
     });
     this.#events.livenessChanged(link);
+  }
+
+  /** A peer told its wall clock; ours shows `wall`. */
+  clockSeen(link: Link, theirs: number, wall: number): void {
+    link.clockOffsetMs = theirs - wall;
+    const live = [...this.#links.values()].filter((other) => other.live);
+    const far = live.filter((other) => Math.abs(other.clockOffsetMs) > this.#limits.clockOffsetMaxMs);
+    const doubted = far.length * 2 > live.length;
+    if (doubted !== this.clockDoubted) {
+      this.clockDoubted = doubted;
+      const meaning = 'most peers disagree with the clock of this node: it refuses writes until they agree';
+      if (doubted) this.#log.write('alarm', 'clock-doubted', { meaning, offsetMs: link.clockOffsetMs });
+      else this.#log.write('info', 'clock-trusted', { offsetMs: link.clockOffsetMs });
+    }
   }
 
   /** Heartbeats, and doubt about those who went silent. `wall` goes along for their clocks. */

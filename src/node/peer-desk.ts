@@ -195,8 +195,9 @@ export class PeerDesk implements MessageHandler<Link> {
     this.#context.flights.get(id)?.refusedBy(link.member.id, code);
   }
 
-  ping(link: Link, sequence: number, _wall: number, floor: Uint8Array): void {
+  ping(link: Link, sequence: number, wall: number, floor: Uint8Array): void {
     const context = this.#context;
+    context.links.clockSeen(link, wall, context.wall());
     if (compareStamps(floor, context.replica.floor) > 0 && !isTooFarAhead(context, floor)) {
       this.#raiseFloor(floor, undefined);
     }

@@ -70,6 +70,10 @@ export class Requests {
         `the storage of this node failed: ${context.replica.failure.message}`,
       );
     }
+    if (forWrite && context.links.clockDoubted) {
+      const message = `the clock of this node differs from most others by more than ${context.limits.clockOffsetMaxMs} ms; nothing was written; use another node`;
+      return new CodedError('clock-offset', outcome, message);
+    }
     if (this.waiting >= context.limits.requestsMax) {
       context.tally.failuresOverload++;
       return new CodedError(
