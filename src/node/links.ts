@@ -18,6 +18,9 @@ import type { Member, NodeLimits } from './options.ts';
 /** A frame this full is sent before the turn ends. */
 const frameBytesFull = 1024 * 1024;
 
+/** A heartbeat answered within this tells the peer's clock, milliseconds. */
+const promptMs = 100;
+
 /** One other member. */
 export class Link {
   readonly member: Member;
@@ -32,8 +35,10 @@ export class Link {
   resetAt = 0;
   /** Raised when the pipe breaks: an answer owed from before is owed no more. */
   generation = 0;
-  /** Its clock less ours when it last pinged, milliseconds; a network delay makes it smaller. */
+  /** Its clock less ours by its last prompt answer to a heartbeat, milliseconds. */
   clockOffsetMs = 0;
+  /** The heartbeat it owes an answer to. */
+  pingSequence = 0;
   readonly replyTime: ReplyTime = new ReplyTime();
 
   constructor(member: Member) {
@@ -173,9 +178,12 @@ export class Links implements Liveness {
     this.#events.livenessChanged(link);
   }
 
-  /** A peer told its wall clock; ours shows `wall`. */
-  clockSeen(link: Link, theirs: number, wall: number): void {
-    link.clockOffsetMs = theirs - wall;
+  /** A peer answered a heartbeat with its wall clock; ours shows `wall`. */
+  pong(link: Link, sequence: number, theirs: number, now: number, wall: number): void {
+    const roundTripMs = now - link.pingedAt;
+    // A slow answer tells about the network, or a freeze, and not about clocks.
+    if (sequence !== link.pingSequence || roundTripMs > promptMs) return;
+    link.clockOffsetMs = theirs - (wall - roundTripMs / 2);
     const live = [...this.#links.values()].filter((other) => other.live);
     const far = live.filter((other) => Math.abs(other.clockOffsetMs) > this.#limits.clockOffsetMaxMs);
     const doubted = far.length * 2 > live.length;
@@ -209,6 +217,7 @@ export class Links implements Liveness {
     if (writer === undefined) return;
     link.pingedAt = now;
     this.#pingSequence = (this.#pingSequence + 1) >>> 0;
+    link.pingSequence = this.#pingSequence;
     writePing(writer, this.#pingSequence, wall, floor);
   }
 }

@@ -195,9 +195,8 @@ export class PeerDesk implements MessageHandler<Link> {
     this.#context.flights.get(id)?.refusedBy(link.member.id, code);
   }
 
-  ping(link: Link, sequence: number, wall: number, floor: Uint8Array): void {
+  ping(link: Link, sequence: number, _wall: number, floor: Uint8Array): void {
     const context = this.#context;
-    context.links.clockSeen(link, wall, context.wall());
     if (compareStamps(floor, context.replica.floor) > 0 && !isTooFarAhead(context, floor)) {
       this.#raiseFloor(floor, undefined);
     }
@@ -205,8 +204,9 @@ export class PeerDesk implements MessageHandler<Link> {
     if (writer !== undefined) writePong(writer, sequence, context.wall());
   }
 
-  pong(_link: Link, _sequence: number, _wall: number): void {
-    // Having been heard is all a pong means so far.
+  pong(link: Link, sequence: number, wall: number): void {
+    const context = this.#context;
+    context.links.pong(link, sequence, wall, context.now(), context.wall());
   }
 
   forward(link: Link, head: ForwardHead, body: ByteReader): void {
