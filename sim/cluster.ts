@@ -1,0 +1,302 @@
+/**
+ * The cluster: unmodified nodes, each on simulated ports, in one process under one schedule.
+ *
+ * The picture: a row of machines. A machine has a disk and a clock, which stay, and a process, which
+ * comes and goes: `start` makes a new `Node` on the surviving disk, `crash` and `losePower` end it,
+ * `freeze` stops it so that everything meant for it piles up and arrives in a burst. An input that
+ * was meant for one life of a process never reaches the next.
+ *
+ * A node that throws is a finding, kept in `faults`; the machine is then as if crashed.
+ */
+
+import type { CodedError } from '../src/base/errors.ts';
+import { Prng } from '../src/base/prng.ts';
+import type { NodeApi } from '../src/node/api.ts';
+import type { NodeOptions, NodePorts } from '../src/node/options.ts';
+import type { LogFields, LogLevel } from '../src/ports/log.ts';
+import type { NodeId, TransportHandler } from '../src/ports/transport.ts';
+import { type ClockFaults, SimClock } from './clock.ts';
+import { type DiskProfile, SimDisk, type SimStorage } from './disk.ts';
+import { type NetworkProfile, SimNetwork } from './network.ts';
+import type { Micros, Schedule } from './schedule.ts';
+import { EVENT, type Trace } from './trace.ts';
+
+/** What the simulation needs of `src/node/node.ts`. */
+export interface SimulatedNode extends NodeApi, TransportHandler {
+  start(done: (error?: CodedError) => void): void;
+  tick(): void;
+  endTurn(): void;
+  stop(): void;
+}
+
+export type NodeFactory = (options: NodeOptions, ports: NodePorts) => SimulatedNode;
+
+export interface ClusterConfig {
+  readonly seed: number;
+  readonly ids: readonly NodeId[];
+  readonly clocks: readonly ClockFaults[];
+  readonly network: NetworkProfile;
+  readonly disk: DiskProfile;
+  /** Options of each node, all but the ports. */
+  readonly optionsOf: (index: number) => NodeOptions;
+  /** Between two ticks of a node. */
+  readonly tickUs: Micros;
+  /** 0: a turn ends right after the input that asked for it; else inputs of so long share a turn. */
+  readonly turnUs: Micros;
+}
+
+/** A machine. */
+export class Machine {
+  readonly index: number;
+  readonly id: NodeId;
+  readonly clock: SimClock;
+  readonly disk: SimDisk;
+  node: SimulatedNode | undefined;
+  storage: SimStorage | undefined;
+  /** Whether `start` has completed in this life. */
+  ready = false;
+  /** Raised with each start and each end of a process. */
+  life = 0;
+  frozen = false;
+  /** What piles up while it is frozen. */
+  pending: (() => void)[] = [];
+  woken = false;
+  turnSet = false;
+
+  constructor(index: number, id: NodeId, clock: SimClock, disk: SimDisk) {
+    this.index = index;
+    this.id = id;
+    this.clock = clock;
+    this.disk = disk;
+  }
+
+  get up(): boolean {
+    return this.node !== undefined;
+  }
+}
+
+export class Cluster {
+  readonly machines: readonly Machine[];
+  readonly network: SimNetwork;
+  /** Nodes that threw: always a finding. */
+  readonly faults: string[] = [];
+  /** Called when a process ends, so that its clients learn of it. */
+  onEnd: ((machine: Machine) => void) | undefined;
+  /** Called when a process is frozen: the deadlines of its requests mean nothing then. */
+  onFreeze: ((machine: Machine) => void) | undefined;
+  readonly #schedule: Schedule;
+  readonly #trace: Trace;
+  readonly #config: ClusterConfig;
+  readonly #factory: NodeFactory;
+  readonly #prng: Prng;
+
+  constructor(schedule: Schedule, trace: Trace, config: ClusterConfig, factory: NodeFactory) {
+    this.#schedule = schedule;
+    this.#trace = trace;
+    this.#config = config;
+    this.#factory = factory;
+    this.#prng = new Prng(config.seed);
+    const networkPrng = this.#prng.fork();
+    this.machines = config.ids.map((id, index) => {
+      const disk = new SimDisk(schedule, this.#prng.fork(), config.disk);
+      return new Machine(index, id, new SimClock(schedule, config.clocks[index]!), disk);
+    });
+    this.network = new SimNetwork(schedule, networkPrng, trace, config.network, config.ids, {
+      input: (index, run) => {
+        const machine = this.machines[index]!;
+        this.input(machine, (node) => run(node));
+      },
+      reachable: (index) => this.machines[index]!.up && !this.machines[index]!.frozen,
+    });
+  }
+
+  /** Starts a process on a machine that has none. */
+  start(index: number): void {
+    const machine = this.machines[index]!;
+    if (machine.up) return;
+    const life = ++machine.life;
+    machine.ready = false;
+    machine.frozen = false;
+    machine.pending = [];
+    machine.woken = false;
+    machine.turnSet = false;
+    machine.clock.reboot(this.#prng.below(1_000_000));
+    const storage = machine.disk.open((run) => this.#run(machine, life, run));
+    storage.onDone = (entries, failed) => {
+      this.#trace.events++;
+      this.#trace.add(this.#schedule.now, EVENT.diskDone, index, entries, failed ? 1 : 0);
+    };
+    machine.storage = storage;
+    const random = this.#prng.fork();
+    const ports: NodePorts = {
+      clock: machine.clock,
+      random: { u32: () => random.u32() },
+      transport: this.network.attach(index),
+      storage,
+      log: { write: (level, event, fields) => this.#log(machine, level, event, fields) },
+      turn: { wake: () => this.#wake(machine, life) },
+    };
+    this.#trace.add(this.#schedule.now, EVENT.start, index, life, 0);
+    this.#trace.say(this.#schedule.now, () => `${machine.id} starts`);
+    try {
+      machine.node = this.#factory(this.#config.optionsOf(index), ports);
+    } catch (error) {
+      this.#threw(machine, error);
+      return;
+    }
+    this.input(machine, (node) =>
+      node.start((error) => {
+        if (machine.life !== life) return;
+        if (error === undefined) machine.ready = true;
+        else this.#startFailed(machine, error);
+      }),
+    );
+    this.#tickLater(machine, life, this.#prng.below(this.#config.tickUs));
+  }
+
+  /** Kills the process (`kill -9`): what it wrote is kept. */
+  crash(index: number): void {
+    this.#end(index, false, (disk) => disk.crash());
+  }
+
+  /** Cuts the power: what was not synced may be lost, and peers hear nothing. */
+  losePower(index: number): void {
+    this.#end(index, true, (disk) => disk.losePower());
+  }
+
+  /** The machine is lost and an empty one takes its place. */
+  wipe(index: number): void {
+    this.#end(index, true, (disk) => disk.wipe());
+  }
+
+  /** Stops the process as SIGTERM does: requests are answered with errors, the storage is closed. */
+  stop(index: number): void {
+    const machine = this.machines[index]!;
+    if (!machine.up || machine.frozen) return;
+    const life = machine.life;
+    machine.ready = false;
+    this.input(machine, (node) => {
+      node.stop();
+      machine.storage?.close(() => {
+        if (machine.life === life) this.#end(index, false, (disk) => disk.crash());
+      });
+    });
+  }
+
+  /** Stops the machine's time for the process: nothing is handled until `thaw`. */
+  freeze(index: number): void {
+    const machine = this.machines[index]!;
+    if (!machine.up || machine.frozen) return;
+    machine.frozen = true;
+    this.onFreeze?.(machine);
+  }
+
+  /** The process goes on: what piled up is handled at once, in order. */
+  thaw(index: number): void {
+    const machine = this.machines[index]!;
+    if (!machine.frozen) return;
+    machine.frozen = false;
+    const pending = machine.pending;
+    machine.pending = [];
+    for (const run of pending) this.#schedule.after(0, run);
+  }
+
+  /** Runs an input of a node and, if it asked for it, ends its turn. Kept while it is frozen. */
+  input(machine: Machine, run: (node: SimulatedNode) => void): void {
+    this.#run(machine, machine.life, () => {
+      if (machine.node) run(machine.node);
+    });
+  }
+
+  #run(machine: Machine, life: number, run: () => void): void {
+    if (machine.life !== life || !machine.node) return;
+    if (machine.frozen) {
+      machine.pending.push(() => this.#run(machine, life, run));
+      return;
+    }
+    try {
+      run();
+      if (machine.woken && machine.life === life && this.#config.turnUs === 0) this.#endTurn(machine);
+    } catch (error) {
+      this.#threw(machine, error);
+    }
+  }
+
+  #wake(machine: Machine, life: number): void {
+    if (machine.life !== life || machine.woken) return;
+    machine.woken = true;
+    if (this.#config.turnUs === 0 || machine.turnSet) return;
+    machine.turnSet = true;
+    this.#schedule.after(this.#prng.below(this.#config.turnUs), () => {
+      if (machine.life !== life) return;
+      machine.turnSet = false;
+      this.#run(machine, life, () => this.#endTurn(machine));
+    });
+  }
+
+  #endTurn(machine: Machine): void {
+    // A turn may ask for one more; a node that asks for ever is broken.
+    for (let round = 0; machine.woken && machine.node; round++) {
+      if (round === 1000) throw new Error('the node asked for a thousand turns in a row');
+      machine.woken = false;
+      this.#trace.add(this.#schedule.now, EVENT.endTurn, machine.index, 0, 0);
+      machine.node.endTurn();
+      if (this.#config.turnUs > 0) break;
+    }
+  }
+
+  #tickLater(machine: Machine, life: number, wait: Micros): void {
+    const tick = (): void => {
+      if (machine.life !== life) return;
+      this.#schedule.after(this.#config.tickUs, tick);
+      if (machine.frozen) return;
+      this.#trace.events++;
+      this.#trace.add(this.#schedule.now, EVENT.tick, machine.index, 0, 0);
+      this.input(machine, (node) => node.tick());
+    };
+    this.#schedule.after(wait, tick);
+  }
+
+  #end(index: number, silent: boolean, act: (disk: SimDisk) => void): void {
+    const machine = this.machines[index]!;
+    const wasUp = machine.up;
+    machine.life++;
+    machine.node = undefined;
+    machine.storage = undefined;
+    machine.ready = false;
+    machine.frozen = false;
+    machine.pending = [];
+    act(machine.disk);
+    if (!wasUp) return;
+    this.network.detach(index, silent);
+    this.#trace.add(this.#schedule.now, EVENT.crash, index, silent ? 1 : 0, 0);
+    this.#trace.say(this.#schedule.now, () => `${machine.id} ends${silent ? ' without a word' : ''}`);
+    this.onEnd?.(machine);
+  }
+
+  #threw(machine: Machine, error: unknown): void {
+    const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    this.faults.push(`${machine.id} threw: ${text}`);
+    this.#trace.say(this.#schedule.now, () => `${machine.id} threw: ${text}`);
+    this.crash(machine.index);
+  }
+
+  /** A process that cannot start ends, and is started again: a disk that fails may be well by then. */
+  #startFailed(machine: Machine, error: CodedError): void {
+    if (!error.code.startsWith('storage-')) this.faults.push(`${machine.id} did not start: ${error.message}`);
+    const life = machine.life;
+    this.#schedule.after(0, () => {
+      if (machine.life !== life) return;
+      this.crash(machine.index);
+      this.#schedule.after(200_000, () => this.start(machine.index));
+    });
+  }
+
+  #log(machine: Machine, level: LogLevel, event: string, fields: LogFields | undefined): void {
+    this.#trace.add(this.#schedule.now, EVENT.log, machine.index, event.length, 0);
+    this.#trace.say(
+      this.#schedule.now,
+      () => `${machine.id} ${level} ${event} ${JSON.stringify(fields ?? {})}`,
+    );
+  }
+}

@@ -1,0 +1,146 @@
+/**
+ * The history: what clients asked and were told, in order; and the witness: what disks were handed.
+ *
+ * The picture: a court. The history is the testimony of the clients; each of their values is unique,
+ * so a value seen anywhere names the request it came from. The witness stands at every disk and notes
+ * which stamp each value was given. The oracles judge from these two and from the disks' last state.
+ */
+
+import { byteString, bytesOf } from '../src/base/bytes.ts';
+import type { Outcome } from '../src/base/errors.ts';
+import type { RowKey } from '../src/rows/key.ts';
+import {
+  compareStamps,
+  KIND_TOMBSTONE,
+  ROW_HEADER_BYTES,
+  type Row,
+  rowActor,
+  rowCounter,
+  rowExpireAt,
+  rowKind,
+  rowStamp,
+  STAMP_BYTES,
+  STAMP_NONE,
+  type Stamp,
+} from '../src/rows/row.ts';
+import type { OpKind } from './plan.ts';
+import type { Micros } from './schedule.ts';
+
+/** `pending`: not answered yet. Of a read that failed, `none`. */
+export type OpOutcome = 'pending' | 'ok' | Outcome;
+
+/** One request, as its client saw it. Its `id` (from 1) is in the value it writes. */
+export interface OpRecord {
+  readonly id: number;
+  readonly kind: OpKind;
+  readonly key: number;
+  readonly node: number;
+  readonly invokedAt: Micros;
+  /** Place among all invocations and returns of the run: an order without ties. */
+  readonly invokeOrder: number;
+  /** Whether it belongs to the reads after healing. */
+  readonly final: boolean;
+  returnedAt: Micros;
+  returnOrder: number;
+  outcome: OpOutcome;
+  /** Code of the error, if one was answered. */
+  code: string;
+  /** Of a read: the id in the value read; 0 for no such key. */
+  seen: number;
+  /** Of a read that found a row: its stamp. */
+  seenStamp: Stamp | undefined;
+  /** Of an update: what it answered. */
+  reply: number;
+  /** Times `done` was called. */
+  answers: number;
+  /** The node was frozen, or ended, while it was under way: deadlines mean nothing. */
+  disturbed: boolean;
+}
+
+/** The value a request writes. */
+export function valueOf(id: number, padBytes: number): Uint8Array {
+  return bytesOf(`v${id}.${'.'.repeat(padBytes)}`);
+}
+
+/** The request a value came from; 0 if it is none of ours. */
+export function idOf(bytes: Uint8Array, start: number): number {
+  if (bytes[start] !== 0x76) return 0;
+  let id = 0;
+  for (let i = start + 1; i < bytes.length; i++) {
+    const digit = bytes[i]! - 0x30;
+    if (bytes[i] === 0x2e) return id;
+    if (digit < 0 || digit > 9) return 0;
+    id = id * 10 + digit;
+  }
+  return 0;
+}
+
+/** Stands at the disks. */
+export class Witness {
+  /** First stamp each request's value was handed to a disk with. */
+  readonly stamps: Map<number, Stamp> = new Map();
+  /** When each request's value was last handed to a disk. */
+  readonly lastHanded: Map<number, Micros> = new Map();
+  /** Per row key: the greatest stamp of a row that may be dead (a tombstone, or one that expires). */
+  readonly deadMax: Map<RowKey, Stamp> = new Map();
+  /** Greatest floor (stamp of a flush) handed to a disk. */
+  floorMax: Stamp = STAMP_NONE;
+  /** What should never be: one dot for two rows, one request stamped twice. */
+  readonly oddities: string[] = [];
+  readonly #dots: Map<number, Map<number, string>> = new Map();
+
+  /** Takes note of an entry handed to a disk. */
+  entry(now: Micros, key: string, value: Uint8Array | undefined): void {
+    if (value === undefined) return;
+    if (key.charCodeAt(0) === 0xff) {
+      if (key.endsWith('floor') && value.length === STAMP_BYTES && compareStamps(value, this.floorMax) > 0) {
+        this.floorMax = value.slice();
+      }
+      return;
+    }
+    if (value.length < ROW_HEADER_BYTES) return;
+    this.#noteDot(key, value);
+    const id = idOf(value, ROW_HEADER_BYTES);
+    if (id > 0) {
+      this.#noteStamp(id, value);
+      this.lastHanded.set(id, now);
+    }
+    if (rowKind(value) === KIND_TOMBSTONE || rowExpireAt(value) !== 0) {
+      const stamp = rowStamp(value);
+      const before = this.deadMax.get(key);
+      if (before === undefined || compareStamps(stamp, before) > 0) this.deadMax.set(key, stamp.slice());
+    }
+  }
+
+  #noteStamp(id: number, row: Row): void {
+    const known = this.stamps.get(id);
+    if (known === undefined) {
+      this.stamps.set(id, rowStamp(row).slice());
+    } else if (compareStamps(known, rowStamp(row)) !== 0) {
+      const oddity = `the value of request ${id} is stored with two different stamps`;
+      if (this.oddities.at(-1) !== oddity) this.oddities.push(oddity);
+    }
+  }
+
+  #noteDot(key: string, row: Row): void {
+    const actor = rowActor(row);
+    const counter = rowCounter(row);
+    let counters = this.#dots.get(actor);
+    if (counters === undefined) {
+      counters = new Map();
+      this.#dots.set(actor, counters);
+    }
+    // Key and the header's checksum over key, stamp and value: equal only for the same row.
+    const mark = key + byteString(row, 28, 32);
+    const before = counters.get(counter);
+    if (before === undefined) counters.set(counter, mark);
+    else if (before !== mark)
+      this.oddities.push(`dot (${actor}, ${counter}) was given to two different rows`);
+  }
+}
+
+/** A stamp a person can compare. */
+export function stampText(stamp: Stamp | undefined): string {
+  if (stamp === undefined) return 'none';
+  return Array.from(stamp, (byte) => byte.toString(16).padStart(2, '0')).join('');
+}

@@ -1,0 +1,213 @@
+/**
+ * The simulator's command line.
+ *
+ *   node sim/main.ts --seed 17 [--trace]         one run, with its log
+ *   node sim/main.ts --seeds 1000 [--from 5000]  a sweep
+ *   node sim/main.ts --plan FILE                 a plan as printed by --shrink or --print-plan
+ *   node sim/main.ts --seed 17 --shrink          the smallest plan that fails as this one does
+ *   node sim/main.ts --seed 17 --mutant NAME     with a named bug switched on, on its own plans
+ *   node sim/main.ts --mutants                   hunts every named bug
+ *   node sim/main.ts --seeds 300 --ci            what `npm test` runs: sweep, determinism, mutants
+ *
+ * The exit code is 1 if anything failed. This file alone of `sim/` looks at the real clock, and only
+ * to show progress.
+ */
+
+import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { crc32 as platformCrc32 } from 'node:zlib';
+import { accelerateCrc32 } from '../src/base/crc32.ts';
+import { huntMutant, MUTANTS, mutantNamed } from './mutants.ts';
+import { drawPlan, type Plan, readPlan, writePlan } from './plan.ts';
+import { type RunResult, runPlan } from './run.ts';
+import { shrinkPlan } from './shrink.ts';
+
+const { values: flags } = parseArgs({
+  options: {
+    seed: { type: 'string' },
+    seeds: { type: 'string' },
+    from: { type: 'string', default: '1' },
+    plan: { type: 'string' },
+    'print-plan': { type: 'boolean', default: false },
+    trace: { type: 'boolean', default: false },
+    shrink: { type: 'boolean', default: false },
+    mutant: { type: 'string' },
+    mutants: { type: 'boolean', default: false },
+    ci: { type: 'boolean', default: false },
+    'hash-only': { type: 'boolean', default: false },
+    'check-determinism': { type: 'boolean', default: false },
+  },
+});
+
+const say = (text: string): void => {
+  process.stdout.write(`${text}\n`);
+};
+
+/** How many seeds of a CI run are run again in a second process. */
+const repeatsInCi = 12;
+
+function main(): number {
+  accelerateCrc32((bytes, seed) => platformCrc32(bytes, seed));
+  if (flags.mutants) return hunt() === 0 ? 0 : 1;
+  if (flags.plan !== undefined)
+    return single(readPlan(readFileSync(flags.plan, 'utf8')), `--plan ${flags.plan}`);
+  if (flags['hash-only']) return hashes(seedRange(Number(flags.from), Number(flags.seeds ?? 1)));
+  if (flags.seed !== undefined) return single(planOf(Number(flags.seed)), `--seed ${flags.seed}`);
+  if (flags.ci) return ci(Number(flags.seeds ?? 300));
+  const { failed } = sweep(seedRange(Number(flags.from), Number(flags.seeds ?? 100)));
+  return failed === 0 ? 0 : 1;
+}
+
+function seedRange(from: number, count: number): number[] {
+  return Array.from({ length: count }, (_, i) => from + i);
+}
+
+function planOf(seed: number): Plan {
+  return drawPlan(seed, flags.mutant === undefined ? {} : mutantNamed(flags.mutant).bias);
+}
+
+function mutantSet(): ReadonlySet<string> {
+  return new Set(flags.mutant === undefined ? [] : [mutantNamed(flags.mutant).name]);
+}
+
+/** One plan: with its log on request, cut down on request. */
+function single(plan: Plan, how: string): number {
+  const mutants = mutantSet();
+  if (flags['print-plan']) process.stdout.write(writePlan(plan));
+  if (flags.shrink) {
+    const shrunk = shrinkPlan(plan, mutants, 2000, (text) => process.stderr.write(`${text}\n`));
+    if (shrunk.findings.length === 0) {
+      say('the plan does not fail; there is nothing to shrink');
+      return 0;
+    }
+    process.stdout.write(writePlan(shrunk.plan));
+    for (const { oracle, text } of shrunk.findings) process.stderr.write(`${oracle}: ${text}\n`);
+    return 1;
+  }
+  const result = runPlan(plan, { mutants, ...(flags.trace ? { sink: say } : {}) });
+  say(describe(result));
+  if (flags['check-determinism'] && flags.seed !== undefined) {
+    const again = hashesOfChild(Number(flags.seed), 1)[0];
+    say(again === result.hash ? 'a second process gave the same hash' : `a second process gave ${again}`);
+    if (again !== result.hash) return 1;
+  }
+  report(result, how);
+  return result.findings.length === 0 ? 0 : 1;
+}
+
+function describe(result: RunResult): string {
+  const { plan } = result;
+  const quorum = `N=${plan.n} R=${plan.r} W=${plan.w}${plan.strict ? ' strict' : ''}`;
+  return (
+    `seed ${plan.seed}: ${plan.nodes} nodes, ${quorum}, ${plan.durability}, ${plan.faults.length} faults, ` +
+    `${result.opsOk} of ${result.ops} requests ok, ${result.events} events in ${Math.round(result.virtualMs)} ms ` +
+    `of virtual time, hash ${result.hash}`
+  );
+}
+
+/** The findings in plain words, and how to see them again. */
+function report(result: RunResult, how: string): void {
+  if (result.findings.length === 0) return;
+  say(`FAILED ${how}`);
+  for (const { oracle, text } of result.findings.slice(0, 5)) say(`  ${oracle}: ${text}`);
+  if (result.findings.length > 5) say(`  and ${result.findings.length - 5} more`);
+  const mutant = flags.mutant === undefined ? '' : ` --mutant ${flags.mutant}`;
+  say(`  replay: npm run sim -- ${how}${mutant} --trace`);
+  say(`  shrink: npm run sim -- ${how}${mutant} --shrink`);
+}
+
+interface SweepResult {
+  readonly passed: number;
+  readonly failed: number;
+  readonly hashOf: ReadonlyMap<number, string>;
+}
+
+function sweep(seeds: readonly number[]): SweepResult {
+  const mutants = mutantSet();
+  const hashOf = new Map<number, string>();
+  const begun = performance.now();
+  let shown = begun;
+  let events = 0;
+  let failed = 0;
+  let done = 0;
+  const progress = (): string => {
+    const seconds = (performance.now() - begun) / 1000;
+    const rate = (count: number) => (count / Math.max(seconds, 1e-3)).toFixed(count === done ? 1 : 0);
+    return `${done} seeds, ${rate(done)} seeds/s, ${events} events, ${rate(events)} events/s, ${failed} failed`;
+  };
+  for (const seed of seeds) {
+    const result = runPlan(planOf(seed), { mutants });
+    done++;
+    events += result.events;
+    hashOf.set(seed, result.hash);
+    if (result.findings.length > 0) {
+      failed++;
+      report(result, `--seed ${seed}`);
+    }
+    if (performance.now() - shown > (process.stdout.isTTY ? 500 : 10_000)) {
+      shown = performance.now();
+      process.stdout.write(process.stdout.isTTY ? `\r${progress()}` : `${progress()}\n`);
+    }
+  }
+  say(`${process.stdout.isTTY ? '\r' : ''}${progress()}`);
+  return { passed: done - failed, failed, hashOf };
+}
+
+/** Prints one hash a line: what a second process is asked for. */
+function hashes(seeds: readonly number[]): number {
+  for (const seed of seeds) say(runPlan(planOf(seed)).hash);
+  return 0;
+}
+
+function hashesOfChild(from: number, count: number): string[] {
+  const script = new URL(import.meta.url).pathname;
+  const child = spawnSync(
+    process.execPath,
+    [script, '--hash-only', '--from', String(from), '--seeds', String(count)],
+    { encoding: 'utf8' },
+  );
+  return child.stdout.trim().split('\n');
+}
+
+/** Hunts all mutants. Returns how many got away or raised a false alarm. */
+function hunt(): number {
+  let failed = 0;
+  for (const mutant of MUTANTS) {
+    const verdict = huntMutant(mutant);
+    const caught = verdict.caughtBy !== undefined;
+    if (!caught || verdict.falseAlarms.length > 0) failed++;
+    say(
+      `${caught ? 'caught' : 'MISSED'} ${mutant.name} (${mutant.bug}) ` +
+        (caught ? `by seed ${verdict.caughtBy} of ${mutant.seedsMax}` : `within ${mutant.seedsMax} seeds`),
+    );
+    if (caught) say(`    ${verdict.finding}`);
+    if (verdict.falseAlarms.length > 0) {
+      say(
+        `    FALSE ALARM: without the mutant these seeds of its plans fail: ${verdict.falseAlarms.join(' ')}`,
+      );
+      say(`    replay: sim/mutants.ts plans of ${mutant.name}`);
+    }
+  }
+  return failed;
+}
+
+function ci(count: number): number {
+  const { passed, failed, hashOf } = sweep(seedRange(1, count));
+  const repeats = Math.min(repeatsInCi, count);
+  const again = hashesOfChild(1, repeats);
+  let differing = 0;
+  again.forEach((hash, i) => {
+    if (hash === hashOf.get(i + 1)) return;
+    differing++;
+    say(`FAILED seed ${i + 1} gave hash ${hashOf.get(i + 1)} here and ${hash} in a second process`);
+  });
+  say(`${again.length - differing} of ${repeats} seeds gave the same hash in a second process`);
+  const missed = hunt();
+  const good = passed + (repeats - differing) + (MUTANTS.length - missed);
+  const bad = failed + differing + missed;
+  say(`${good} passed, ${bad} failed`);
+  return bad === 0 ? 0 : 1;
+}
+
+process.exitCode = main();

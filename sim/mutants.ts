@@ -1,0 +1,171 @@
+/**
+ * Mutants: named bugs, switched on one at a time, that the oracles must catch. A suite that lets a
+ * known bug pass proves nothing about unknown ones.
+ *
+ * Each mutant comes with the kind of plan that reveals it and a budget of seeds. The same plans are
+ * run without the mutant too, and must pass: else it is the harness that fails, not the mutant.
+ */
+
+import { drawPlan, type PlanBias } from './plan.ts';
+import { runPlan } from './run.ts';
+
+export interface Mutant {
+  readonly name: string;
+  /** The bug, in words. */
+  readonly bug: string;
+  readonly bias: PlanBias;
+  /** Seeds within which it must be caught. */
+  readonly seedsMax: number;
+}
+
+const REGISTERS = { read: 1, write: 1 } as const;
+
+/** Three nodes, linearizable, one or two hot keys, many requests at once. */
+const STRICT: PlanBias = {
+  nodes: [3],
+  n: 3,
+  r: 2,
+  w: 2,
+  strict: true,
+  keys: 2,
+  ops: 300,
+  opKinds: REGISTERS,
+};
+const LOOSE: PlanBias = { ...STRICT, strict: false, keys: 4 };
+const CUTS = ['cut', 'cut-one-way', 'isolate', 'break'] as const;
+
+export const MUTANTS: readonly Mutant[] = [
+  {
+    name: 'quorum-write-one-short',
+    bug: 'a write answers after W-1 acknowledgements',
+    bias: { ...STRICT, faultKinds: [...CUTS, 'slow'], faults: [4, 10] },
+    seedsMax: 20,
+  },
+  {
+    name: 'quorum-read-one-short',
+    bug: 'a read answers after R-1 replies',
+    bias: { ...STRICT, faultKinds: [...CUTS, 'slow'], faults: [4, 10] },
+    seedsMax: 20,
+  },
+  {
+    name: 'ack-before-commit',
+    bug: 'a replica acknowledges before the row is durable',
+    bias: { ...STRICT, durability: 'always', faultKinds: ['power', 'disk-slow', 'crash'], faults: [8, 14] },
+    seedsMax: 40,
+  },
+  {
+    name: 'dot-reused',
+    bug: 'after a restart the clock and the counters start over',
+    bias: { ...LOOSE, faultKinds: ['crash', 'stop'], faults: [3, 6] },
+    seedsMax: 10,
+  },
+  {
+    name: 'merge-last-arrival',
+    bug: 'the row that arrives last wins, whatever its stamp',
+    bias: {
+      ...LOOSE,
+      keys: 12,
+      opKinds: { write: 1 },
+      bursts: 5,
+      faultKinds: ['slow', 'disk-slow'],
+      faults: [3, 8],
+    },
+    seedsMax: 20,
+  },
+  {
+    name: 'repair-skipped',
+    bug: 'a read repairs nobody',
+    bias: { ...LOOSE, faultKinds: [...CUTS, 'crash'], faults: [4, 8] },
+    seedsMax: 10,
+  },
+  {
+    name: 'repair-not-blocking',
+    bug: 'a linearizable read answers before what it read is on enough replicas',
+    bias: {
+      ...STRICT,
+      r: 1,
+      w: 3,
+      keys: 1,
+      opKinds: { read: 3, write: 1 },
+      faultKinds: [...CUTS, 'slow'],
+      faults: [4, 8],
+    },
+    seedsMax: 20,
+  },
+  {
+    name: 'write-without-learning',
+    bug: 'a linearizable write does not learn the greatest stamp first',
+    bias: { ...STRICT, skewMs: 200, faultKinds: ['cut', 'isolate'], faults: [0, 3] },
+    seedsMax: 20,
+  },
+  {
+    name: 'fail-after-send',
+    bug: 'a write that was sent and did not reach its quorum answers fail',
+    bias: { ...LOOSE, faultKinds: [...CUTS, 'crash'], faults: [5, 10] },
+    seedsMax: 20,
+  },
+  {
+    name: 'floor-forgotten',
+    bug: 'rows from before a flush that arrive after it come alive',
+    bias: {
+      ...LOOSE,
+      opKinds: { read: 1, write: 2, flush: 0.05 },
+      faultKinds: [...CUTS, 'crash'],
+      faults: [3, 8],
+    },
+    seedsMax: 20,
+  },
+  {
+    name: 'frame-unchecked',
+    bug: 'the checksum of a frame is not looked at',
+    bias: { ...STRICT, faultKinds: ['corrupt'], faults: [12, 20] },
+    seedsMax: 60,
+  },
+  {
+    name: 'shared-read-stale',
+    bug: 'a read joins a flight that began before it in an earlier turn',
+    bias: { ...STRICT, keys: 1, nodes: [3], faultKinds: ['slow'], faults: [2, 6], turnUs: 0 },
+    seedsMax: 40,
+  },
+  {
+    name: 'hlc-not-observed',
+    bug: 'stamps seen elsewhere do not move the clock on',
+    bias: { ...LOOSE, r: 1, w: 3, skewMs: 200, faultKinds: ['cut', 'isolate'], faults: [0, 3] },
+    seedsMax: 20,
+  },
+];
+
+export interface MutantVerdict {
+  readonly mutant: Mutant;
+  /** The seed that caught it, and what was found. */
+  readonly caughtBy: number | undefined;
+  readonly finding: string;
+  /** Seeds whose plans fail without the mutant, among those run. */
+  readonly falseAlarms: readonly number[];
+  readonly seedsRun: number;
+}
+
+/** Hunts one mutant: seeds from 1 until it is caught, and the same plans without it. */
+export function huntMutant(mutant: Mutant): MutantVerdict {
+  const mutants = new Set([mutant.name]);
+  const falseAlarms: number[] = [];
+  for (let seed = 1; seed <= mutant.seedsMax; seed++) {
+    const plan = drawPlan(seed, mutant.bias);
+    if (runPlan(plan).findings.length > 0) falseAlarms.push(seed);
+    const { findings } = runPlan(plan, { mutants });
+    if (findings.length === 0) continue;
+    const { oracle, text } = findings[0]!;
+    const finding = `${oracle}: ${text.split('\n')[0]}`;
+    return { mutant, caughtBy: seed, finding, falseAlarms, seedsRun: seed };
+  }
+  return { mutant, caughtBy: undefined, finding: '', falseAlarms, seedsRun: mutant.seedsMax };
+}
+
+/** @throws Error for a name that is no mutant. */
+export function mutantNamed(name: string): Mutant {
+  const mutant = MUTANTS.find((one) => one.name === name);
+  if (mutant === undefined) {
+    throw new Error(`no mutant ${name}; there are: ${MUTANTS.map((one) => one.name).join(', ')}`);
+  }
+  return mutant;
+}

@@ -1,0 +1,89 @@
+/**
+ * P1: an acknowledged write is never lost. It is readable, or overwritten by a greater stamp (a later
+ * write, or a flush).
+ *
+ * Judged twice: by the disks at the end, and by reads at R after healing, which must see every
+ * acknowledged write wherever R+W>N (and no disk was replaced: a newcomer knows nothing until repair).
+ */
+
+import { rowKeyOf } from '../../src/rows/key.ts';
+import { compareRowStamp, compareStamps, rowStamp, type Stamp } from '../../src/rows/row.ts';
+import { type OpRecord, stampText } from '../history.ts';
+import { keyOf } from '../workload.ts';
+import type { Finding, KeyState, RunRecord } from './oracle.ts';
+
+export function judgeAcknowledged(run: RunRecord): Finding[] {
+  const findings: Finding[] = [];
+  const newest = new Map<number, { op: OpRecord; stamp: Stamp }>();
+  for (const op of run.history) {
+    if (op.kind === 'read' || op.kind === 'incr' || op.kind === 'flush' || op.outcome !== 'ok') continue;
+    if (op.kind === 'setnx' && op.reply !== 1) continue;
+    const stamp = run.witness.stamps.get(op.id);
+    if (stamp === undefined) {
+      if (mayBeOverwrittenUnseen(run, op)) continue;
+      findings.push({ oracle: 'P1', text: `${opText(op)} was acknowledged and no disk was ever handed it` });
+      continue;
+    }
+    const known = newest.get(op.key);
+    if (known === undefined || compareStamps(stamp, known.stamp) > 0) newest.set(op.key, { op, stamp });
+  }
+  for (const state of run.beforeRepair) {
+    const acknowledged = state.counter ? undefined : newest.get(state.key);
+    if (acknowledged === undefined || compareStamps(acknowledged.stamp, run.floor) <= 0) continue;
+    findings.push(...judgeDisks(state, acknowledged.op, acknowledged.stamp));
+  }
+  if (run.plan.r + run.plan.w > run.plan.n && !run.plan.faults.some((fault) => fault.kind === 'wipe')) {
+    findings.push(...judgeReads(run, newest));
+  }
+  return findings;
+}
+
+/** Whether another row of the key was stored since: the greater of two rows of one batch is stored alone. */
+function mayBeOverwrittenUnseen(run: RunRecord, op: OpRecord): boolean {
+  return run.history.some((other) => {
+    if (other.id === op.id || other.kind === 'read' || other.invokeOrder > op.returnOrder) return false;
+    if (other.kind === 'flush') return true;
+    return other.key === op.key && (run.witness.lastHanded.get(other.id) ?? -1) >= op.invokedAt;
+  });
+}
+
+function judgeDisks(state: KeyState, op: OpRecord, stamp: Stamp): Finding[] {
+  if (state.replicas.some(({ row }) => row !== undefined && compareRowStamp(row, stamp) >= 0)) return [];
+  const held = state.replicas.map(
+    ({ node, row }) => `${node} holds ${row ? stampText(rowStamp(row)) : 'nothing'}`,
+  );
+  return [
+    {
+      oracle: 'P1',
+      text: `${opText(op)} was acknowledged with stamp ${stampText(stamp)} and is on no replica's disk: ${held.join(', ')}`,
+    },
+  ];
+}
+
+function judgeReads(run: RunRecord, newest: ReadonlyMap<number, { op: OpRecord; stamp: Stamp }>): Finding[] {
+  const findings: Finding[] = [];
+  for (const read of run.history) {
+    if (!read.final || read.kind !== 'read' || read.outcome !== 'ok') continue;
+    const acknowledged = newest.get(read.key);
+    if (acknowledged === undefined || compareStamps(acknowledged.stamp, run.floor) <= 0) continue;
+    if (read.seenStamp !== undefined) {
+      if (compareStamps(read.seenStamp, acknowledged.stamp) >= 0) continue;
+    } else {
+      const dead = run.witness.deadMax.get(rowKeyOf(keyOf('read', read.key)));
+      if (dead !== undefined && compareStamps(dead, acknowledged.stamp) >= 0) continue;
+    }
+    findings.push({
+      oracle: 'P1',
+      text:
+        `${opText(acknowledged.op)} was acknowledged with stamp ${stampText(acknowledged.stamp)}; after healing ` +
+        `a read at R=${run.plan.r} by node ${read.node} (#${read.id}) found ` +
+        (read.seen === 0 ? 'nothing' : `the value of #${read.seen}, stamp ${stampText(read.seenStamp)}`),
+    });
+  }
+  return findings;
+}
+
+/** A request in words. */
+export function opText(op: OpRecord): string {
+  return `#${op.id} (${op.kind} ${keyOf(op.kind, op.key)} at node ${op.node}, ${(op.invokedAt / 1000).toFixed(3)} ms)`;
+}

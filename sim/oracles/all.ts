@@ -1,0 +1,20 @@
+/** Every oracle, in the order their findings are reported: the most telling first. */
+
+import { judgeAcknowledged } from './acknowledged.ts';
+import { judgeBounds } from './bounds.ts';
+import { judgeConvergence } from './convergence.ts';
+import { judgeFlush } from './flush.ts';
+import { judgeLinearizable } from './linearizable.ts';
+import type { Oracle } from './oracle.ts';
+import { judgeOrder } from './order.ts';
+import { judgeOutcomes } from './outcomes.ts';
+
+export const ORACLES: readonly Oracle[] = [
+  judgeLinearizable,
+  judgeAcknowledged,
+  judgeOutcomes,
+  judgeFlush,
+  judgeOrder,
+  judgeConvergence,
+  judgeBounds,
+];

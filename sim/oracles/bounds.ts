@@ -1,0 +1,78 @@
+/**
+ * What holds of every run: no node throws, every request is answered once and not long after its
+ * deadline, reads succeed again after healing, nothing is left in flight, no dot is issued twice; and in a calm run, in which nothing
+ * goes wrong, nothing fails and every increment counts.
+ */
+
+import type { OpRecord } from '../history.ts';
+import type { Plan } from '../plan.ts';
+import { opText } from './acknowledged.ts';
+import type { Finding, RunRecord } from './oracle.ts';
+
+/** After the deadline: two ticks, a turn, and a forwarded request's own two ticks. */
+function slackMs(plan: Plan): number {
+  return 5 * plan.tickMs + plan.turnUs / 500 + 20;
+}
+
+export function judgeBounds(run: RunRecord): Finding[] {
+  const findings: Finding[] = [];
+  const find = (oracle: string, text: string) => findings.push({ oracle, text });
+  for (const fault of run.faults) find('machine', fault);
+  for (const leftover of run.leftovers) find('bounds', leftover);
+  for (const oddity of run.witness.oddities) find('dots', oddity);
+  const slack = slackMs(run.plan);
+  for (const op of run.history) {
+    if (op.outcome === 'pending') find('bounds', `${opText(op)} was never answered`);
+    if (op.answers > 1) find('bounds', `${opText(op)} was answered ${op.answers} times`);
+    if (op.final && op.outcome !== 'ok' && op.outcome !== 'pending') {
+      find('bounds', `after healing ${opText(op)} failed: ${op.code}`);
+    }
+    const tookMs = (op.returnedAt - op.invokedAt) / 1000;
+    if (
+      !op.disturbed &&
+      !op.final &&
+      op.outcome !== 'pending' &&
+      tookMs > run.plan.requestTimeoutMs + slack
+    ) {
+      find(
+        'bounds',
+        `${opText(op)} took ${Math.round(tookMs)} ms, its deadline was ${run.plan.requestTimeoutMs} ms`,
+      );
+    }
+  }
+  if (isCalm(run.plan)) findings.push(...judgeCalm(run));
+  return findings;
+}
+
+/** Nothing goes wrong, and nothing is slow enough to look like it. */
+function isCalm(plan: Plan): boolean {
+  return (
+    plan.faults.length === 0 &&
+    plan.network.tailShare === 0 &&
+    plan.requestsMax > 100 &&
+    plan.network.queueFramesMax > 100
+  );
+}
+
+function judgeCalm(run: RunRecord): Finding[] {
+  const findings: Finding[] = [];
+  const increments = new Map<number, OpRecord[]>();
+  for (const op of run.history) {
+    if (op.outcome !== 'ok') {
+      findings.push({
+        oracle: 'calm',
+        text: `nothing went wrong, and ${opText(op)} answered ${op.outcome} ${op.code}`,
+      });
+    }
+    if (op.kind === 'incr') increments.set(op.key, [...(increments.get(op.key) ?? []), op]);
+  }
+  if (run.history.some((op) => op.kind === 'flush')) return findings;
+  for (const [key, ops] of increments) {
+    const replies = new Set(ops.map((op) => op.reply));
+    if (replies.size !== ops.length || Math.max(...replies) !== ops.length) {
+      const text = `counter${key} was incremented ${ops.length} times and answered ${[...replies].join(' ')}`;
+      findings.push({ oracle: 'calm', text });
+    }
+  }
+  return findings;
+}

@@ -1,0 +1,35 @@
+/**
+ * P3, as far as read repair goes: after healing, once a key was read at R=N, all its replicas hold
+ * the same row. A row that a flush declared dead counts as none.
+ */
+
+import { equalBytes } from '../../src/base/bytes.ts';
+import { compareRowStamp, type Row, rowStamp, type Stamp } from '../../src/rows/row.ts';
+import { stampText } from '../history.ts';
+import { keyOf } from '../workload.ts';
+import type { Finding, RunRecord } from './oracle.ts';
+
+export function judgeConvergence(run: RunRecord): Finding[] {
+  const findings: Finding[] = [];
+  for (const state of run.afterRepair) {
+    const rows = state.replicas.map(({ row }) => aboveFloor(row, run.floor));
+    if (rows.every((row) => equalRows(row, rows[0]))) continue;
+    const held = state.replicas.map(
+      ({ node }, i) => `${node} ${rows[i] ? stampText(rowStamp(rows[i])) : 'nothing'}`,
+    );
+    findings.push({
+      oracle: 'P3',
+      text: `${keyOf(state.counter ? 'incr' : 'read', state.key)} was read at R=N after healing and its replicas differ: ${held.join(', ')}`,
+    });
+  }
+  return findings;
+}
+
+function aboveFloor(row: Row | undefined, floor: Stamp): Row | undefined {
+  return row !== undefined && compareRowStamp(row, floor) > 0 ? row : undefined;
+}
+
+function equalRows(a: Row | undefined, b: Row | undefined): boolean {
+  if (a === undefined || b === undefined) return a === b;
+  return equalBytes(a, b);
+}

@@ -1,0 +1,43 @@
+/**
+ * What an oracle is: a judge of one promise. It is given a finished run and says what contradicts the
+ * promise, in plain words. It knows nothing of how nodes work beyond what rows and stamps are.
+ */
+
+import type { RowKey } from '../../src/rows/key.ts';
+import type { Row, Stamp } from '../../src/rows/row.ts';
+import type { OpRecord, Witness } from '../history.ts';
+import type { Plan } from '../plan.ts';
+
+/** A contradiction to a promise. */
+export interface Finding {
+  /** The oracle that found it: `P1`, `P2`, …, `bounds`, `machine`. */
+  readonly oracle: string;
+  readonly text: string;
+}
+
+/** The replicas of a key at the end, and what each holds. */
+export interface KeyState {
+  readonly key: number;
+  readonly counter: boolean;
+  readonly rowKey: RowKey;
+  readonly replicas: readonly { readonly node: string; readonly row: Row | undefined }[];
+}
+
+/** A finished run. */
+export interface RunRecord {
+  readonly plan: Plan;
+  readonly history: readonly OpRecord[];
+  readonly witness: Witness;
+  /** After healing, before reads that repair everything. */
+  readonly beforeRepair: readonly KeyState[];
+  /** After every key was read at R=N. */
+  readonly afterRepair: readonly KeyState[];
+  /** Greatest floor stored on any disk at the end. */
+  readonly floor: Stamp;
+  /** Nodes that threw or did not start. */
+  readonly faults: readonly string[];
+  /** Requests still in flight at each node at the end, and other leftovers, as sentences. */
+  readonly leftovers: readonly string[];
+}
+
+export type Oracle = (run: RunRecord) => Finding[];

@@ -1,0 +1,59 @@
+/**
+ * Stamps follow what happened: a write sent after another of its key was acknowledged has the greater
+ * stamp, however wrong the clocks are.
+ *
+ * It holds where the later write's coordinator must have heard of the earlier one: under a
+ * linearizable policy, which learns from a quorum, and where W=N, since every replica then took the
+ * earlier row and its clock went above it.
+ */
+
+import { compareStamps, type Stamp } from '../../src/rows/row.ts';
+import { type OpRecord, stampText } from '../history.ts';
+import { opText } from './acknowledged.ts';
+import type { Finding, RunRecord } from './oracle.ts';
+
+interface Stamped {
+  readonly op: OpRecord;
+  readonly stamp: Stamp;
+}
+
+export function judgeOrder(run: RunRecord): Finding[] {
+  const { plan } = run;
+  const linearizable = plan.strict && plan.r + plan.w > plan.n;
+  if (!linearizable && plan.w < plan.n) return [];
+  if (plan.faults.some((fault) => fault.kind === 'wipe')) return [];
+  const findings: Finding[] = [];
+  for (const writes of stampedByKey(run).values()) {
+    const returned = writes
+      .filter(({ op }) => op.outcome === 'ok' && (op.kind !== 'setnx' || op.reply === 1))
+      .sort((a, b) => a.op.returnOrder - b.op.returnOrder);
+    let next = 0;
+    let greatest: Stamped | undefined;
+    for (const write of writes) {
+      while (next < returned.length && returned[next]!.op.returnOrder < write.op.invokeOrder) {
+        const candidate = returned[next++]!;
+        if (greatest === undefined || compareStamps(candidate.stamp, greatest.stamp) > 0)
+          greatest = candidate;
+      }
+      if (greatest === undefined || compareStamps(write.stamp, greatest.stamp) > 0) continue;
+      const text =
+        `${opText(write.op)} was sent after ${opText(greatest.op)} was acknowledged, and its stamp ` +
+        `${stampText(write.stamp)} is not above ${stampText(greatest.stamp)}`;
+      findings.push({ oracle: 'order', text });
+    }
+  }
+  return findings;
+}
+
+/** Writes whose stamp is known, by key, in the order they were sent. */
+function stampedByKey(run: RunRecord): Map<number, Stamped[]> {
+  const byKey = new Map<number, Stamped[]>();
+  for (const op of run.history) {
+    const stamp = run.witness.stamps.get(op.id);
+    if (stamp === undefined) continue;
+    const list = byKey.get(op.key);
+    if (list === undefined) byKey.set(op.key, [{ op, stamp }]);
+    else list.push({ op, stamp });
+  }
+  return byKey;
+}

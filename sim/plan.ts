@@ -1,0 +1,303 @@
+/**
+ * Plans: everything that is decided before a run begins, as plain JSON.
+ *
+ * Swarm testing (Groce et al. 2012): each seed draws its own kind of cluster, its own policy and its
+ * own few kinds of fault, because a run in which everything happens at once hides as much as it
+ * finds. What a plan leaves open (each frame's delay, which batch a crash loses) is drawn during the
+ * run from `seed`, so a plan gives one run. Being data, a plan can be printed, replayed, and cut down.
+ */
+
+import { Prng } from '../src/base/prng.ts';
+import type { ClockFaults } from './clock.ts';
+import type { DiskProfile } from './disk.ts';
+import type { NetworkProfile } from './network.ts';
+
+export type OpKind = 'read' | 'write' | 'delete' | 'expire' | 'setnx' | 'incr' | 'flush';
+
+/** One request of a client: when, from which node, what. Its value is unique and made from its place. */
+export interface PlanOp {
+  readonly atMs: number;
+  /** The node the client talks to; if it is down, the next one that is up. */
+  readonly node: number;
+  readonly kind: OpKind;
+  /** Number of the key. */
+  readonly key: number;
+  /** Bytes the value is padded with. */
+  readonly padBytes?: number;
+  /** For `expire`: how long the value lives. */
+  readonly ttlMs?: number;
+}
+
+export const FAULT_KINDS = [
+  'crash',
+  'power',
+  'wipe',
+  'stop',
+  'freeze',
+  'cut',
+  'cut-one-way',
+  'isolate',
+  'split',
+  'flap',
+  'slow',
+  'break',
+  'corrupt',
+  'clock-jump',
+  'disk-slow',
+  'disk-error',
+  'disk-full',
+] as const;
+
+export type FaultKind = (typeof FAULT_KINDS)[number];
+
+/** One fault: it begins at `atMs` and, if it is a state, ends after `forMs`. */
+export interface PlanFault {
+  readonly atMs: number;
+  readonly forMs: number;
+  readonly kind: FaultKind;
+  readonly node: number;
+  /** The other end of a link. */
+  readonly peer: number;
+  /** Strength, by kind: factor of slowness, frames to damage, milliseconds of skew. */
+  readonly amount: number;
+}
+
+export interface Plan {
+  readonly seed: number;
+  readonly nodes: number;
+  /** N, R, W and strictness of every key. */
+  readonly n: number;
+  readonly r: number;
+  readonly w: number;
+  readonly strict: boolean;
+  readonly durability: 'always' | 'interval';
+  readonly requestTimeoutMs: number;
+  readonly requestsMax: number;
+  readonly tickMs: number;
+  readonly turnUs: number;
+  readonly network: NetworkProfile;
+  readonly disk: DiskProfile;
+  readonly clocks: readonly ClockFaults[];
+  readonly keys: number;
+  readonly ops: readonly PlanOp[];
+  readonly faults: readonly PlanFault[];
+}
+
+/** What a plan is drawn from; the mutants narrow it to what reveals them. */
+export interface PlanBias {
+  readonly nodes?: readonly number[];
+  readonly n?: number;
+  readonly r?: number;
+  readonly w?: number;
+  readonly strict?: boolean;
+  readonly durability?: 'always' | 'interval';
+  readonly keys?: number;
+  readonly ops?: number;
+  readonly opKinds?: Readonly<Partial<Record<OpKind, number>>>;
+  readonly faultKinds?: readonly FaultKind[];
+  readonly faults?: readonly [number, number];
+  readonly skewMs?: number;
+  readonly calm?: boolean;
+  readonly turnUs?: number;
+  readonly durationMs?: number;
+  /** Requests come in so many bursts; 0 for evenly. */
+  readonly bursts?: number;
+}
+
+const DURATION_MS = 3000;
+
+/** The plan of a seed. */
+export function drawPlan(seed: number, bias: PlanBias = {}): Plan {
+  const prng = new Prng(seed);
+  const nodes = prng.pick(bias.nodes ?? [1, 2, 3, 3, 3, 3, 4, 5, 5, 7]);
+  const n = Math.min(nodes, bias.n ?? prng.pick([1, 2, 3, 3, 3, 3, 3, 4, 5]));
+  const strict = bias.strict ?? prng.chance(0.5);
+  const [r, w] = drawQuorum(prng, n, strict, bias);
+  const calm = bias.calm ?? prng.chance(0.1);
+  const durability = bias.durability ?? (prng.chance(0.5) ? 'always' : 'interval');
+  const durationMs = bias.durationMs ?? DURATION_MS;
+  const keys = bias.keys ?? prng.pick([1, 2, 3, 5, 8, 12]);
+  const skewMax = bias.skewMs ?? prng.pick([0, 0, 20, 200]);
+  const skews = prng.fork();
+  return {
+    seed,
+    nodes,
+    n,
+    r,
+    w,
+    strict,
+    durability,
+    requestTimeoutMs: prng.pick([200, 500, 1000]),
+    requestsMax: prng.chance(0.1) ? 4 : 20_000,
+    tickMs: prng.pick([10, 10, 20]),
+    turnUs: bias.turnUs ?? prng.pick([0, 0, 300, 1500]),
+    network: drawNetwork(prng.fork()),
+    disk: drawDisk(prng.fork()),
+    clocks: Array.from({ length: nodes }, () => ({
+      skewMs: skewMax === 0 ? 0 : skews.between(-skewMax, skewMax),
+      driftPpm: skews.chance(0.3) ? skews.between(-2000, 2000) : 0,
+    })),
+    keys,
+    ops: drawOps(prng.fork(), { nodes, keys, strict, calm, durationMs, bias }),
+    faults: calm ? [] : drawFaults(prng.fork(), { nodes, w, strict, durability, durationMs, bias }),
+  };
+}
+
+/** R and W. A strict plan always has R+W>N: that is what P6 speaks of. */
+function drawQuorum(prng: Prng, n: number, strict: boolean, bias: PlanBias): [number, number] {
+  if (bias.r !== undefined && bias.w !== undefined) return [Math.min(n, bias.r), Math.min(n, bias.w)];
+  const majority = Math.floor(n / 2) + 1;
+  if (prng.chance(0.6)) return [majority, majority];
+  const r = prng.between(1, n);
+  const w = prng.between(strict ? n + 1 - r : 1, n);
+  return [r, w];
+}
+
+function drawNetwork(prng: Prng): NetworkProfile {
+  return {
+    delayMinUs: prng.pick([20, 100, 500]),
+    delayMeanUs: prng.pick([50, 200, 1000, 3000]),
+    tailShare: prng.pick([0, 0, 0.01, 0.05]),
+    delayTailUs: prng.pick([10_000, 50_000, 300_000]),
+    queueFramesMax: prng.chance(0.1) ? 8 : 10_000,
+  };
+}
+
+function drawDisk(prng: Prng): DiskProfile {
+  return {
+    commitMinUs: 20,
+    commitMeanUs: prng.pick([50, 300, 2000]),
+    syncMeanUs: prng.pick([200, 2000, 8000]),
+    syncIntervalUs: prng.pick([50_000, 200_000, 1_000_000]),
+    visibleEarly: prng.chance(0.5),
+  };
+}
+
+interface OpsContext {
+  readonly nodes: number;
+  readonly keys: number;
+  readonly strict: boolean;
+  readonly calm: boolean;
+  readonly durationMs: number;
+  readonly bias: PlanBias;
+}
+
+function drawOps(prng: Prng, context: OpsContext): PlanOp[] {
+  const count = context.bias.ops ?? prng.pick([60, 120, 200, 300]);
+  const weights: [OpKind, number][] = Object.entries(
+    context.bias.opKinds ?? drawMix(prng, context.strict),
+  ) as [OpKind, number][];
+  const total = weights.reduce((sum, [, weight]) => sum + weight, 0);
+  // Clients that come in bursts meet each other; clients that come evenly meet the faults.
+  const bursts = context.bias.bursts ?? (prng.chance(0.5) ? prng.between(5, 40) : 0);
+  const oneNode = prng.chance(0.2);
+  const ops: PlanOp[] = [];
+  for (let i = 0; i < count; i++) {
+    let draw = prng.unit() * total;
+    const kind = (weights.find(([, weight]) => (draw -= weight) < 0) ?? weights[0]!)[0];
+    const atMs =
+      bursts > 0
+        ? Math.floor((prng.below(bursts) * context.durationMs) / bursts) + prng.below(8)
+        : prng.below(context.durationMs);
+    const op: PlanOp = {
+      atMs: atMs + Math.round(prng.unit() * 1000) / 1000,
+      node: oneNode ? 0 : prng.below(context.nodes),
+      kind,
+      key: prng.below(context.keys),
+      ...(prng.chance(0.3) ? { padBytes: prng.below(prng.chance(0.1) ? 4000 : 100) } : {}),
+      ...(kind === 'expire' ? { ttlMs: prng.between(1, 1500) } : {}),
+    };
+    ops.push(op);
+  }
+  return ops.sort((a, b) => a.atMs - b.atMs);
+}
+
+/** A strict plan has reads and writes only: its keys are judged as registers (oracle P6). */
+function drawMix(prng: Prng, strict: boolean): Partial<Record<OpKind, number>> {
+  const mix: Partial<Record<OpKind, number>> = { read: prng.pick([1, 2, 4]), write: prng.pick([1, 2, 4]) };
+  if (strict) return mix;
+  if (prng.chance(0.5)) mix.delete = 0.5;
+  if (prng.chance(0.3)) mix.expire = 0.5;
+  if (prng.chance(0.4)) mix.setnx = 0.5;
+  if (prng.chance(0.4)) mix.incr = 0.5;
+  if (prng.chance(0.3)) mix.flush = 0.04;
+  return mix;
+}
+
+interface FaultsContext {
+  readonly nodes: number;
+  readonly w: number;
+  readonly strict: boolean;
+  readonly durability: 'always' | 'interval';
+  readonly durationMs: number;
+  readonly bias: PlanBias;
+}
+
+function drawFaults(prng: Prng, context: FaultsContext): PlanFault[] {
+  const allowed = FAULT_KINDS.filter((kind) => isAllowed(kind, context));
+  const kinds = context.bias.faultKinds ?? allowed.filter(() => prng.chance(0.35));
+  if (kinds.length === 0) return [];
+  const [low, high] = context.bias.faults ?? [1, 12];
+  const count = prng.between(low, high);
+  const faults: PlanFault[] = [];
+  let wipes = 0;
+  for (let i = 0; i < count; i++) {
+    const kind = prng.pick(kinds);
+    // P1 holds while fewer than W disks are lost.
+    if (kind === 'wipe' && ++wipes >= context.w) continue;
+    const node = prng.below(context.nodes);
+    faults.push({
+      atMs: prng.below(context.durationMs),
+      forMs: prng.chance(0.3) ? prng.between(1, 60) : prng.between(50, 1500),
+      kind,
+      node,
+      peer: (node + 1 + prng.below(Math.max(1, context.nodes - 1))) % context.nodes,
+      amount: drawAmount(prng, kind),
+    });
+  }
+  return faults.sort((a, b) => a.atMs - b.atMs);
+}
+
+/** Faults that no promise bears are not drawn: power loss with `interval`, a lost disk under P6. */
+function isAllowed(kind: FaultKind, context: FaultsContext): boolean {
+  if (kind === 'power') return context.durability === 'always';
+  if (kind === 'wipe') return !context.strict && context.w > 1;
+  return true;
+}
+
+function drawAmount(prng: Prng, kind: FaultKind): number {
+  switch (kind) {
+    case 'slow':
+    case 'disk-slow':
+      return prng.pick([3, 10, 50]);
+    case 'corrupt':
+      return prng.pick([1, 1, 3, 20]);
+    case 'clock-jump':
+      return prng.between(-200, 200);
+    case 'disk-error':
+      return 1;
+    default:
+      return 0;
+  }
+}
+
+/** The plan as text that `readPlan` reads back. */
+export function writePlan(plan: Plan): string {
+  const { ops, faults, ...rest } = plan;
+  const lines = (items: readonly unknown[]) => items.map((item) => `    ${JSON.stringify(item)}`).join(',\n');
+  const head = JSON.stringify(rest, undefined, 2).slice(0, -2);
+  return `${head},\n  "faults": [\n${lines(faults)}\n  ],\n  "ops": [\n${lines(ops)}\n  ]\n}\n`;
+}
+
+/** @throws Error if the text is not a plan. */
+export function readPlan(text: string): Plan {
+  const value = JSON.parse(text) as Partial<Plan>;
+  for (const name of ['seed', 'nodes', 'n', 'r', 'w', 'keys'] as const) {
+    if (!Number.isInteger(value[name])) throw new Error(`plan: ${name} is not an integer`);
+  }
+  if (!Array.isArray(value.ops) || !Array.isArray(value.faults)) throw new Error('plan: no ops or no faults');
+  for (const fault of value.faults as PlanFault[]) {
+    if (!FAULT_KINDS.includes(fault.kind)) throw new Error(`plan: unknown fault ${fault.kind}`);
+  }
+  return value as Plan;
+}
