@@ -50,7 +50,9 @@ export class CommandTable {
   findFull(fullName: string): Command | undefined {
     const parts = fullName.toLowerCase().split('|');
     const command = this.find(Uint8Array.from(parts[0]!, (letter) => letter.charCodeAt(0) & 0xff));
-    return parts.length === 1 || command === undefined ? command : command.subcommands?.get(parts.slice(1).join('|'));
+    return parts.length === 1 || command === undefined
+      ? command
+      : command.subcommands?.get(parts.slice(1).join('|'));
   }
 }
 
@@ -91,7 +93,7 @@ function prepare(
 
 function hashOf(name: Uint8Array): number {
   let hash = name.length;
-  const length = name.length < 16 ? name.length : 16;
+  const length = Math.min(name.length, 16);
   for (let i = 0; i < length; i++) hash = Math.imul(hash, 31) + (name[i]! | caseBit);
   return (hash ^ (hash >>> 10)) & (rackSize - 1);
 }

@@ -102,6 +102,8 @@ export class Call implements Footprint {
   readonly complete: Complete;
   /** Monotonic time in milliseconds when it began to run. */
   startedAt = 0;
+  /** The client asked for no reply to it. */
+  muted = false;
   /** The reply was given. */
   replied = false;
 
@@ -177,3 +179,6 @@ export class Call implements Footprint {
     this.#finish(this, replyOfError(error));
   }
 }
+
+/** A family's handlers, by full name. */
+export type HandlerTable = Readonly<Record<string, Handler>>;

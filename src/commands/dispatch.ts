@@ -13,14 +13,16 @@
 
 import { assert } from '../base/assert.ts';
 import type { ByteString } from '../base/bytes.ts';
-import { byteString, utf8Text } from '../base/bytes.ts';
+import { utf8Text } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
 import type { NodeApi } from '../node/api.ts';
-import { ErrorReply, OK, type RespValue } from '../resp/value.ts';
+import { ErrorReply, type RespValue } from '../resp/value.ts';
 import { Call, type Command, type CommandContext, type Complete } from './command.ts';
 import { CommandTable, findSubcommand } from './command-table.ts';
 import type { ServerFacts } from './facts.ts';
 import { HANDLERS } from './handlers.ts';
+import { keysOf } from './keys-of.ts';
+import type { Footprint } from './lane.ts';
 import { CommandError, ERROR_NO_AUTH, errorReply, replyOfError } from './replies.ts';
 import type { Session } from './session.ts';
 import { Statistics } from './statistics.ts';
@@ -62,8 +64,7 @@ export class Dispatcher {
     session.commandCount++;
     let command = context.table.find(args[0]!);
     if (command === undefined) {
-      if (isQuit(args[0]!)) this.#quit(session, complete);
-      else this.#refuse(session, undefined, unknownCommand(args), complete);
+      this.#refuse(session, undefined, unknownCommand(args), complete);
       return;
     }
     if (command.subcommands !== undefined && args.length > 1) {
@@ -79,10 +80,6 @@ export class Dispatcher {
       this.#refuse(session, command, wrongArity(command), complete);
       return;
     }
-    if (!session.authenticated && !command.beforeAuth) {
-      this.#refuse(session, command, ERROR_NO_AUTH, complete);
-      return;
-    }
     const keys = command.spec.keys === undefined ? noKeys : keysOf(command, args);
     for (const key of keys) {
       if (key.length <= KEY_BYTES_MAX) continue;
@@ -96,6 +93,14 @@ export class Dispatcher {
 
   #run(call: Call): void {
     const { session, command } = call;
+    call.muted = takeMuted(session);
+    if (!session.authenticated && !command.beforeAuth) {
+      this.#reject(command, ERROR_NO_AUTH);
+      call.replied = true;
+      call.complete(call.muted ? undefined : ERROR_NO_AUTH);
+      session.lane.leave(call);
+      return;
+    }
     call.startedAt = call.node.monotonic();
     session.lastCommandAt = call.startedAt;
     session.lastCommand = command.fullName;
@@ -120,46 +125,38 @@ export class Dispatcher {
       statistics.failed[index]!++;
       statistics.noteError(reply.code);
     }
-    this.#send(call.session, reply, call.complete);
+    call.complete(call.muted ? undefined : reply);
     call.session.lane.leave(call);
   }
 
-  /** Answers without running anything, yet in the order of what was asked before. */
+  /** Answers without running anything, yet in its turn: CLIENT REPLY may be waiting before it. */
   #refuse(session: Session, command: Command | undefined, reply: ErrorReply, complete: Complete): void {
+    const { lane } = session;
+    const refusal: Footprint = {
+      keys: noKeys,
+      mode: 'read',
+      barrier: false,
+      overlaps: false,
+      start: () => {
+        this.#reject(command, reply);
+        complete(takeMuted(session) ? undefined : reply);
+        lane.leave(refusal);
+      },
+    };
+    lane.enter(refusal);
+  }
+
+  #reject(command: Command | undefined, reply: ErrorReply): void {
     if (command !== undefined) this.statistics.rejected[command.index]!++;
     this.statistics.noteError(reply.code);
-    this.#send(session, reply, complete);
-  }
-
-  /** QUIT is not in the table of Redis 7 either: it is obeyed whatever else is wrong. */
-  #quit(session: Session, complete: Complete): void {
-    this.#send(session, OK, complete);
-    session.link.close('after-replies');
-  }
-
-  #send(session: Session, reply: RespValue | undefined, complete: Complete): void {
-    if (session.replyMode === 'on') {
-      complete(reply);
-      return;
-    }
-    complete(undefined);
-    if (session.replyMode === 'skip-next') session.replyMode = 'on';
   }
 }
 
-/** The keys among the arguments of a command. */
-export function keysOf(command: Command, args: readonly Uint8Array[]): readonly ByteString[] {
-  const spec = command.spec.keys;
-  if (spec === undefined) return noKeys;
-  if (spec.first === spec.last) return [byteString(args[spec.first]!)];
-  const last = spec.last < 0 ? args.length + spec.last : spec.last;
-  const keys: ByteString[] = [];
-  for (let at = spec.first; at <= last; at += spec.step) keys.push(byteString(args[at]!));
-  return keys;
-}
-
-function isQuit(name: Uint8Array): boolean {
-  return name.length === 4 && byteString(name).toLowerCase() === 'quit';
+/** Whether the command that begins to run now is to be silent, by an earlier CLIENT REPLY. */
+function takeMuted(session: Session): boolean {
+  if (session.replyMode === 'on') return false;
+  if (session.replyMode === 'skip-next') session.replyMode = 'on';
+  return true;
 }
 
 function unknownCommand(args: readonly Uint8Array[]): ErrorReply {

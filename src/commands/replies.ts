@@ -57,8 +57,16 @@ export const ERROR_WORDS: Readonly<Record<ErrorCode, ErrorWords>> = {
     meaning: 'the quorum did not answer before the deadline',
     advice: 'try again',
   },
-  overloaded: { code: 'TRYAGAIN', meaning: 'the node has as many requests as it allows', advice: 'try again later' },
-  unavailable: { code: 'LOADING', meaning: 'the node is starting, stopping or without storage', advice: 'use another node' },
+  overloaded: {
+    code: 'TRYAGAIN',
+    meaning: 'the node has as many requests as it allows',
+    advice: 'try again later',
+  },
+  unavailable: {
+    code: 'LOADING',
+    meaning: 'the node is starting, stopping or without storage',
+    advice: 'use another node',
+  },
   'pair-too-large': { code: 'ERR', meaning: 'key and value are larger than the pair limit', advice: '' },
   'clock-offset': {
     code: 'TRYAGAIN',
@@ -67,16 +75,31 @@ export const ERROR_WORDS: Readonly<Record<ErrorCode, ErrorWords>> = {
   },
   'storage-failed': { code: 'MISCONF', meaning: 'storage failed', advice: 'see the log of the node' },
   'storage-full': { code: 'OOM', meaning: "command not allowed when used memory > 'maxmemory'", advice: '' },
-  corrupt: { code: 'MISCONF', meaning: 'stored bytes failed their checksum', advice: 'see the log of the node' },
-  protocol: { code: 'ERR', meaning: 'a message between nodes was not understood', advice: 'see the log of the node' },
-  unsupported: { code: 'ERR', meaning: 'a node of the cluster does not know this operation', advice: 'upgrade it' },
+  corrupt: {
+    code: 'MISCONF',
+    meaning: 'stored bytes failed their checksum',
+    advice: 'see the log of the node',
+  },
+  protocol: {
+    code: 'ERR',
+    meaning: 'a message between nodes was not understood',
+    advice: 'see the log of the node',
+  },
+  unsupported: {
+    code: 'ERR',
+    meaning: 'a node of the cluster does not know this operation',
+    advice: 'upgrade it',
+  },
   invalid: { code: 'ERR', meaning: 'the request cannot be carried out', advice: '' },
 };
 
 /** The reply for what the node reported. */
 export function replyOfError(error: CodedError): ErrorReply {
   if (error.outcome === 'unknown') {
-    return new ErrorReply('UNKNOWN', `${error.message}; the write may or may not be applied; read the key to know`);
+    return new ErrorReply(
+      'UNKNOWN',
+      `${error.message}; the write may or may not be applied; read the key to know`,
+    );
   }
   const words = ERROR_WORDS[error.code];
   const nothing = error.outcome === 'fail' ? '; nothing was written' : '';

@@ -17,7 +17,7 @@ export class Statistics {
   keyspaceHits = 0;
   keyspaceMisses = 0;
   /** By first word of the reply. Bounded: the words are our own. */
-  readonly errorsByCode = new Map<string, number>();
+  readonly errorsByCode: Map<string, number> = new Map<string, number>();
   /** Rate over about the last second; see `sampleRate`. */
   operationsPerSecond = 0;
   #sampledAt = 0;

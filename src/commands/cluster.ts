@@ -1,0 +1,144 @@
+/**
+ * CLUSTER: the ring, told the way Redis Cluster tells it, so that cluster-aware clients go straight to a
+ * node that holds the key.
+ *
+ * The picture to have in mind: Redis knows a master and its replicas for a range of slots; Dure knows a
+ * preference list. So the first *live* node of the list is shown as the master of the slots, the other live
+ * ones as replicas, and a node is master for some slots and replica for others. That is only advice: any
+ * node serves any key, and MOVED and ASK are never sent.
+ */
+
+import { bytesOf } from '../base/bytes.ts';
+import type { MemberView, NodeApi } from '../node/api.ts';
+import { nodeIdHex } from '../node/id-hex.ts';
+import { MapReply, type RespValue, VerbatimReply } from '../resp/value.ts';
+import { SLOT_COUNT, slotOf } from '../ring/slots.ts';
+import type { Call, HandlerTable } from './command.ts';
+
+/** Slots `from` to `to`, both included, and who serves them, best first. */
+interface SlotRange {
+  readonly from: number;
+  readonly to: number;
+  readonly nodes: readonly MemberView[];
+}
+
+/** The whole ring in as few ranges as there can be: neighbours with equal lists are one. */
+function slotRanges(node: NodeApi): readonly SlotRange[] {
+  const { table } = node;
+  const members = new Map(node.members().map((member) => [member.id, member]));
+  const ranges: SlotRange[] = [];
+  let previous = '';
+  for (let partition = 0; partition < table.partitionCount; partition++) {
+    const from = table.firstSlotOf(partition);
+    const listed = table.preferenceListOfPartition(partition).flatMap((id) => members.get(id) ?? []);
+    const live = listed.filter((member) => member.live);
+    const nodes = live.length > 0 ? live : listed;
+    const ids = nodes.map((member) => member.id).join(' ');
+    const to = from + table.slotsPerPartition - 1;
+    const last = ranges.at(-1);
+    if (last !== undefined && ids === previous) ranges[ranges.length - 1] = { ...last, to };
+    else ranges.push({ from, to, nodes });
+    previous = ids;
+  }
+  return ranges;
+}
+
+function slots(call: Call): void {
+  call.reply(
+    slotRanges(call.node).map(({ from, to, nodes }) => [
+      from,
+      to,
+      ...nodes.map((member): RespValue => [member.host, member.respPort, nodeIdHex(member.id), []]),
+    ]),
+  );
+}
+
+/** A shard is what has one list: its slots, and its nodes, the first of them master. */
+function shards(call: Call): void {
+  const shardsByIds = new Map<string, { readonly slots: number[]; readonly nodes: readonly MemberView[] }>();
+  for (const { from, to, nodes } of slotRanges(call.node)) {
+    const ids = nodes.map((member) => member.id).join(' ');
+    const shard = shardsByIds.get(ids) ?? { slots: [], nodes };
+    shardsByIds.set(ids, shard);
+    shard.slots.push(from, to);
+  }
+  call.reply(
+    [...shardsByIds.values()].map(
+      (shard) =>
+        new MapReply([
+          ['slots', shard.slots],
+          ['nodes', shard.nodes.map(shardNode)],
+        ]),
+    ),
+  );
+}
+
+function shardNode(member: MemberView, index: number): MapReply {
+  return new MapReply([
+    ['id', nodeIdHex(member.id)],
+    ['port', member.respPort],
+    ['ip', member.host],
+    ['endpoint', member.host],
+    ['role', index === 0 ? 'master' : 'replica'],
+    ['replication-offset', 0],
+    ['health', member.live ? 'online' : 'fail'],
+  ]);
+}
+
+/** A line a member: `id host:port@cport flags master ping-sent pong-received epoch link slots…`. */
+function nodes(call: Call): void {
+  const { node } = call;
+  const slotsOf = new Map<string, string[]>();
+  for (const range of slotRanges(node)) {
+    const id = range.nodes[0]!.id;
+    const list = slotsOf.get(id) ?? [];
+    slotsOf.set(id, list);
+    list.push(range.from === range.to ? String(range.from) : `${range.from}-${range.to}`);
+  }
+  const wall = node.wall();
+  const lines = node.members().map((member) => {
+    const isSelf = member.id === node.id;
+    const flags = `${isSelf ? 'myself,' : ''}master${member.live ? '' : ',fail'}`;
+    const heardAt = isSelf ? 0 : Math.max(0, Math.round(wall - member.silenceMs));
+    const address = `${member.host}:${member.respPort}@${member.peerPort}`;
+    const link = member.live ? 'connected' : 'disconnected';
+    const held = slotsOf.get(member.id) ?? [];
+    return [nodeIdHex(member.id), address, flags, '-', 0, heardAt, node.table.epoch, link, ...held].join(' ');
+  });
+  call.reply(new VerbatimReply(bytesOf(lines.map((line) => `${line}\n`).join(''))));
+}
+
+/** `cluster_state` is `ok` while every slot has a live replica. */
+function info(call: Call): void {
+  const { node } = call;
+  const members = node.members();
+  let served = 0;
+  for (const { from, to, nodes: holders } of slotRanges(node)) {
+    if (holders.some((member) => member.live)) served += to - from + 1;
+  }
+  const primaries = new Set(slotRanges(node).map((range) => range.nodes[0]!.id));
+  const fields: readonly (readonly [string, string | number])[] = [
+    ['cluster_state', served === SLOT_COUNT ? 'ok' : 'fail'],
+    ['cluster_slots_assigned', SLOT_COUNT],
+    ['cluster_slots_ok', served],
+    ['cluster_slots_pfail', 0],
+    ['cluster_slots_fail', SLOT_COUNT - served],
+    ['cluster_known_nodes', members.length],
+    ['cluster_size', primaries.size],
+    ['cluster_current_epoch', node.table.epoch],
+    ['cluster_my_epoch', node.table.epoch],
+    ['cluster_stats_messages_sent', node.figures().messagesSent],
+  ];
+  call.reply(new VerbatimReply(fields.map(([name, value]) => `${name}:${value}\r\n`).join('')));
+}
+
+export const CLUSTER_HANDLERS: HandlerTable = {
+  'cluster|slots': slots,
+  'cluster|shards': shards,
+  'cluster|nodes': nodes,
+  'cluster|info': info,
+  'cluster|myid': (call) => call.reply(call.node.idHex),
+  // A node is its own shard: it is the primary of its slots, and no two are primaries of the same.
+  'cluster|myshardid': (call) => call.reply(call.node.idHex),
+  'cluster|keyslot': (call) => call.reply(slotOf(call.text(2))),
+};

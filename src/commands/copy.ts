@@ -1,0 +1,87 @@
+/**
+ * RENAME, RENAMENX and COPY: commands of two keys, which may lie on different nodes.
+ *
+ * There is no transaction over two keys, so they are made of steps: read the source, write the
+ * destination with its time of expiry, and, to rename, delete the source *if it still is what was
+ * copied*. Between the steps others see both keys, or find the source changed; then it stays, which is
+ * as if it had been written after the rename. Nothing is lost by a crash in between: at worst both stay.
+ */
+
+import { bytesOf } from '../base/bytes.ts';
+import type { CodedError } from '../base/errors.ts';
+import { ErrorReply, OK, type RespValue } from '../resp/value.ts';
+import { type Row, rowExpireAt, rowKind, rowValue } from '../rows/row.ts';
+import { clampedIntegerOf, isWord, refuse, syntaxError } from './arguments.ts';
+import type { Call, HandlerTable } from './command.ts';
+import { ERROR_DB_INDEX, ERROR_NO_KEY, errorReply } from './replies.ts';
+import { readRow, updateKey } from './requests.ts';
+
+const errorSameKey = errorReply('ERR source and destination objects are the same');
+
+/** Writes the row's content to the second key; `then` learns whether it did (`false`: it was taken). */
+function copyTo(call: Call, row: Row, onlyIfNone: boolean, then: (copied: boolean) => void): void {
+  const destination = call.keys[1]!;
+  if (onlyIfNone) {
+    const args = [rowValue(row), bytesOf('N'), bytesOf(String(rowExpireAt(row)))];
+    updateKey(call, destination, 'set', args, (error, reply) => {
+      if (error !== undefined) call.fail(error);
+      else then(reply !== null);
+    });
+    return;
+  }
+  const body = { kind: rowKind(row), value: rowValue(row), expireAt: rowExpireAt(row) };
+  call.node.write(destination, body, call.session.requestOptions, (error, progress) => {
+    if (progress !== undefined) call.session.noteWrite(progress);
+    if (error !== undefined) call.fail(error);
+    else then(true);
+  });
+}
+
+function deleteCopied(call: Call, row: Row, reply: RespValue): void {
+  const args = [rowValue(row), bytesOf(String(rowExpireAt(row)))];
+  updateKey(call, call.key, 'delsame', args, (error) => {
+    call.reply(error === undefined ? reply : halfRenamed(error));
+  });
+}
+
+function halfRenamed(error: CodedError): ErrorReply {
+  return new ErrorReply(
+    'UNKNOWN',
+    `the new key is written, but the old one may still be there: ${error.message}; read the keys to know`,
+  );
+}
+
+function rename(call: Call, onlyIfNone: boolean): void {
+  readRow(call, (row) => {
+    if (row === undefined) call.reply(ERROR_NO_KEY);
+    else if (call.keys[0] === call.keys[1]) call.reply(onlyIfNone ? 0 : OK);
+    else {
+      copyTo(call, row, onlyIfNone, (copied) => {
+        if (copied) deleteCopied(call, row, onlyIfNone ? 1 : OK);
+        else call.reply(0);
+      });
+    }
+  });
+}
+
+function copy(call: Call): void {
+  const { args } = call;
+  let replace = false;
+  for (let at = 3; at < args.length; at++) {
+    if (isWord(args[at]!, 'REPLACE')) replace = true;
+    else if (isWord(args[at]!, 'DB') && at + 1 < args.length) {
+      if (clampedIntegerOf(args[++at]!) !== 0) refuse(ERROR_DB_INDEX);
+    } else syntaxError();
+  }
+  if (call.keys[0] === call.keys[1]) refuse(errorSameKey);
+  readRow(call, (row) => {
+    if (row === undefined) call.reply(0);
+    else copyTo(call, row, !replace, (copied) => call.reply(copied ? 1 : 0));
+  });
+}
+
+export const COPY_HANDLERS: HandlerTable = {
+  rename: (call) => rename(call, false),
+  renamenx: (call) => rename(call, true),
+  copy,
+};
