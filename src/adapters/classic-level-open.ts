@@ -11,6 +11,7 @@ import { join } from 'node:path';
 import { ClassicLevel } from 'classic-level';
 import { readU48 } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
+import { openingError } from './classic-level-errors.ts';
 import { DurableSequence, syncDirectory } from './durable-sequence.ts';
 import { scanLogs } from './leveldb-log.ts';
 
@@ -132,65 +133,4 @@ async function readLoss(directory: string): Promise<string | undefined> {
 export async function clearLoss(directory: string): Promise<void> {
   await rm(lossPath(directory), { force: true });
   await syncDirectory(directory);
-}
-
-function textOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  // abstract-level wraps: the outer error says "not open", the cause says why.
-  return error.cause instanceof Error ? error.cause.message : error.message;
-}
-
-/** Whether an error of LevelDB or of the file system means that there is no room. */
-export function isFull(error: unknown): boolean {
-  return /no space left|disk quota exceeded|ENOSPC|EDQUOT/i.test(textOf(error));
-}
-
-/** The code LevelDB gave an error, wherever abstract-level put it. */
-function levelCode(error: unknown): string | undefined {
-  const { code, cause } = error as { code?: string; cause?: { code?: string } };
-  return cause?.code ?? code;
-}
-
-/** What a failure to open means, in a form an operator can act on. */
-export function openingError(directory: string, error: unknown): CodedError {
-  const text = textOf(error);
-  if (levelCode(error) === 'LEVEL_LOCKED') {
-    return new CodedError(
-      'storage-failed',
-      'none',
-      `the database in ${directory} is open in another process (${text}); the data is untouched; stop that process or use another data directory`,
-    );
-  }
-  if (isFull(error)) {
-    return new CodedError(
-      'storage-full',
-      'none',
-      `no space to open the database in ${directory} (${text}); the data is untouched; free some space and start again`,
-    );
-  }
-  if (levelCode(error) === 'LEVEL_CORRUPTION' || /corrupt|missing files|does not exist/i.test(text)) {
-    return new CodedError(
-      'corrupt',
-      'none',
-      `the database in ${directory} is damaged and does not open (${text}); this node's copy cannot be trusted, ` +
-        'the other replicas still hold the rows; move the directory away and start with an empty one, so that the node is rebuilt from them',
-    );
-  }
-  return new CodedError(
-    'storage-failed',
-    'none',
-    `the database in ${directory} does not open (${text}); nothing was changed; check the disk and its permissions`,
-  );
-}
-
-/** The error of a read that LevelDB could not do. */
-export function readingError(error: unknown): CodedError {
-  const text = textOf(error);
-  const code =
-    levelCode(error) === 'LEVEL_CORRUPTION' || /corruption/i.test(text) ? 'corrupt' : 'storage-failed';
-  return new CodedError(
-    code,
-    'none',
-    `a row could not be read from disk (${text}); the other replicas hold it`,
-  );
 }

@@ -33,20 +33,29 @@ import type {
   StorageWrite,
 } from '../ports/storage.ts';
 import {
+  commitError,
+  failedError,
+  fullError,
+  isFull,
+  overloadedError,
+  readingError,
+  reopeningError,
+  textOf,
+} from './classic-level-errors.ts';
+import {
   clearLoss,
   commitKey,
   type Database,
   type DatabaseSettings,
-  isFull,
   openDatabase,
   openDirectory,
-  readingError,
   rowsDirectory,
 } from './classic-level-open.ts';
 import { directoryBytes, readRange } from './classic-level-read.ts';
 import type { DurableSequence } from './durable-sequence.ts';
 import { HotRows } from './hot-rows.ts';
 import { LogSync } from './log-sync.ts';
+import { SyncSchedule } from './sync-schedule.ts';
 
 const mebibyte = 1024 * 1024;
 
@@ -106,7 +115,7 @@ export class ClassicLevelStorage implements Storage {
   readonly #settings: DatabaseSettings;
   readonly #clock: Clock;
   readonly #log: Log;
-  readonly #syncIntervalMs: number;
+  readonly #schedule: SyncSchedule;
   readonly #queueBytesMax: number;
   readonly #hot: HotRows;
   readonly #logSync: LogSync;
@@ -124,13 +133,11 @@ export class ClassicLevelStorage implements Storage {
   #commitEpoch = 0;
   readonly #commitValue = new Uint8Array(6);
 
-  /** Number of the newest commit handed to LevelDB, of the newest one done, and of the newest one durable. */
+  /** Number of the newest commit handed to LevelDB. */
   #sequence: number;
-  #sequenceDone: number;
-  #sequenceDurable: number;
 
-  #timer: NodeJS.Timeout | undefined;
-  #syncing: Promise<void> | undefined;
+  #spaceTimer: NodeJS.Timeout | undefined;
+  #spaceCheck: Promise<void> | undefined;
   #ranges = 0;
   #rangesDone: (() => void) | undefined;
   #idle: (() => void) | undefined;
@@ -152,15 +159,21 @@ export class ClassicLevelStorage implements Storage {
     this.#settings = settings;
     this.#clock = options.clock;
     this.#log = options.log;
-    this.#syncIntervalMs = options.syncIntervalMs ?? 1000;
     this.#queueBytesMax = options.queueBytesMax ?? 64 * mebibyte;
     this.#hot = new HotRows(options.hotBytesMax ?? 64 * mebibyte);
     this.#logSync = new LogSync(rowsDirectory(directory));
     this.#database = database;
     this.#durableSequence = durableSequence;
     this.#sequence = sequence;
-    this.#sequenceDone = sequence;
-    this.#sequenceDurable = sequence;
+    const scheduleOptions = {
+      logSync: this.#logSync,
+      durableSequence,
+      intervalMs: options.syncIntervalMs ?? 1000,
+      log: options.log,
+      onFail: (failure: string) => this.#fail(failure),
+      onRound: () => this.#measureDisk(),
+    };
+    this.#schedule = new SyncSchedule(scheduleOptions, sequence);
   }
 
   /**
@@ -255,7 +268,7 @@ export class ClassicLevelStorage implements Storage {
       bytesDisk: this.#bytesDisk,
       evictions: 0,
       commits: this.#commits,
-      syncs: this.#syncs,
+      syncs: this.#syncs + this.#schedule.syncs,
     };
   }
 
@@ -275,13 +288,12 @@ export class ClassicLevelStorage implements Storage {
 
   async #closeAll(): Promise<void> {
     if (this.#committing) await new Promise<void>((resolve) => (this.#idle = resolve));
-    clearTimeout(this.#timer);
-    await this.#syncing;
-    const failed = this.#state === 'failed';
-    if (!failed) await this.#sync();
+    clearTimeout(this.#spaceTimer);
+    await this.#spaceCheck;
+    this.#schedule.stop();
+    if (this.#state !== 'failed') await this.#schedule.sync();
     const failure = this.#refusal();
     this.#state = 'closed';
-    clearTimeout(this.#timer);
     await this.#rangesEnd();
     this.#durableSequence.close();
     this.#hot.clear();
@@ -292,28 +304,9 @@ export class ClassicLevelStorage implements Storage {
 
   /** Why writes are refused now, if they are. */
   #refusal(): CodedError | undefined {
-    if (this.#state === 'failed') {
-      return new CodedError(
-        'storage-failed',
-        'fail',
-        `storage has failed and takes no writes: ${this.#failure}`,
-      );
-    }
-    if (this.#state !== 'open') {
-      return new CodedError(
-        'storage-full',
-        'fail',
-        'the disk is full: nothing was written; reads go on, and writes resume by themselves when there is space',
-      );
-    }
-    if (this.#queueBytes > this.#queueBytesMax) {
-      return new CodedError(
-        'overloaded',
-        'fail',
-        'more writes are waiting for the disk than queueBytesMax allows; nothing was written, try again later',
-      );
-    }
-    return undefined;
+    if (this.#state === 'failed') return failedError(this.#failure);
+    if (this.#state !== 'open') return fullError();
+    return this.#queueBytes > this.#queueBytesMax ? overloadedError() : undefined;
   }
 
   #assertReadable(): void {
@@ -351,7 +344,7 @@ export class ClassicLevelStorage implements Storage {
     this.#committing = true;
     this.#commitEpoch = this.#queueEpoch;
     if (rowCount === 0 && !sync) {
-      queueMicrotask(() => this.#committed(group, bytes, this.#sequenceDone, false));
+      queueMicrotask(() => this.#committed(group, bytes, undefined, false));
       return;
     }
     const sequence = ++this.#sequence;
@@ -374,16 +367,18 @@ export class ClassicLevelStorage implements Storage {
     await batch.write(sync ? writeSynced : writeUnsynced);
   }
 
-  #committed(group: readonly Waiting[], bytes: number, sequence: number, sync: boolean): void {
+  /** `sequence` is undefined when there was nothing to commit. */
+  #committed(group: readonly Waiting[], bytes: number, sequence: number | undefined, sync: boolean): void {
+    if (this.#state === 'failed') {
+      // An fsync beside it failed meanwhile: whatever LevelDB says, this one is not to be trusted.
+      this.#commitFailed(group, bytes, new Error(this.#failure));
+      return;
+    }
     this.#queueBytes -= bytes;
-    if (sequence > this.#sequenceDone) {
-      this.#sequenceDone = sequence;
+    if (sequence !== undefined) {
       this.#commits++;
-      if (sync) {
-        this.#syncs++;
-        this.#durableUpTo(sequence);
-      }
-      this.#startTimer();
+      if (sync) this.#syncs++;
+      this.#schedule.done(sequence, sync);
     }
     this.#committing = false;
     // The next crossing starts before the news is told, so that the disk is not idle meanwhile.
@@ -397,13 +392,7 @@ export class ClassicLevelStorage implements Storage {
     const full = isFull(error);
     if (full) this.#becomeFull(textOf(error));
     else this.#fail(`a commit failed (${textOf(error)})`);
-    const cause = new CodedError(
-      full ? 'storage-full' : 'storage-failed',
-      'unknown',
-      full
-        ? 'the disk became full during this write: it may have been applied or not; free some space and read the key'
-        : `the disk failed during this write, which may have been applied or not: ${this.#failure}`,
-    );
+    const cause = commitError(full, this.#failure);
     for (const { rows, done } of group) done(rows.length === 0 ? undefined : cause);
     this.#committing = false;
     this.#refuseQueue();
@@ -424,55 +413,8 @@ export class ClassicLevelStorage implements Storage {
     this.#state = 'failed';
     this.#failure = `${failure}; what was written last may be gone. Do not restart on this disk without a check: restore the node from its replicas`;
     this.#hot.clear();
-    clearTimeout(this.#timer);
+    this.#schedule.stop();
     this.#log.write('alarm', 'storage-failed', { directory: this.#directory, error: failure });
-  }
-
-  // ---- durability ----
-
-  #durableUpTo(sequence: number): void {
-    if (sequence <= this.#sequenceDurable) return;
-    this.#sequenceDurable = sequence;
-    try {
-      this.#durableSequence.write(sequence);
-    } catch (error) {
-      // It may lag; a loss would be found less surely until it works again.
-      this.#log.write('error', 'durable-sequence-not-written', { error: textOf(error) });
-    }
-  }
-
-  #startTimer(): void {
-    if (this.#timer !== undefined || this.#state !== 'open' || this.#closing) return;
-    if (this.#sequenceDone === this.#sequenceDurable && !this.#durableSequence.dirty) return;
-    this.#timer = setTimeout(() => {
-      this.#timer = undefined;
-      this.#syncing = this.#sync().finally(() => {
-        this.#syncing = undefined;
-        this.#startTimer();
-      });
-    }, this.#syncIntervalMs);
-    this.#timer.unref();
-  }
-
-  /** Makes all that is done durable, and the durable sequence itself. Never rejects. */
-  async #sync(): Promise<void> {
-    const sequence = this.#sequenceDone;
-    if (sequence > this.#sequenceDurable) {
-      try {
-        await this.#logSync.sync();
-      } catch (error) {
-        this.#fail(`an fsync failed (${textOf(error)})`);
-        return;
-      }
-      this.#syncs++;
-      this.#durableUpTo(sequence);
-    }
-    try {
-      if (this.#durableSequence.dirty) await this.#durableSequence.sync();
-    } catch (error) {
-      this.#log.write('error', 'durable-sequence-not-synced', { error: textOf(error) });
-    }
-    await this.#measureDisk();
   }
 
   // ---- a full disk ----
@@ -482,26 +424,23 @@ export class ClassicLevelStorage implements Storage {
     this.#state = 'full';
     // Rows of batches that did not go through are among them.
     this.#hot.clear();
-    clearTimeout(this.#timer);
+    this.#schedule.stop();
     this.#log.write('alarm', 'storage-full', { directory: this.#directory, error });
     this.#checkSpaceLater();
   }
 
   #checkSpaceLater(): void {
-    this.#timer = setTimeout(() => {
-      const before = this.#syncing;
-      this.#syncing = this.#checkSpace(before).finally(() => {
-        this.#syncing = undefined;
-        this.#timer = undefined;
+    if (this.#closing) return;
+    this.#spaceTimer = setTimeout(() => {
+      this.#spaceCheck = this.#checkSpace().finally(() => {
         if (this.#state === 'full' || this.#state === 'reopening') this.#checkSpaceLater();
       });
     }, fullCheckMs);
-    this.#timer.unref();
+    this.#spaceTimer.unref();
   }
 
   /** Opens the database anew when there is room for its logs as tables, with some to spare. */
-  async #checkSpace(before: Promise<void> | undefined): Promise<void> {
-    await before;
+  async #checkSpace(): Promise<void> {
     try {
       const needed = 2 * (await this.#logSync.bytes()) + 4 * mebibyte;
       const { bavail, bsize } = await statfs(this.#directory);
@@ -519,16 +458,16 @@ export class ClassicLevelStorage implements Storage {
   }
 
   #reopened(sequence: number): void {
-    if (sequence < this.#sequenceDone) {
-      this.#fail(`after a full disk commits ${sequence + 1} to ${this.#sequenceDone} are gone`);
+    const { sequenceDone } = this.#schedule;
+    if (sequence < sequenceDone) {
+      this.#fail(`after a full disk commits ${sequence + 1} to ${sequenceDone} are gone`);
       return;
     }
     // Opening wrote the logs as tables and synced them: all that was found is durable.
-    this.#sequenceDone = sequence;
     this.#sequence = Math.max(this.#sequence, sequence);
-    this.#durableUpTo(sequence);
     this.#hot.clear();
     this.#state = 'open';
+    this.#schedule.resume(sequence);
     this.#log.write('info', 'storage-space-back', { directory: this.#directory, sequence });
   }
 
@@ -563,17 +502,5 @@ export class ClassicLevelStorage implements Storage {
   }
 }
 
-function reopeningError(): CodedError {
-  return new CodedError(
-    'unavailable',
-    'none',
-    'the database is being opened anew after a full disk; try again',
-  );
-}
-
 const writeSynced = { sync: true };
 const writeUnsynced = { sync: false };
-
-function textOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
-}

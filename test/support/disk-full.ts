@@ -25,7 +25,7 @@ function key(n: number): string {
 }
 
 let state = 12345;
-function valueOf(n: number): Uint8Array {
+function valueFor(n: number): Uint8Array {
   const value = new Uint8Array(4000);
   // Bytes that do not compress.
   for (let i = 0; i < value.length; i++) {
@@ -40,7 +40,7 @@ const opened = await ClassicLevelStorage.open(join(directory, 'data'), options);
 let { storage } = opened;
 const write = (n: number): Promise<CodedError | undefined> =>
   new Promise((resolve) =>
-    storage.write([{ key: key(n), value: valueOf(n) }], n % 50 === 0 ? 'always' : 'interval', resolve),
+    storage.write([{ key: key(n), value: valueFor(n) }], n % 50 === 0 ? 'always' : 'interval', resolve),
   );
 const readable = (n: number): boolean => {
   const value = storage.get(key(n));
