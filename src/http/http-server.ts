@@ -1,0 +1,151 @@
+/**
+ * The HTTP door: health for supervisors, metrics for Prometheus, members for people. Small on purpose:
+ * it reads and changes nothing, and listens on loopback unless told otherwise.
+ *
+ * | Path            | Answer                                                                        |
+ * |-----------------|-------------------------------------------------------------------------------|
+ * | `/health/live`  | 200 while the process answers                                                 |
+ * | `/health/ready` | 200 if the node can serve, else 503, with the reasons                         |
+ * | `/metrics`      | counters and gauges, Prometheus text format                                   |
+ * | `/members`      | the members as this node sees them                                            |
+ */
+
+import Fastify, { type FastifyInstance } from 'fastify';
+import type { Log } from '../ports/log.ts';
+import { readinessOf } from './health.ts';
+import { Metrics, type MetricsSources } from './metrics.ts';
+
+export interface HttpServerOptions {
+  /** 127.0.0.1 if left out. */
+  readonly host?: string;
+  /** 0 for any free port. */
+  readonly port: number;
+}
+
+export interface HttpSources extends MetricsSources {
+  /** Dure's own version. */
+  readonly version: string;
+}
+
+const bodyBytesMax = 16 * 1024;
+const headerBytesMax = 16 * 1024;
+const timeoutMs = 10_000;
+const connectionsMax = 256;
+
+const text = { type: 'string' } as const;
+const whole = { type: 'integer' } as const;
+const flag = { type: 'boolean' } as const;
+
+function object<T extends Record<string, unknown>>(properties: T): object {
+  return { type: 'object', required: Object.keys(properties), additionalProperties: false, properties };
+}
+
+const liveSchema = object({ live: flag, node: text, version: text });
+
+const readinessSchema = object({
+  ready: flag,
+  problems: { type: 'array', items: text },
+  membersLive: whole,
+  members: whole,
+  partitions: whole,
+  partitionsWithoutQuorum: whole,
+});
+
+const membersSchema = object({
+  node: text,
+  cluster: text,
+  epoch: whole,
+  replicas: whole,
+  members: {
+    type: 'array',
+    items: object({
+      id: text,
+      host: text,
+      respPort: whole,
+      peerPort: whole,
+      httpPort: whole,
+      zone: text,
+      weight: { type: 'number' },
+      live: flag,
+      silenceMs: { type: 'number' },
+      replyP95Ms: { type: 'number' },
+    }),
+  },
+});
+
+export class HttpServer {
+  readonly #options: HttpServerOptions;
+  readonly #sources: HttpSources;
+  readonly #log: Log;
+  readonly #metrics: Metrics;
+  readonly #app: FastifyInstance;
+
+  constructor(options: HttpServerOptions, sources: HttpSources, log: Log) {
+    this.#options = options;
+    this.#sources = sources;
+    this.#log = log;
+    this.#metrics = new Metrics(sources);
+    this.#app = Fastify({
+      logger: false,
+      bodyLimit: bodyBytesMax,
+      connectionTimeout: timeoutMs,
+      requestTimeout: timeoutMs,
+      keepAliveTimeout: timeoutMs,
+      forceCloseConnections: true,
+      http: { maxHeaderSize: headerBytesMax },
+    });
+    this.#app.server.maxConnections = connectionsMax;
+    this.#routes();
+  }
+
+  /** Starts to accept; gives the port. Rejects with the error of the system, such as EADDRINUSE. */
+  async listen(): Promise<number> {
+    const { host = '127.0.0.1', port } = this.#options;
+    await this.#app.listen({ host, port });
+    const address = this.#app.server.address();
+    return typeof address === 'object' && address !== null ? address.port : port;
+  }
+
+  /** Stops to accept and closes all connections. */
+  async close(): Promise<void> {
+    this.#metrics.close();
+    await this.#app.close();
+  }
+
+  #routes(): void {
+    const app = this.#app;
+    const { node, version } = this.#sources;
+    app.get('/health/live', { schema: { response: { 200: liveSchema } } }, () => {
+      return { live: true, node: node.id, version };
+    });
+    app.get(
+      '/health/ready',
+      { schema: { response: { 200: readinessSchema, 503: readinessSchema } } },
+      (_request, reply) => {
+        const readiness = readinessOf(node, this.#sources.fault());
+        reply.code(readiness.ready ? 200 : 503).send(readiness);
+      },
+    );
+    app.get('/metrics', async (_request, reply) => {
+      const page = await this.#metrics.page();
+      return reply.type(this.#metrics.registry.contentType).send(page);
+    });
+    app.get('/members', { schema: { response: { 200: membersSchema } } }, () => ({
+      node: node.id,
+      cluster: node.clusterName,
+      epoch: node.table.epoch,
+      replicas: node.replicas,
+      members: node.members(),
+    }));
+    app.setNotFoundHandler({}, (request, reply) => {
+      reply.code(404).send({ error: `no such page: ${request.method} ${request.url}` });
+    });
+    app.setErrorHandler((error, request, reply) => {
+      const status = error instanceof Error && 'statusCode' in error ? Number(error.statusCode) : 500;
+      const message = error instanceof Error ? error.message : String(error);
+      if (status >= 500)
+        this.#log.write('error', 'http-request-failed', { url: request.url, error: message });
+      reply.code(status).send({ error: message });
+    });
+  }
+}
