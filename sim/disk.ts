@@ -250,14 +250,14 @@ export class SimStorage implements Storage {
   crash(): void {
     if (this.#gone) return;
     this.#gone = true;
-    const kept = this.#prng.below(this.#slips.length + 1);
+    const kept = this.#disk.full ? 0 : this.#prng.below(this.#slips.length + 1);
     for (let i = this.#slips.length - 1; i >= kept; i--) {
       const undo = this.#slips[i]!.undo;
       if (undo) this.#disk.undo(undo);
     }
     for (let i = 0; i < kept; i++) {
       const slip = this.#slips[i]!;
-      if (!this.#disk.full) this.#disk.committed(slip.undo ?? this.#disk.apply(slip.batch), false);
+      this.#disk.committed(slip.undo ?? this.#disk.apply(slip.batch), false);
     }
     this.#slips = [];
   }

@@ -29,6 +29,12 @@ import type { Micros } from './schedule.ts';
 /** `pending`: not answered yet. Of a read that failed, `none`. */
 export type OpOutcome = 'pending' | 'ok' | Outcome;
 
+/**
+ * Which act of the run a request belongs to: the workload; after healing, reads at R from every node,
+ * reads at R=N that repair, and reads at R=N after every process was killed once more.
+ */
+export type Phase = 'work' | 'quorum' | 'repair' | 'restart';
+
 /** One request, as its client saw it. Its `id` (from 1) is in the value it writes. */
 export interface OpRecord {
   readonly id: number;
@@ -38,8 +44,7 @@ export interface OpRecord {
   readonly invokedAt: Micros;
   /** Place among all invocations and returns of the run: an order without ties. */
   readonly invokeOrder: number;
-  /** Whether it belongs to the reads after healing. */
-  readonly final: boolean;
+  readonly phase: Phase;
   returnedAt: Micros;
   returnOrder: number;
   outcome: OpOutcome;
@@ -58,7 +63,7 @@ export interface OpRecord {
 }
 
 /** The value a request writes. */
-export function valueOf(id: number, padBytes: number): Uint8Array {
+export function requestValue(id: number, padBytes: number): Uint8Array {
   return bytesOf(`v${id}.${'.'.repeat(padBytes)}`);
 }
 

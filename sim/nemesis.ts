@@ -56,64 +56,87 @@ export class Nemesis {
   readonly #failed = new Set<number>();
 
   #apply(fault: PlanFault): void {
+    const undo = this.#applyToMachine(fault) ?? this.#applyToLink(fault);
+    if (undo) this.#later(fault, undo);
+  }
+
+  /** Faults of a machine. Returns how to take the fault back, or undefined if it is not of this kind. */
+  #applyToMachine(fault: PlanFault): (() => void) | undefined {
     const cluster = this.#cluster;
-    const { node, peer } = fault;
+    const { node } = fault;
     const machine = cluster.machines[node]!;
+    const { disk } = machine;
     switch (fault.kind) {
       case 'crash':
         cluster.crash(node);
-        return this.#later(fault, () => cluster.start(node));
+        return () => cluster.start(node);
       case 'power':
         cluster.losePower(node);
-        return this.#later(fault, () => cluster.start(node));
+        return () => cluster.start(node);
       case 'wipe':
         cluster.wipe(node);
-        return this.#later(fault, () => cluster.start(node));
+        return () => cluster.start(node);
       case 'stop':
         cluster.stop(node);
-        return this.#later(fault, () => cluster.start(node));
+        return () => cluster.start(node);
       case 'freeze':
         cluster.freeze(node);
-        return this.#later(fault, () => cluster.thaw(node));
+        return () => cluster.thaw(node);
       case 'clock-jump':
-        return machine.clock.setSkew(fault.amount);
+        machine.clock.setSkew(fault.amount);
+        return () => {};
       case 'disk-slow':
-        machine.disk.slowFactor = fault.amount;
-        return this.#later(fault, () => {
-          machine.disk.slowFactor = 1;
-        });
+        disk.slowFactor = fault.amount;
+        return () => {
+          disk.slowFactor = 1;
+        };
       case 'disk-full':
-        machine.disk.full = true;
-        return this.#later(fault, () => {
-          machine.disk.full = false;
-        });
+        disk.full = true;
+        return () => {
+          disk.full = false;
+        };
       case 'disk-error':
         return this.#failDisk(fault);
-      case 'break':
-        return cluster.network.breakPipe(node, peer);
-      case 'corrupt':
-        return cluster.network.corrupt(node, peer, fault.amount);
-      case 'slow':
-        cluster.network.slow(node, peer, fault.amount);
-        return this.#later(fault, () => cluster.network.slow(node, peer, 1));
-      case 'flap':
-        return this.#flap(fault, 0);
       default:
-        return this.#cutFor(this.#directions(fault), fault.forMs);
+        return undefined;
+    }
+  }
+
+  /** Faults of a link or of several. Returns how to take the fault back, if that is to be done here. */
+  #applyToLink(fault: PlanFault): (() => void) | undefined {
+    const { network } = this.#cluster;
+    const { node, peer } = fault;
+    switch (fault.kind) {
+      case 'break':
+        network.breakPipe(node, peer);
+        return undefined;
+      case 'corrupt':
+        network.corrupt(node, peer, fault.amount);
+        return undefined;
+      case 'slow':
+        network.slow(node, peer, fault.amount);
+        return () => network.slow(node, peer, 1);
+      case 'flap':
+        this.#flap(fault, 0);
+        return undefined;
+      default:
+        this.#cutFor(this.#directions(fault), fault.forMs);
+        return undefined;
     }
   }
 
   /** An IO error ends the service of that process; somebody starts it anew. */
-  #failDisk(fault: PlanFault): void {
+  #failDisk(fault: PlanFault): () => void {
     const cluster = this.#cluster;
-    cluster.machines[fault.node]!.disk.failNext += fault.amount;
+    const { disk } = cluster.machines[fault.node]!;
+    disk.failNext += fault.amount;
     this.#failed.add(fault.node);
-    this.#later(fault, () => {
-      cluster.machines[fault.node]!.disk.failNext = 0;
+    return () => {
+      disk.failNext = 0;
       this.#failed.delete(fault.node);
       cluster.crash(fault.node);
       this.#later({ ...fault, forMs: 20 }, () => cluster.start(fault.node));
-    });
+    };
   }
 
   #flap(fault: PlanFault, elapsed: number): void {

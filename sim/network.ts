@@ -57,6 +57,8 @@ class Pipe {
   blocked = 0;
   /** The peer lost its power: what is sent vanishes, until the silence is noticed. */
   deaf = false;
+  /** Dials are answered with a reset. */
+  refused = false;
   slowFactor = 1;
   corruptNext = 0;
   lastAt: Micros = 0;
@@ -181,12 +183,20 @@ export class SimNetwork {
     for (const row of this.#pipes) {
       for (const pipe of row) {
         pipe.blocked = 0;
+        pipe.refused = false;
         pipe.slowFactor = 1;
         pipe.corruptNext = 0;
         this.#hasten(pipe);
         this.#resume(pipe);
       }
     }
+  }
+
+  /** Breaks one direction and refuses its dials, until called with false: a firewall's rule. */
+  refuse(from: number, to: number, refused: boolean): void {
+    const pipe = this.#pipes[from]![to]!;
+    pipe.refused = refused;
+    if (refused) this.#break(pipe, 'connection refused');
   }
 
   /** Multiplies the delays of one direction; 1 is as before. */
@@ -360,7 +370,8 @@ export class SimNetwork {
         return;
       }
       const back = this.#pipes[pipe.to]![pipe.from]!;
-      if (pipe.blocked > 0 || back.blocked > 0 || !this.#alive[pipe.to] || !this.#host.reachable(pipe.to)) {
+      const cut = pipe.refused || pipe.blocked > 0 || back.blocked > 0;
+      if (cut || !this.#alive[pipe.to] || !this.#host.reachable(pipe.to)) {
         this.#schedule.after(this.#prng.between(20_000, 120_000), attempt);
         return;
       }

@@ -104,8 +104,6 @@ export interface PlanBias {
   readonly bursts?: number;
 }
 
-const DURATION_MS = 3000;
-
 /** The plan of a seed. */
 export function drawPlan(seed: number, bias: PlanBias = {}): Plan {
   const prng = new Prng(seed);
@@ -115,7 +113,7 @@ export function drawPlan(seed: number, bias: PlanBias = {}): Plan {
   const [r, w] = drawQuorum(prng, n, strict, bias);
   const calm = bias.calm ?? prng.chance(0.1);
   const durability = bias.durability ?? (prng.chance(0.5) ? 'always' : 'interval');
-  const durationMs = bias.durationMs ?? DURATION_MS;
+  const durationMs = bias.durationMs ?? prng.pick([1500, 3000, 3000, 6000]);
   const keys = bias.keys ?? prng.pick([1, 2, 3, 5, 8, 12]);
   const skewMax = bias.skewMs ?? prng.pick([0, 0, 20, 200]);
   const skews = prng.fork();
@@ -183,7 +181,7 @@ interface OpsContext {
 }
 
 function drawOps(prng: Prng, context: OpsContext): PlanOp[] {
-  const count = context.bias.ops ?? prng.pick([60, 120, 200, 300]);
+  const count = context.bias.ops ?? prng.pick([60, 150, 300, 600]);
   const weights: [OpKind, number][] = Object.entries(
     context.bias.opKinds ?? drawMix(prng, context.strict),
   ) as [OpKind, number][];
@@ -193,8 +191,7 @@ function drawOps(prng: Prng, context: OpsContext): PlanOp[] {
   const oneNode = prng.chance(0.2);
   const ops: PlanOp[] = [];
   for (let i = 0; i < count; i++) {
-    let draw = prng.unit() * total;
-    const kind = (weights.find(([, weight]) => (draw -= weight) < 0) ?? weights[0]!)[0];
+    const kind = drawKind(weights, prng.unit() * total);
     const atMs =
       bursts > 0
         ? Math.floor((prng.below(bursts) * context.durationMs) / bursts) + prng.below(8)
@@ -210,6 +207,15 @@ function drawOps(prng: Prng, context: OpsContext): PlanOp[] {
     ops.push(op);
   }
   return ops.sort((a, b) => a.atMs - b.atMs);
+}
+
+function drawKind(weights: readonly [OpKind, number][], draw: number): OpKind {
+  let left = draw;
+  for (const [kind, weight] of weights) {
+    left -= weight;
+    if (left < 0) return kind;
+  }
+  return weights[0]![0];
 }
 
 /** A strict plan has reads and writes only: its keys are judged as registers (oracle P6). */

@@ -1,20 +1,22 @@
 /**
  * A run: a plan is carried out from the first start to the verdict.
  *
- * In five acts: the nodes start; clients and faults do their worst; everything is healed and comes to
- * rest; every key is read at R from every node, then at R=N; the oracles judge.
+ * In six acts: the nodes start; clients and faults do their worst; everything is healed and comes to
+ * rest; every key is read at R from every node, then at R=N, and all are listed; every process is
+ * killed once more and every key read again; the oracles judge.
  */
 
-import { PolicyTable } from '../src/coordinator/policy.ts';
+import type { CodedError } from '../src/base/errors.ts';
+import { type Policy, PolicyTable } from '../src/coordinator/policy.ts';
 import { Node } from '../src/node/node.ts';
 import { type Member, NODE_LIMITS_DEFAULT, type NodeOptions } from '../src/node/options.ts';
 import { place } from '../src/ring/placement.ts';
-import { slotOf } from '../src/ring/slots.ts';
+import { SLOT_COUNT, slotOf } from '../src/ring/slots.ts';
 import type { Table } from '../src/ring/table.ts';
 import { META_PREFIX, rowKeyOf } from '../src/rows/key.ts';
 import { compareStamps, STAMP_BYTES, STAMP_NONE, type Stamp } from '../src/rows/row.ts';
 import { Cluster, type NodeFactory } from './cluster.ts';
-import { Witness } from './history.ts';
+import { type Phase, Witness } from './history.ts';
 import { Nemesis } from './nemesis.ts';
 import { ORACLES } from './oracles/all.ts';
 import type { Finding, KeyState, RunRecord } from './oracles/oracle.ts';
@@ -150,19 +152,32 @@ class Run {
     this.#nemesis.healAll();
     const settled = this.#settle();
     this.#advance(400);
-    this.#readAll(false);
+    this.#readAll('quorum');
     const beforeRepair = this.#states();
-    this.#readAll(true);
+    this.#readAll('repair');
+    this.#rest();
+    const afterRepair = this.#states();
+    const scannedAtMs = this.#cluster.machines[0]!.clock.wall();
+    const { scanned, counted } = this.#list();
+    const leftovers = [...settled, ...this.#leftovers()];
+    for (const machine of this.#cluster.machines) this.#cluster.crash(machine.index);
+    this.#advance(10);
+    leftovers.push(...this.#settle());
+    this.#readAll('restart');
     this.#rest();
     const record: RunRecord = {
       plan,
       history: this.#workload.history,
       witness: this.#witness,
       beforeRepair,
-      afterRepair: this.#states(),
-      floor: this.#floor(),
+      afterRepair,
+      floors: this.#floors(),
+      floor: this.#floors().reduce((a, { floor }) => (compareStamps(a, floor) > 0 ? a : floor), STAMP_NONE),
+      scanned,
+      counted,
+      scannedAtMs,
       faults: this.#cluster.faults,
-      leftovers: [...settled, ...this.#leftovers()],
+      leftovers: [...leftovers, ...this.#leftovers()],
     };
     const findings = ORACLES.flatMap((judge) => judge(record));
     return {
@@ -213,38 +228,69 @@ class Run {
   }
 
   /** Reads every key: at the plan's R from every node, or at R=N from one. */
-  #readAll(repair: boolean): void {
+  #readAll(phase: Phase): void {
     const plan = this.#plan;
+    // One by one where limits are small, so that none is refused.
+    const oneByOne = plan.requestsMax < 100 || plan.network.queueFramesMax < 100;
     const policy = { r: plan.n, w: plan.w, strict: plan.strict };
-    const kinds = plan.ops.some((op) => op.kind === 'incr')
-      ? (['read', 'incr'] as const)
-      : (['read'] as const);
-    for (const kind of kinds) {
-      for (let key = 0; key < plan.keys; key++) {
-        if (repair && kind === 'incr') {
-          const machine = this.#cluster.machines[key % plan.nodes]!;
-          const name = keyOf('incr', key);
-          this.#advance(plan.requestsMax < 100 || plan.network.queueFramesMax < 100 ? 50 : 0);
-          this.#cluster.input(machine, (node) =>
-            node.read(name, { policy, timeoutMs: FINAL_TIMEOUT_MS }, (error) => {
-              if (error)
-                this.#cluster.faults.push(`after healing a read of ${name} at R=N failed: ${error.message}`);
-            }),
-          );
-          continue;
-        }
-        if (kind === 'incr') continue;
-        const readers = repair ? [key % plan.nodes] : this.#cluster.machines.map((machine) => machine.index);
-        for (const node of readers) {
-          const op = { atMs: 0, node, kind: 'read' as const, key };
-          const timing = { final: true, timeoutMs: FINAL_TIMEOUT_MS };
-          this.#workload.invoke(op, repair ? { ...timing, policy } : timing);
-          // One by one where limits are small, so that none is refused.
-          if (plan.requestsMax < 100 || plan.network.queueFramesMax < 100) this.#waitForRequests();
-        }
+    const options = { timeoutMs: FINAL_TIMEOUT_MS, phase };
+    for (let key = 0; key < plan.keys; key++) {
+      const readers =
+        phase === 'quorum' ? this.#cluster.machines.map((machine) => machine.index) : [key % plan.nodes];
+      for (const node of readers) {
+        const op = { atMs: 0, node, kind: 'read' as const, key };
+        this.#workload.invoke(op, phase === 'quorum' ? options : { ...options, policy });
+        if (oneByOne) this.#waitForRequests();
       }
-      this.#waitForRequests();
+      if (phase === 'repair') this.#repairCounter(key, policy);
+      if (oneByOne) this.#advance(50);
     }
+    this.#waitForRequests();
+  }
+
+  #repairCounter(key: number, policy: Policy): void {
+    const name = keyOf('incr', key);
+    this.#cluster.input(this.#cluster.machines[key % this.#plan.nodes]!, (node) =>
+      node.read(name, { policy, timeoutMs: FINAL_TIMEOUT_MS }, (error) => {
+        if (error)
+          this.#cluster.faults.push(`after healing a read of ${name} at R=N failed: ${error.message}`);
+      }),
+    );
+  }
+
+  /** Lists the whole cluster's keys in small pages from one node, and counts them from another. */
+  #list(): { scanned: ReadonlySet<string> | undefined; counted: number | undefined } {
+    const first = this.#cluster.machines[0]!;
+    const last = this.#cluster.machines.at(-1)!;
+    const seen = new Set<string>();
+    let complete = false;
+    let counted: number | undefined;
+    const failed = (what: string, error: CodedError) =>
+      this.#cluster.faults.push(`after healing a ${what} failed: ${error.message}`);
+    const page = (cursor: number): void => {
+      this.#cluster.input(first, (node) =>
+        node.scan(cursor, 3, { timeoutMs: FINAL_TIMEOUT_MS }, (error, result) => {
+          if (error || !result) {
+            if (error) failed('scan', error);
+            return;
+          }
+          for (const entry of result.entries) seen.add(entry.key);
+          if (result.cursor === 0) complete = true;
+          else this.#schedule.after(0, () => page(result.cursor));
+        }),
+      );
+    };
+    page(0);
+    this.#cluster.input(last, (node) =>
+      node.count(0, SLOT_COUNT, { timeoutMs: FINAL_TIMEOUT_MS }, (error, count) => {
+        if (error) failed('count', error);
+        else counted = count;
+      }),
+    );
+    const deadline = this.#schedule.now + FINAL_TIMEOUT_MS * 1000;
+    while ((!complete || counted === undefined) && this.#schedule.now < deadline) this.#advance(5);
+    if (!complete) this.#cluster.faults.push('after healing a scan did not come to its end');
+    return { scanned: complete ? seen : undefined, counted };
   }
 
   #waitForRequests(): void {
@@ -271,13 +317,11 @@ class Run {
     return states;
   }
 
-  #floor(): Stamp {
-    let floor: Stamp = STAMP_NONE;
-    for (const machine of this.#cluster.machines) {
+  #floors(): { node: string; floor: Stamp }[] {
+    return this.#cluster.machines.map((machine) => {
       const stored = machine.disk.peek(`${META_PREFIX}floor`);
-      if (stored?.length === STAMP_BYTES && compareStamps(stored, floor) > 0) floor = stored;
-    }
-    return floor;
+      return { node: machine.id, floor: stored?.length === STAMP_BYTES ? stored : STAMP_NONE };
+    });
   }
 
   #leftovers(): string[] {

@@ -7,10 +7,10 @@
 
 import { type ByteString, byteString, bytesOf } from '../src/base/bytes.ts';
 import type { CodedError } from '../src/base/errors.ts';
-import type { RequestOptions, UpdateFunction } from '../src/node/api.ts';
+import type { RequestOptions, UpdateFunction, UpdateReply } from '../src/node/api.ts';
 import { KIND_STRING, KIND_TOMBSTONE, ROW_HEADER_BYTES, type Row, rowStamp } from '../src/rows/row.ts';
 import type { Cluster, Machine, SimulatedNode } from './cluster.ts';
-import { idOf, type OpRecord, valueOf } from './history.ts';
+import { idOf, type OpRecord, type Phase, requestValue } from './history.ts';
 import type { Plan, PlanOp } from './plan.ts';
 import type { Schedule } from './schedule.ts';
 import { EVENT, type Trace } from './trace.ts';
@@ -40,8 +40,7 @@ export function keyOf(kind: PlanOp['kind'], key: number): ByteString {
 
 /** What a request may say beyond the plan. */
 export interface InvokeOptions extends RequestOptions {
-  /** It belongs to the reads after healing. */
-  readonly final?: boolean;
+  readonly phase?: Phase;
 }
 
 export class Workload {
@@ -83,7 +82,7 @@ export class Workload {
       node: machine.index,
       invokedAt: this.#schedule.now,
       invokeOrder: this.#order++,
-      final: options.final ?? false,
+      phase: options.phase ?? 'work',
       returnedAt: 0,
       returnOrder: Number.POSITIVE_INFINITY,
       outcome: 'pending',
@@ -119,31 +118,36 @@ export class Workload {
   #send(node: SimulatedNode, machine: Machine, op: PlanOp, record: OpRecord, options: InvokeOptions): void {
     const key = keyOf(op.kind, op.key);
     const answered = (error: CodedError | undefined) => this.#answered(record, error);
-    const value = () => valueOf(record.id, op.padBytes ?? 0);
+    const value = () => requestValue(record.id, op.padBytes ?? 0);
+    const updated = (error: CodedError | undefined, reply: UpdateReply) => {
+      if (typeof reply === 'number') record.reply = reply;
+      answered(error);
+    };
     switch (op.kind) {
       case 'read':
-        return node.read(key, options, (error, row) => this.#answeredRead(record, error, row));
+        node.read(key, options, (error, row) => this.#answeredRead(record, error, row));
+        break;
       case 'write':
-        return node.write(key, { kind: KIND_STRING, value: value(), expireAt: 0 }, options, answered);
+        node.write(key, { kind: KIND_STRING, value: value(), expireAt: 0 }, options, answered);
+        break;
       case 'delete':
         // A tombstone carries a value too: it tells the witness whose it is.
-        return node.write(key, { kind: KIND_TOMBSTONE, value: value(), expireAt: 0 }, options, answered);
+        node.write(key, { kind: KIND_TOMBSTONE, value: value(), expireAt: 0 }, options, answered);
+        break;
       case 'expire': {
         const expireAt = machine.clock.wall() + (op.ttlMs ?? 100);
-        return node.write(key, { kind: KIND_STRING, value: value(), expireAt }, options, answered);
+        node.write(key, { kind: KIND_STRING, value: value(), expireAt }, options, answered);
+        break;
       }
       case 'setnx':
-        return node.update(key, 'sim-setnx', [value()], options, (error, reply) => {
-          if (typeof reply === 'number') record.reply = reply;
-          this.#answered(record, error);
-        });
+        node.update(key, 'sim-setnx', [value()], options, updated);
+        break;
       case 'incr':
-        return node.update(key, 'sim-incr', [], options, (error, reply) => {
-          if (typeof reply === 'number') record.reply = reply;
-          this.#answered(record, error);
-        });
+        node.update(key, 'sim-incr', [], options, updated);
+        break;
       case 'flush':
-        return node.flush(options, answered);
+        node.flush(options, answered);
+        break;
     }
   }
 

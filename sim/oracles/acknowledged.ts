@@ -63,7 +63,7 @@ function judgeDisks(state: KeyState, op: OpRecord, stamp: Stamp): Finding[] {
 function judgeReads(run: RunRecord, newest: ReadonlyMap<number, { op: OpRecord; stamp: Stamp }>): Finding[] {
   const findings: Finding[] = [];
   for (const read of run.history) {
-    if (!read.final || read.kind !== 'read' || read.outcome !== 'ok') continue;
+    if (read.phase === 'work' || read.kind !== 'read' || read.outcome !== 'ok') continue;
     const acknowledged = newest.get(read.key);
     if (acknowledged === undefined || compareStamps(acknowledged.stamp, run.floor) <= 0) continue;
     if (read.seenStamp !== undefined) {

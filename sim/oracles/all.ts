@@ -5,9 +5,11 @@ import { judgeBounds } from './bounds.ts';
 import { judgeConvergence } from './convergence.ts';
 import { judgeFlush } from './flush.ts';
 import { judgeLinearizable } from './linearizable.ts';
+import { judgeListing } from './listing.ts';
 import type { Oracle } from './oracle.ts';
 import { judgeOrder } from './order.ts';
 import { judgeOutcomes } from './outcomes.ts';
+import { judgeRestart } from './restart.ts';
 
 export const ORACLES: readonly Oracle[] = [
   judgeLinearizable,
@@ -16,5 +18,7 @@ export const ORACLES: readonly Oracle[] = [
   judgeFlush,
   judgeOrder,
   judgeConvergence,
+  judgeRestart,
+  judgeListing,
   judgeBounds,
 ];

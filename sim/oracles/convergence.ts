@@ -1,10 +1,11 @@
 /**
  * P3, as far as read repair goes: after healing, once a key was read at R=N, all its replicas hold
- * the same row. A row that a flush declared dead counts as none.
+ * the same row. A row that a flush declared dead counts as none. The floor of the last flush is the same
+ * everywhere.
  */
 
 import { equalBytes } from '../../src/base/bytes.ts';
-import { compareRowStamp, type Row, rowStamp, type Stamp } from '../../src/rows/row.ts';
+import { compareRowStamp, compareStamps, type Row, rowStamp, type Stamp } from '../../src/rows/row.ts';
 import { stampText } from '../history.ts';
 import { keyOf } from '../workload.ts';
 import type { Finding, RunRecord } from './oracle.ts';
@@ -21,6 +22,11 @@ export function judgeConvergence(run: RunRecord): Finding[] {
       oracle: 'P3',
       text: `${keyOf(state.counter ? 'incr' : 'read', state.key)} was read at R=N after healing and its replicas differ: ${held.join(', ')}`,
     });
+  }
+  // Heartbeats spread the floor, so at rest every disk holds the same one.
+  if (run.floors.some(({ floor }) => compareStamps(floor, run.floor) !== 0)) {
+    const held = run.floors.map(({ node, floor }) => `${node} ${stampText(floor)}`);
+    findings.push({ oracle: 'P3', text: `the floors of the last flush differ at rest: ${held.join(', ')}` });
   }
   return findings;
 }

@@ -27,7 +27,7 @@ export function judgeFlush(run: RunRecord): Finding[] {
     }
   }
   for (const read of run.history) {
-    if (read.kind !== 'read' || !read.final || read.outcome !== 'ok' || read.seen <= 0) continue;
+    if (read.kind !== 'read' || read.phase === 'work' || read.outcome !== 'ok' || read.seen <= 0) continue;
     const op = run.history[read.seen - 1];
     if (op === undefined || op.outcome !== 'ok' || op.returnOrder > last) continue;
     findings.push({

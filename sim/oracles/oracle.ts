@@ -32,6 +32,13 @@ export interface RunRecord {
   readonly beforeRepair: readonly KeyState[];
   /** After every key was read at R=N. */
   readonly afterRepair: readonly KeyState[];
+  /** The floor each disk holds at the end, by node. */
+  readonly floors: readonly { readonly node: string; readonly floor: Stamp }[];
+  /** Live keys as a scan of the whole cluster listed them, and as `count` counted them. */
+  readonly scanned: ReadonlySet<string> | undefined;
+  readonly counted: number | undefined;
+  /** Wall time at the scan, milliseconds; clocks differ by less than a second. */
+  readonly scannedAtMs: number;
   /** Greatest floor stored on any disk at the end. */
   readonly floor: Stamp;
   /** Nodes that threw or did not start. */

@@ -1,0 +1,165 @@
+/** The simulated network: the conformance suite, and the ways it goes wrong. */
+
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { type NetworkProfile, SimNetwork } from '../../../sim/network.ts';
+import { Schedule } from '../../../sim/schedule.ts';
+import { Trace } from '../../../sim/trace.ts';
+import { Prng } from '../../../src/base/prng.ts';
+import type { NodeId, Transport, TransportHandler } from '../../../src/ports/transport.ts';
+import {
+  RecordingHandler,
+  sampleFrame,
+  type TransportHarness,
+  transportConformance,
+} from '../../conformance/transport.ts';
+
+const PROFILE: NetworkProfile = {
+  delayMinUs: 100,
+  delayMeanUs: 300,
+  tailShare: 0.02,
+  delayTailUs: 20_000,
+  queueFramesMax: 500,
+};
+
+interface Bench {
+  readonly schedule: Schedule;
+  readonly network: SimNetwork;
+  readonly handlers: (TransportHandler | undefined)[];
+}
+
+function benchOf(ids: readonly NodeId[], seed = 1, profile: NetworkProfile = PROFILE): Bench {
+  const schedule = new Schedule();
+  const handlers: (TransportHandler | undefined)[] = ids.map(() => undefined);
+  const network = new SimNetwork(schedule, new Prng(seed), new Trace(), profile, ids, {
+    input: (index, run) => {
+      const handler = handlers[index];
+      if (handler) run(handler);
+    },
+    reachable: (index) => handlers[index] !== undefined,
+  });
+  return { schedule, network, handlers };
+}
+
+function harnessOf(ids: readonly NodeId[]): TransportHarness {
+  const { schedule, network, handlers } = benchOf(ids);
+  const cuts = new Map<string, () => void>();
+  return {
+    async start(id, handler) {
+      handlers[ids.indexOf(id)] = handler;
+      return network.attach(ids.indexOf(id));
+    },
+    async stop(id) {
+      handlers[ids.indexOf(id)] = undefined;
+      network.detach(ids.indexOf(id), false);
+    },
+    cut(from, to) {
+      network.refuse(ids.indexOf(from), ids.indexOf(to), true);
+      cuts.set(`${from}${to}`, () => network.refuse(ids.indexOf(from), ids.indexOf(to), false));
+    },
+    heal(from, to) {
+      cuts.get(`${from}${to}`)?.();
+    },
+    async until(condition, what) {
+      const deadline = schedule.now + 10_000_000;
+      while (!condition()) {
+        if (schedule.now > deadline) assert.fail(`${what}: not within 10 s`);
+        schedule.runUntil(schedule.now + 1000);
+      }
+    },
+    async settle() {
+      schedule.runUntil(schedule.now + 500_000);
+    },
+    queueBytesMax: PROFILE.queueFramesMax * 100_000,
+    stall(from, to) {
+      network.cut(ids.indexOf(from), ids.indexOf(to));
+    },
+    async close() {},
+  };
+}
+
+transportConformance('simulated network', async (ids) => harnessOf(ids));
+
+describe('simulated network', () => {
+  const up = (seed: number): Bench & { a: RecordingHandler; b: RecordingHandler; transport: Transport } => {
+    const bench = benchOf(['a', 'b'], seed);
+    const a = new RecordingHandler();
+    const b = new RecordingHandler();
+    bench.handlers[0] = a;
+    bench.handlers[1] = b;
+    const transport = bench.network.attach(0);
+    bench.network.attach(1);
+    bench.schedule.runUntil(1_000_000);
+    assert.deepEqual([a.events, b.events], [['up b'], ['up a']]);
+    return { ...bench, a, b, transport };
+  };
+  const received = (handler: RecordingHandler): number[] => handler.frames.map(({ bytes }) => bytes[10]!);
+
+  it('holds frames back while a link is cut, and delivers them in order when it heals', () => {
+    const { schedule, network, a, b, transport } = up(1);
+    network.cut(0, 1);
+    for (let i = 0; i < 10; i++) transport.send('b', sampleFrame(20, i));
+    schedule.runUntil(schedule.now + 5_000_000);
+    assert.deepEqual(received(b), []);
+    assert.deepEqual(a.events, ['up b'], 'a cut is silent');
+    network.mend(0, 1);
+    schedule.runUntil(schedule.now + 5_000_000);
+    assert.deepEqual(received(b), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+  });
+
+  it('loses the tail of a broken pipe, delivers nothing twice, and comes up again', () => {
+    const kept = new Set<number>();
+    for (let seed = 1; seed <= 40; seed++) {
+      const { schedule, network, a, b, transport } = up(seed);
+      for (let i = 0; i < 10; i++) transport.send('b', sampleFrame(20, i));
+      network.breakPipe(0, 1);
+      schedule.runUntil(schedule.now + 5_000_000);
+      const frames = received(b);
+      assert.deepEqual(
+        frames,
+        frames.map((_, i) => i),
+        'a prefix, in order',
+      );
+      kept.add(frames.length);
+      assert.deepEqual(a.events, ['up b', 'down b', 'up b']);
+    }
+    assert.ok(kept.size > 4, 'different runs lose differently');
+  });
+
+  it('damages frames on demand, without touching the bytes of the sender', () => {
+    const { schedule, network, b, transport } = up(1);
+    network.corrupt(0, 1, 2);
+    const frames = [0, 1, 2].map((fill) => sampleFrame(50, fill));
+    for (const frame of frames) transport.send('b', frame);
+    schedule.runUntil(schedule.now + 1_000_000);
+    const same = b.frames.map(({ bytes }, i) => Buffer.compare(bytes, sampleFrame(50, i)) === 0);
+    assert.deepEqual(same, [false, false, true]);
+    assert.deepEqual(frames[0], sampleFrame(50, 0));
+    assert.equal(network.framesCorrupted, 2);
+  });
+
+  it('tells of a lost process soon, and of lost power only after a long silence', () => {
+    for (const silent of [false, true]) {
+      const { schedule, network, handlers, a } = up(2);
+      handlers[1] = undefined;
+      network.detach(1, silent);
+      schedule.runUntil(schedule.now + 500_000);
+      assert.deepEqual(a.events, silent ? ['up b'] : ['up b', 'down b']);
+      schedule.runUntil(schedule.now + 6_000_000);
+      assert.deepEqual(a.events, ['up b', 'down b']);
+    }
+  });
+
+  it('never delivers to a new process what was sent to the one before', () => {
+    for (let seed = 1; seed <= 40; seed++) {
+      const { schedule, network, handlers, transport } = up(seed);
+      for (let i = 0; i < 10; i++) transport.send('b', sampleFrame(20, i));
+      network.detach(1, false);
+      const again = new RecordingHandler();
+      handlers[1] = again;
+      network.attach(1);
+      schedule.runUntil(schedule.now + 5_000_000);
+      assert.deepEqual(received(again), []);
+    }
+  });
+});
