@@ -4,8 +4,8 @@
  * The picture to have in mind: a pipe with two taps. The tap at the entrance closes (the socket is not
  * read, what was read stays in the parser) while too many commands are under way or too many replies wait
  * to be taken, and opens again when they have gone: a client that sends without reading fills the buffers
- * of its own machine, never ours. The tap at the exit opens once a turn of the event loop: all replies of
- * a turn leave in one write.
+ * of its own machine, never ours. The tap at the exit opens once a turn of the event loop, so that all
+ * replies of a turn leave in one write; or at once, where no more can come in this turn.
  *
  * Output goes into a writer borrowed from the server for the turn, so that an idle connection holds no
  * buffer. A write that the operating system took whole leaves the writer ready for use; only what it did
@@ -90,7 +90,7 @@ export class Connection implements SessionLink, ReplySink {
   #endedAt = 0;
   /** Since when the client owes the password. */
   #strangerSince: number;
-  /** When bytes came last, when a command did, and since when output is over the soft limit (or 0). */
+  /** When bytes came last, when a command was last under way, and since when output is over the soft limit (or 0). */
   #arrivedAt: number;
   #commandAt: number;
   #softSince = 0;
@@ -166,6 +166,7 @@ export class Connection implements SessionLink, ReplySink {
     this.#unsentBytes = this.#socket.writableLength;
     if (this.#unsentBytes <= limits.outputBytesSoft) this.#softSince = 0;
     this.#account();
+    if (this.#replies.length > 0) this.#commandAt = now;
     if (this.#softSince > 0 && now - this.#softSince > limits.outputSoftMs) {
       this.cut('client-output-over-soft-limit', { outputBytes: this.outputBytesQueued });
     } else if (
@@ -174,11 +175,7 @@ export class Connection implements SessionLink, ReplySink {
       now - this.#strangerSince > limits.handshakeTimeoutMs
     ) {
       this.cut('client-handshake-timeout');
-    } else if (
-      limits.idleTimeoutMs > 0 &&
-      this.#replies.length === 0 &&
-      now - this.#commandAt > limits.idleTimeoutMs
-    ) {
+    } else if (limits.idleTimeoutMs > 0 && now - this.#commandAt > limits.idleTimeoutMs) {
       this.cut('client-idle-timeout');
     }
   }
@@ -193,7 +190,6 @@ export class Connection implements SessionLink, ReplySink {
     this.#arrivedAt = performance.now();
     this.#parser.push(chunk);
     this.#parse();
-    if (this.#replies.length === 0) this.#write();
     this.#account();
   }
 
@@ -233,11 +229,22 @@ export class Connection implements SessionLink, ReplySink {
     } finally {
       this.#parsing = false;
     }
-    if (count > 0) {
-      this.#commandAt = arrivedAt;
-      this.#host.statistics.commands += count;
-      if (done > 0) this.#host.statistics.noteReplies(arrivedAt, done);
+    if (count === 0) return;
+    this.#commandAt = arrivedAt;
+    this.#host.statistics.commands += count;
+    this.#afterParsing(arrivedAt, done);
+  }
+
+  /** Where nothing is under way, no reply will come later in the turn: what there is can go at once. */
+  #afterParsing(arrivedAt: number, done: number): void {
+    const { statistics } = this.#host;
+    if (this.#replies.length > 0) {
+      if (done > 0) statistics.noteReplies(arrivedAt, done);
+    } else {
+      this.#write();
+      if (done > 0) statistics.latency.record((performance.now() - arrivedAt) * 1000, done);
     }
+    if (this.#closing || this.#writer !== undefined) this.#markDirty();
   }
 
   /** Runs one command; true if it was answered at once. */
@@ -333,12 +340,13 @@ export class Connection implements SessionLink, ReplySink {
     }
     if (value instanceof ErrorReply) writeError(writer, value);
     else encodeReply(writer, value, protocol);
-    if (!this.#dirty) this.#markDirty();
+    if (!this.#parsing) this.#markDirty();
     if (writer.length > writeBytes || !this.#authenticated) this.#write();
   }
 
   replyLate(value: RespValue, protocol: Protocol, arrivedAt: number): void {
     this.reply(value, protocol);
+    this.#markDirty();
     this.#host.statistics.noteReplies(arrivedAt, 1);
   }
 

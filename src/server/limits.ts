@@ -1,7 +1,6 @@
 /**
  * The limits of the RESP door: how much one client, and all of them together, may ask of the node. Every
- * buffer a client can fill has its bound here; section "Limits" of docs/operations.md lists them for
- * operators.
+ * buffer a client can fill has its bound here. docs/design/resp-server.md tells what happens at each.
  */
 
 import {

@@ -124,7 +124,7 @@ for (const line of ['POST / HTTP/1.1\r\n', 'post /x HTTP/1.1\r\n', 'Host: localh
 }
 
 test('a client that completes no command in time is closed, even if it sends a byte now and then', () =>
-  withDoor({ limits: { idleTimeoutMs: 150 }, sweepIntervalMs: 10 }, async (door) => {
+  withDoor({ limits: { idleTimeoutMs: 400 }, sweepIntervalMs: 10 }, async (door) => {
     const [silent, slow, busy] = await Promise.all([door.connect(), door.connect(), door.connect()]);
     const bytes = command('ECHO', 'x'.repeat(200));
     for (let i = 0; !(silent!.closed && slow!.closed) && i < bytes.length; i++) {
