@@ -36,6 +36,14 @@ export function clampedIntegerOf(bytes: Uint8Array, error: ErrorReply = ERROR_NO
   return value > 0n ? Number.MAX_SAFE_INTEGER : Number.MIN_SAFE_INTEGER;
 }
 
+const errorRange32 = errorReply('ERR value is out of range, value must between -2147483648 and 2147483647');
+
+/** A signed 32-bit integer: the number of a database. */
+export function integer32Of(bytes: Uint8Array): number {
+  const value = clampedIntegerOf(bytes);
+  return Math.abs(value + 0.5) < 2 ** 31 ? value : refuse(errorRange32);
+}
+
 /** Whether an argument is this word, in any case. `word` is ASCII in capitals. */
 export function isWord(bytes: Uint8Array, word: string): boolean {
   if (bytes.length !== word.length) return false;

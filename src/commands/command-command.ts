@@ -6,8 +6,7 @@
 import { byteString, bytesOf } from '../base/bytes.ts';
 import { MapReply, NULL_ARRAY, type RespValue, SetReply, SimpleString } from '../resp/value.ts';
 import { isWord, refuse, syntaxError } from './arguments.ts';
-import type { Call, Command, HandlerTable, KeySpec } from './command.ts';
-import { findSubcommand } from './command-table.ts';
+import { type Call, type Command, findSubcommand, type HandlerTable, type KeySpec } from './command.ts';
 import { matchesGlob, PATTERN_CHARS_MAX } from './glob.ts';
 import { keysOf } from './keys-of.ts';
 import { errorReply } from './replies.ts';
@@ -37,9 +36,9 @@ function infoOf(command: Command): RespValue {
     keys?.last ?? 0,
     keys?.step ?? 0,
     new SetReply(statuses(words(spec.categories).map((category) => `@${category}`))),
-    [],
-    keys === undefined ? [] : keySpecsOf(keys),
-    [...(command.subcommands?.values() ?? [])].map(infoOf),
+    new SetReply([]),
+    new SetReply(keys === undefined ? [] : keySpecsOf(keys)),
+    new SetReply([...(command.subcommands?.values() ?? [])].map(infoOf)),
   ];
 }
 
@@ -103,7 +102,7 @@ function argumentDocs(argument: Argument): MapReply {
   const flags: string[] = [];
   if (argument.optional) flags.push('optional');
   if (argument.multiple) flags.push('multiple');
-  if (flags.length > 0) pairs.push(['flags', statuses(flags)]);
+  if (flags.length > 0) pairs.push(['flags', new SetReply(statuses(flags))]);
   if (argument.arguments.length > 0) pairs.push(['arguments', argument.arguments.map(argumentDocs)]);
   return new MapReply(pairs);
 }

@@ -6,8 +6,7 @@
  */
 
 import { assert } from '../base/assert.ts';
-import { byteString } from '../base/bytes.ts';
-import type { Command, CommandSpec, Handler } from './command.ts';
+import type { Command, CommandLookup, CommandSpec, Handler } from './command.ts';
 
 const rackSize = 1024;
 /** Bit that tells small letters from capitals in ASCII. */
@@ -19,7 +18,7 @@ interface Slot {
   readonly next: Slot | undefined;
 }
 
-export class CommandTable {
+export class CommandTable implements CommandLookup {
   /** Top-level commands, in the order of the specs. */
   readonly commands: readonly Command[];
   /** Commands and subcommands together, by their `index`. */
@@ -54,11 +53,6 @@ export class CommandTable {
       ? command
       : command.subcommands?.get(parts.slice(1).join('|'));
   }
-}
-
-/** The subcommand named by an argument, or undefined. */
-export function findSubcommand(command: Command, name: Uint8Array): Command | undefined {
-  return command.subcommands?.get(byteString(name).toLowerCase());
 }
 
 function prepare(

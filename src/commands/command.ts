@@ -12,7 +12,6 @@ import type { CodedError } from '../base/errors.ts';
 import type { NodeApi } from '../node/api.ts';
 import type { RespValue } from '../resp/value.ts';
 import { slotOf } from '../ring/slots.ts';
-import type { CommandTable } from './command-table.ts';
 import type { ServerFacts } from './facts.ts';
 import type { Footprint, KeyMode } from './lane.ts';
 import { replyOfError } from './replies.ts';
@@ -56,11 +55,23 @@ export interface CommandSpec {
   readonly subcommands?: readonly CommandSpec[];
 }
 
+/** The table as handlers see it; `command-table.ts` has it. */
+export interface CommandLookup {
+  /** Top-level commands. */
+  readonly commands: readonly Command[];
+  /** Commands and subcommands together, by their `index`. */
+  readonly all: readonly Command[];
+  /** The command of that name in any case, or undefined. */
+  find(name: Uint8Array): Command | undefined;
+  /** The command of `get` or `client|list` in any case, or undefined. */
+  findFull(fullName: string): Command | undefined;
+}
+
 /** What every call can reach. */
 export interface CommandContext {
   readonly node: NodeApi;
   readonly facts: ServerFacts;
-  readonly table: CommandTable;
+  readonly table: CommandLookup;
   readonly statistics: Statistics;
 }
 
@@ -178,6 +189,11 @@ export class Call implements Footprint {
   fail(error: CodedError): void {
     this.#finish(this, replyOfError(error));
   }
+}
+
+/** The subcommand named by an argument, in any case, or undefined. */
+export function findSubcommand(command: Command, name: Uint8Array): Command | undefined {
+  return command.subcommands?.get(byteString(name).toLowerCase());
 }
 
 /** A family's handlers, by full name. */

@@ -5,7 +5,7 @@
 
 import { byteString, utf8Text } from '../base/bytes.ts';
 import { type ErrorReply, MapReply, OK, type RespValue } from '../resp/value.ts';
-import { refuse } from './arguments.ts';
+import { refuse, syntaxError } from './arguments.ts';
 import type { Call, HandlerTable } from './command.ts';
 import type { Setting } from './facts.ts';
 import { matchesAll, matchesGlob, PATTERN_CHARS_MAX } from './glob.ts';
@@ -33,21 +33,22 @@ function failure(name: string, problem: string): ErrorReply {
 function set(call: Call): void {
   const { args } = call;
   const { settings } = call.context.facts;
-  if (args.length % 2 === 1) refuse(errorReply("ERR wrong number of arguments for 'config|set' command"));
+  if (args.length % 2 === 1) syntaxError();
   const changes = new Map<Setting, string>();
   for (let at = 2; at < args.length; at += 2) {
-    const name = byteString(args[at]!).toLowerCase();
+    const given = utf8Text(args[at]!);
+    const name = given.toLowerCase();
     const setting = settings.find((candidate) => candidate.name === name);
     if (setting === undefined) {
-      const shown = utf8Text(args[at]!);
-      refuse(errorReply(`ERR Unknown option or number of arguments for CONFIG SET - '${shown}'`));
+      refuse(errorReply(`ERR Unknown option or number of arguments for CONFIG SET - '${given}'`));
     }
-    if (setting.set === undefined) refuse(failure(name, "can't set immutable config"));
-    if (changes.has(setting)) refuse(failure(name, 'duplicate parameter'));
-    const value = utf8Text(args[at + 1]!);
+    if (setting.set === undefined) refuse(failure(given, "can't set immutable config"));
+    if (changes.has(setting)) refuse(failure(given, 'duplicate parameter'));
+    changes.set(setting, utf8Text(args[at + 1]!));
+  }
+  for (const [setting, value] of changes) {
     const problem = setting.problem?.(value);
-    if (problem !== undefined) refuse(failure(name, problem));
-    changes.set(setting, value);
+    if (problem !== undefined) refuse(failure(setting.name, problem));
   }
   for (const [setting, value] of changes) setting.set!(value);
   call.reply(OK);

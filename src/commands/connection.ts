@@ -4,7 +4,7 @@
 
 import { byteString, utf8Text } from '../base/bytes.ts';
 import { type ErrorReply, MapReply, OK, PONG, RESET } from '../resp/value.ts';
-import { clampedIntegerOf, isWord, refuse, syntaxError } from './arguments.ts';
+import { clampedIntegerOf, integer32Of, isWord, refuse, syntaxError } from './arguments.ts';
 import { setName } from './client.ts';
 import type { Call, HandlerTable } from './command.ts';
 import { ERROR_DB_INDEX, ERROR_PROTOCOL_VERSION, ERROR_WRONG_PASSWORD, errorReply } from './replies.ts';
@@ -77,7 +77,7 @@ function ping(call: Call): void {
 }
 
 function select(call: Call): void {
-  if (clampedIntegerOf(call.args[1]!) !== 0) refuse(ERROR_DB_INDEX);
+  if (integer32Of(call.args[1]!) !== 0) refuse(ERROR_DB_INDEX);
   call.reply(OK);
 }
 

@@ -11,7 +11,7 @@ import { bytesOf } from '../base/bytes.ts';
 import type { CodedError } from '../base/errors.ts';
 import { ErrorReply, OK, type RespValue } from '../resp/value.ts';
 import { type Row, rowExpireAt, rowKind, rowValue } from '../rows/row.ts';
-import { clampedIntegerOf, isWord, refuse, syntaxError } from './arguments.ts';
+import { integer32Of, isWord, refuse, syntaxError } from './arguments.ts';
 import type { Call, HandlerTable } from './command.ts';
 import { ERROR_DB_INDEX, ERROR_NO_KEY, errorReply } from './replies.ts';
 import { readRow, updateKey } from './requests.ts';
@@ -70,7 +70,7 @@ function copy(call: Call): void {
   for (let at = 3; at < args.length; at++) {
     if (isWord(args[at]!, 'REPLACE')) replace = true;
     else if (isWord(args[at]!, 'DB') && at + 1 < args.length) {
-      if (clampedIntegerOf(args[++at]!) !== 0) refuse(ERROR_DB_INDEX);
+      if (integer32Of(args[++at]!) !== 0) refuse(ERROR_DB_INDEX);
     } else syntaxError();
   }
   if (call.keys[0] === call.keys[1]) refuse(errorSameKey);

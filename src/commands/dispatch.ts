@@ -13,12 +13,12 @@
 
 import { assert } from '../base/assert.ts';
 import type { ByteString } from '../base/bytes.ts';
-import { utf8Text } from '../base/bytes.ts';
+import { utf8Bytes, utf8Text } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
 import type { NodeApi } from '../node/api.ts';
 import { ErrorReply, type RespValue } from '../resp/value.ts';
-import { Call, type Command, type CommandContext, type Complete } from './command.ts';
-import { CommandTable, findSubcommand } from './command-table.ts';
+import { Call, type Command, type CommandContext, type Complete, findSubcommand } from './command.ts';
+import { CommandTable } from './command-table.ts';
 import type { ServerFacts } from './facts.ts';
 import { HANDLERS } from './handlers.ts';
 import { keysOf } from './keys-of.ts';
@@ -32,8 +32,8 @@ import { COMMANDS } from './table.ts';
 export const KEY_BYTES_MAX = 65_000;
 
 const noKeys: readonly ByteString[] = [];
-/** What Redis shows of the arguments of a command it does not know, chars. */
-const unknownArgumentsShown = 128;
+/** What Redis shows of the name and of the arguments of a command it does not know, bytes. */
+const unknownBytesShown = 128;
 
 export class Dispatcher {
   readonly context: CommandContext;
@@ -161,15 +161,24 @@ function takeMuted(session: Session): boolean {
 
 function unknownCommand(args: readonly Uint8Array[]): ErrorReply {
   let shown = '';
-  for (let i = 1; i < args.length && shown.length < unknownArgumentsShown; i++) {
-    shown += `'${utf8Text(args[i]!).slice(0, unknownArgumentsShown - shown.length)}' `;
+  let left = unknownBytesShown;
+  for (let i = 1; i < args.length && left > 0; i++) {
+    const text = shownText(args[i]!, left);
+    shown += `'${text}' `;
+    left -= utf8Bytes(text).length + 3;
   }
-  const name = utf8Text(args[0]!).slice(0, unknownArgumentsShown);
+  const name = shownText(args[0]!, unknownBytesShown);
   return errorReply(`ERR unknown command '${name}', with args beginning with: ${shown}`);
 }
 
+/** What a client sent, as Redis shows it in an error: up to the first zero byte, and not too long. */
+function shownText(bytes: Uint8Array, bytesMax: number): string {
+  const zero = bytes.indexOf(0);
+  return utf8Text(bytes.subarray(0, Math.min(bytesMax, zero < 0 ? bytes.length : zero)));
+}
+
 function unknownSubcommand(command: Command, name: Uint8Array): ErrorReply {
-  const shown = utf8Text(name).slice(0, unknownArgumentsShown);
+  const shown = shownText(name, unknownBytesShown);
   return errorReply(`ERR unknown subcommand '${shown}'. Try ${command.spec.name.toUpperCase()} HELP.`);
 }
 

@@ -56,7 +56,8 @@ function scanOptionsOf(args: readonly Uint8Array[]): ScanOptions {
 }
 
 function scan(call: Call): void {
-  const cursor = parseSafeInteger(call.args[1]!);
+  // An empty cursor is 0 for Redis too.
+  const cursor = call.args[1]!.length === 0 ? 0 : parseSafeInteger(call.args[1]!);
   if (cursor === undefined || cursor < 0) refuse(errorCursor);
   const { pattern, count, type } = scanOptionsOf(call.args);
   if (cursor >= SLOT_COUNT * placesPerSlot) {

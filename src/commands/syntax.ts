@@ -105,6 +105,7 @@ class SyntaxReader {
     return { ...plain(word.toLowerCase(), word), type: 'pure-token' };
   }
 
+  /** After `[` or `(`. A word before the first of several words, or of a named block, is the group's. */
   #group(optional: boolean): Argument {
     let name: string | undefined;
     let token: string | undefined;
@@ -112,11 +113,7 @@ class SyntaxReader {
       name = this.#words[this.#at]!;
       this.#at += 2;
     }
-    const next = this.#next!;
-    if (isToken(next) && (this.#words[this.#at + 1] === '(' || this.#words[this.#at + 2] === '=')) {
-      token = next;
-      this.#at++;
-    }
+    if (isToken(this.#next!) && isToken(this.#words[this.#at + 1]!)) token = this.#words[this.#at++]!;
     const alternatives = [this.sequence()];
     while (this.#next === '|') {
       this.#at++;
@@ -126,12 +123,12 @@ class SyntaxReader {
     this.#at++;
     if (alternatives.length > 1) {
       const choices = alternatives.map((parts) => (parts.length === 1 ? parts[0]! : block('block', parts)));
-      return { name: name ?? 'option', type: 'oneof', token, optional, multiple: false, arguments: choices };
+      return { ...block(name ?? 'option', choices), type: 'oneof', token, optional };
     }
-    const parts = alternatives[0]!;
-    if (parts.length === 1)
-      return { ...parts[0]!, optional, name: name ?? parts[0]!.name, token: token ?? parts[0]!.token };
-    return { ...block(name ?? 'data', parts), optional, token };
+    const [first, ...rest] = alternatives[0]!;
+    if (name === undefined && rest.length === 0) return { ...first!, optional };
+    token = first!.token;
+    return { ...block(name ?? 'data', [{ ...first!, token: undefined }, ...rest]), token, optional };
   }
 }
 

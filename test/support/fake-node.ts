@@ -1,0 +1,223 @@
+/**
+ * A node that is one map in memory: the requests of `NodeApi` without a cluster, for tests of what stands
+ * above it. Time stands still until the test moves it. Answers come at once, or, with `holds`, when the
+ * test lets them go.
+ */
+
+import type { ByteString } from '../../src/base/bytes.ts';
+import type { CodedError } from '../../src/base/errors.ts';
+import { murmur3 } from '../../src/base/murmur3.ts';
+import { UPDATES } from '../../src/commands/updates.ts';
+import { POLICY_PRESETS, type Policy } from '../../src/coordinator/policy.ts';
+import type {
+  CountDone,
+  FlushDone,
+  MemberView,
+  NodeApi,
+  NodeFigures,
+  ReadDone,
+  RequestOptions,
+  ScanDone,
+  UpdateDone,
+  WriteDone,
+  WriteProgress,
+} from '../../src/node/api.ts';
+import { nodeIdHex } from '../../src/node/id-hex.ts';
+import { place } from '../../src/ring/placement.ts';
+import { slotOf } from '../../src/ring/slots.ts';
+import type { Table } from '../../src/ring/table.ts';
+import { rowKeyOf } from '../../src/rows/key.ts';
+import { encodeRow, isRowLive, liveBody, type Row, type RowBody, rowKind } from '../../src/rows/row.ts';
+
+const placesPerSlot = 2 ** 32;
+
+export interface FakeProgress extends WriteProgress {
+  acknowledgements: number;
+  settled: boolean;
+}
+
+export class FakeNode implements NodeApi {
+  readonly id = 'n1';
+  readonly idHex: string = nodeIdHex('n1');
+  readonly clusterName = 'fake';
+  readonly table: Table;
+  readonly replicas: number;
+  readonly pairBytesMax: number;
+  /** Wall and monotonic time in milliseconds. */
+  now = 1_700_000_000_000;
+  readonly rows: Map<ByteString, Row> = new Map();
+  /** Given to the next requests instead of an answer, first in first out; undefined lets one pass. */
+  readonly failures: (CodedError | undefined)[] = [];
+  /** Ids of members taken for dead. */
+  readonly dead: Set<string> = new Set();
+  /** What the next writes will report; by default all replicas acknowledged. */
+  progress: () => FakeProgress;
+  policy: Policy = POLICY_PRESETS['PA/EC'];
+  /** Answers wait in `held` for `release`. */
+  holds = false;
+  readonly held: (() => void)[] = [];
+  /** Requests as they came, for what a test wants to see: `read a`. */
+  readonly log: string[] = [];
+  readonly #members: readonly string[];
+  #counter = 0;
+
+  constructor(memberCount = 3, pairBytesMax: number = 1024 * 1024) {
+    this.#members = Array.from({ length: memberCount }, (_, index) => `n${index + 1}`);
+    const members = this.#members.map((id) => ({ id, weight: 1, zone: 'z' }));
+    this.table = place(undefined, members, { partitionCount: 1024, replicaCount: 3 });
+    this.replicas = Math.min(3, memberCount);
+    this.pairBytesMax = pairBytesMax;
+    this.progress = () => ({ acknowledgements: this.replicas, settled: true });
+  }
+
+  wall(): number {
+    return this.now;
+  }
+
+  monotonic(): number {
+    return this.now - 1_600_000_000_000;
+  }
+
+  policyOf(): Policy {
+    return this.policy;
+  }
+
+  /** Lets held answers go, the oldest or the one at `index`. */
+  release(index = 0): void {
+    this.held.splice(index, 1)[0]!();
+  }
+
+  #answer(what: string, act: (error: CodedError | undefined) => void): void {
+    this.log.push(what);
+    const failure = this.failures.shift();
+    if (this.holds) this.held.push(() => act(failure));
+    else act(failure);
+  }
+
+  #put(key: ByteString, body: RowBody): void {
+    const stamp = { time: this.now, logical: 0, actor: 1, counter: ++this.#counter };
+    this.rows.set(key, encodeRow(rowKeyOf(key), body, stamp));
+  }
+
+  #live(key: ByteString): Row | undefined {
+    const row = this.rows.get(key);
+    return isRowLive(row, this.now) ? row : undefined;
+  }
+
+  read(key: ByteString, _options: RequestOptions, done: ReadDone): void {
+    this.#answer(`read ${key}`, (error) => done(error, error === undefined ? this.#live(key) : undefined));
+  }
+
+  write(key: ByteString, body: RowBody, _options: RequestOptions, done: WriteDone): void {
+    this.#answer(`write ${key}`, (error) => {
+      if (error !== undefined) {
+        done(error, undefined);
+        return;
+      }
+      this.#put(key, body);
+      done(undefined, this.progress());
+    });
+  }
+
+  update(
+    key: ByteString,
+    operation: string,
+    args: readonly Uint8Array[],
+    _options: RequestOptions,
+    done: UpdateDone,
+  ): void {
+    this.#answer(`${operation} ${key}`, (error) => {
+      if (error !== undefined) {
+        done(error, null, undefined);
+        return;
+      }
+      const current = liveBody(this.rows.get(key), this.now);
+      const { reply, body } = UPDATES.get(operation)!(current, args, { key, wall: this.now });
+      if (body !== undefined) this.#put(key, body);
+      done(undefined, reply, body === undefined ? undefined : this.progress());
+    });
+  }
+
+  /** Live keys with their place, in the order of a scan. */
+  #places(): { key: ByteString; place: number }[] {
+    const places: { key: ByteString; place: number }[] = [];
+    for (const key of this.rows.keys()) {
+      if (this.#live(key) !== undefined)
+        places.push({ key, place: slotOf(key) * placesPerSlot + murmur3(key) });
+    }
+    return places.sort((a, b) => a.place - b.place);
+  }
+
+  scan(cursor: number, count: number, _options: RequestOptions, done: ScanDone): void {
+    this.#answer(`scan ${cursor}`, (error) => {
+      const from = this.#places().filter(({ place }) => place >= cursor);
+      const page = from.slice(0, count);
+      const entries = page.map(({ key }) => ({ key, kind: rowKind(this.rows.get(key)!) }));
+      const next = from.length > page.length ? from[page.length]!.place : 0;
+      done(error, error === undefined ? { cursor: next, entries } : undefined);
+    });
+  }
+
+  count(slotFrom: number, slotTo: number, _options: RequestOptions, done: CountDone): void {
+    this.#answer(`count ${slotFrom} ${slotTo}`, (error) => {
+      const inside = this.#places().filter(({ key }) => slotOf(key) >= slotFrom && slotOf(key) < slotTo);
+      done(error, inside.length);
+    });
+  }
+
+  flush(_options: RequestOptions, done: FlushDone): void {
+    this.#answer('flush', (error) => {
+      if (error === undefined) this.rows.clear();
+      done(error);
+    });
+  }
+
+  members(): readonly MemberView[] {
+    return this.#members.map((id, index) => ({
+      id,
+      host: '127.0.0.1',
+      respPort: 6371 + index,
+      peerPort: 7371 + index,
+      httpPort: 8371 + index,
+      zone: 'z',
+      weight: 1,
+      live: !this.dead.has(id),
+      silenceMs: id === this.id ? 0 : this.dead.has(id) ? 5000 : 20,
+      replyP95Ms: 0.4,
+    }));
+  }
+
+  figures(): NodeFigures {
+    return {
+      reads: 0,
+      writes: 0,
+      updates: 0,
+      readsShared: 0,
+      forwards: 0,
+      hedges: 0,
+      repairsBlocking: 0,
+      repairsAfter: 0,
+      failuresQuorum: 0,
+      failuresDeadline: 0,
+      failuresOverload: 0,
+      framesDamaged: 0,
+      rowsDamaged: 0,
+      rowsRefusedClock: 0,
+      requestsInFlight: 0,
+      framesSent: 0,
+      messagesSent: 0,
+      storage: { bytesMemory: 0, bytesDisk: 0, evictions: 0, commits: 0, syncs: 0 },
+    };
+  }
+
+  idle: number | undefined = undefined;
+  uses: number | undefined = undefined;
+
+  idleSeconds(): number | undefined {
+    return this.idle;
+  }
+
+  frequency(): number | undefined {
+    return this.uses;
+  }
+}
