@@ -1,0 +1,331 @@
+/**
+ * Scenarios: small stories about a cluster, as text a person can read (after etcd-io/raft's
+ * interaction tests). They run on the simulated cluster, so a story always goes the same way.
+ *
+ * ```
+ * nodes 3                         # the cluster, before anything happens: nodes, n, r, w, strict,
+ * w 2                             # durability always, timeout 500, clock b -200
+ * write k v1 at a -> ok           # a request, and what it must answer: ok, fail, unknown, error
+ * begin write k v2 at a as second # a request that is not waited for …
+ * await second -> unknown         # … until here
+ * cut a b                         # cut a > b, mend a b, isolate c, heal
+ * crash c                         # power c, wipe c, stop c, freeze c; start c, thaw c
+ * read k at b r=1 -> v1           # nothing, error, or the value
+ * disk c full                     # full, ok, slow 50, error
+ * advance 2s                      # time passes: ms or s
+ * expect c holds k v1             # what is on the disk: a value, nothing, tombstone
+ * expect a hedges 1               # a figure of the node is at least so much
+ * ```
+ */
+
+import { byteString, bytesOf } from '../src/base/bytes.ts';
+import type { CodedError } from '../src/base/errors.ts';
+import { PolicyTable } from '../src/coordinator/policy.ts';
+import type { RequestOptions } from '../src/node/api.ts';
+import { NODE_LIMITS_DEFAULT } from '../src/node/options.ts';
+import { META_PREFIX, rowKeyOf } from '../src/rows/key.ts';
+import {
+  BODY_TOMBSTONE,
+  compareRowStamp,
+  KIND_STRING,
+  KIND_TOMBSTONE,
+  rowKind,
+  rowValue,
+} from '../src/rows/row.ts';
+import { Cluster, type Machine, type SimulatedNode } from './cluster.ts';
+import { DISK_PROFILE_CALM } from './disk.ts';
+import { NODE_FACTORY, simMembers, simTable } from './run.ts';
+import { Schedule } from './schedule.ts';
+import { Trace, type TraceSink } from './trace.ts';
+import { SIM_UPDATES } from './workload.ts';
+
+/** A story that went otherwise than told, or is not written in the language. */
+export class ScenarioError extends Error {
+  override readonly name = 'ScenarioError';
+}
+
+/** Runs a story. @throws ScenarioError with the line it failed at. */
+export function runScenario(text: string, sink?: TraceSink, mutants: ReadonlySet<string> = new Set()): void {
+  const story = new Story(sink, mutants);
+  text.split('\n').forEach((raw, index) => {
+    const line = raw.replace(/#.*$/, '').trim();
+    if (line === '') return;
+    try {
+      story.tell(line);
+    } catch (error) {
+      throw new ScenarioError(
+        `line ${index + 1}: ${line}\n${error instanceof Error ? error.message : error}`,
+      );
+    }
+  });
+}
+
+interface Request {
+  answer: string | undefined;
+}
+
+/** A request is waited for this long, virtual milliseconds. */
+const patienceMs = 10_000;
+
+class Story {
+  readonly #sink: TraceSink | undefined;
+  readonly #mutants: ReadonlySet<string>;
+  readonly #schedule = new Schedule();
+  readonly #settings = { nodes: 3, n: 0, r: 0, w: 0, strict: false, durability: 'interval', timeout: 1000 };
+  readonly #skews = new Map<string, number>();
+  readonly #requests = new Map<string, Request>();
+  #cluster: Cluster | undefined;
+
+  constructor(sink: TraceSink | undefined, mutants: ReadonlySet<string>) {
+    this.#sink = sink;
+    this.#mutants = mutants;
+  }
+
+  tell(line: string): void {
+    if (this.#cluster === undefined && this.#setUp(line)) return;
+    this.#cluster ??= this.#found();
+    const [action, expected] = line.split('->').map((part) => part.trim());
+    const words = action!.split(/\s+/);
+    if (words[0] === 'begin') {
+      const at = words.lastIndexOf('as');
+      this.#requests.set(words[at + 1]!, this.#request(words.slice(1, at)));
+    } else if (words[0] === 'await') {
+      this.#check(this.#requests.get(words[1]!), expected);
+    } else if (expected !== undefined) {
+      this.#check(this.#request(words), expected);
+    } else {
+      this.#act(words);
+    }
+    this.#checkFaults();
+  }
+
+  /** A setting of the cluster; false if the line is none. */
+  #setUp(line: string): boolean {
+    const [name, value, more] = line.split(/\s+/);
+    if (name === 'strict') this.#settings.strict = true;
+    else if (name === 'durability') this.#settings.durability = value!;
+    else if (name === 'clock') this.#skews.set(value!, Number(more));
+    else if (name === 'nodes' || name === 'n' || name === 'r' || name === 'w' || name === 'timeout') {
+      this.#settings[name] = Number(value);
+    } else return false;
+    return true;
+  }
+
+  #found(): Cluster {
+    const { nodes, strict, timeout, durability } = this.#settings;
+    const n = this.#settings.n || Math.min(nodes, 3);
+    const majority = Math.floor(n / 2) + 1;
+    const policy = { r: this.#settings.r || majority, w: this.#settings.w || majority, strict };
+    const members = simMembers(nodes);
+    const config = {
+      seed: 1,
+      ids: members.map((member) => member.id),
+      clocks: members.map(({ id }) => ({ skewMs: this.#skews.get(id) ?? 0, driftPpm: 0 })),
+      network: { delayMinUs: 200, delayMeanUs: 100, tailShare: 0, delayTailUs: 0, queueFramesMax: 10_000 },
+      disk: DISK_PROFILE_CALM,
+      optionsOf: (index: number) => ({
+        id: members[index]!.id,
+        clusterName: 'scenario',
+        members,
+        table: simTable(nodes, n),
+        policies: new PolicyTable(policy, [], n),
+        durability: durability === 'always' ? ('always' as const) : ('interval' as const),
+        limits: { ...NODE_LIMITS_DEFAULT, requestTimeoutMs: timeout },
+        updates: SIM_UPDATES,
+        mutants: this.#mutants,
+      }),
+      tickUs: 5000,
+      turnUs: 0,
+    };
+    const cluster = new Cluster(this.#schedule, new Trace(this.#sink), config, NODE_FACTORY);
+    for (const machine of cluster.machines) cluster.start(machine.index);
+    this.#advance(500);
+    return cluster;
+  }
+
+  #advance(ms: number): void {
+    this.#schedule.runUntil(this.#schedule.now + ms * 1000);
+  }
+
+  #machine(id: string | undefined): Machine {
+    const machine = this.#cluster!.machines.find((one) => one.id === id);
+    if (machine === undefined) throw new ScenarioError(`there is no node ${id}`);
+    return machine;
+  }
+
+  /** Sends a request: `write k v at a`, `read k at b r=1`, `flush at c`, … */
+  #request(words: readonly string[]): Request {
+    const at = words.indexOf('at');
+    if (at < 0) throw new ScenarioError('a request says "at" which node it is sent');
+    const machine = this.#machine(words[at + 1]);
+    if (!machine.up) throw new ScenarioError(`${machine.id} is down`);
+    const request: Request = { answer: undefined };
+    const options = this.#optionsOf(words.slice(at + 2));
+    this.#cluster!.input(machine, (node) => this.#send(node, words.slice(0, at), options, request));
+    return request;
+  }
+
+  #send(node: SimulatedNode, words: readonly string[], options: RequestOptions, request: Request): void {
+    const [verb, key = '', value = ''] = words;
+    const done = (error: CodedError | undefined, answer: string) => {
+      if (request.answer !== undefined) throw new ScenarioError('a request was answered twice');
+      request.answer = error === undefined ? answer : error.outcome === 'none' ? 'error' : error.outcome;
+    };
+    const wrote = (error: CodedError | undefined) => done(error, 'ok');
+    switch (verb) {
+      case 'write':
+        node.write(key, { kind: KIND_STRING, value: bytesOf(value), expireAt: 0 }, options, wrote);
+        break;
+      case 'delete':
+        node.write(key, BODY_TOMBSTONE, options, wrote);
+        break;
+      case 'read':
+        node.read(key, options, (error, row) => done(error, row ? byteString(rowValue(row)) : 'nothing'));
+        break;
+      case 'setnx':
+      case 'incr':
+        node.update(key, `sim-${verb}`, [bytesOf(value)], options, (error, reply) =>
+          done(error, String(reply)),
+        );
+        break;
+      case 'flush':
+        node.flush(options, wrote);
+        break;
+      case 'count':
+        node.count(0, 16_384, options, (error, count) => done(error, String(count)));
+        break;
+      default:
+        throw new ScenarioError(`there is no request ${verb}`);
+    }
+  }
+
+  /** `r=1`, `w=3`, `timeout=200` after the node override the policy for this request. */
+  #optionsOf(words: readonly string[]): RequestOptions {
+    const given = new Map(words.map((word) => word.split('=') as [string, string]));
+    const fallback = this.#cluster!.machines.find((machine) => machine.node)!.node!.policyOf('');
+    const policy = {
+      r: Number(given.get('r') ?? fallback.r),
+      w: Number(given.get('w') ?? fallback.w),
+      strict: fallback.strict,
+    };
+    const timeout = given.get('timeout');
+    return {
+      ...(given.has('r') || given.has('w') ? { policy } : {}),
+      ...(timeout === undefined ? {} : { timeoutMs: Number(timeout) }),
+    };
+  }
+
+  #check(request: Request | undefined, expected: string | undefined): void {
+    if (request === undefined) throw new ScenarioError('no request of that name was begun');
+    const deadline = this.#schedule.now + patienceMs * 1000;
+    while (request.answer === undefined && this.#schedule.now < deadline) this.#advance(1);
+    if (request.answer !== expected) {
+      throw new ScenarioError(`expected ${expected}, answered ${request.answer ?? 'nothing at all'}`);
+    }
+  }
+
+  #act(words: readonly string[]): void {
+    const [verb, first, second, third] = words;
+    if (verb === 'advance') this.#advance(durationMs(first));
+    else if (verb === 'heal') this.#heal();
+    else if (verb === 'expect') this.#expect(words.slice(1));
+    else if (verb === 'disk') this.#disk(this.#machine(first), second, third);
+    else if (verb === 'clock') this.#machine(first).clock.setSkew(Number(second));
+    else if (verb === 'cut' || verb === 'mend' || verb === 'slow') this.#link(verb, words.slice(1));
+    else if (verb === 'isolate') this.#isolate(this.#machine(first));
+    else this.#process(verb, this.#machine(first));
+  }
+
+  #process(verb: string | undefined, { index }: Machine): void {
+    const cluster = this.#cluster!;
+    const acts: Record<string, () => void> = {
+      start: () => cluster.start(index),
+      crash: () => cluster.crash(index),
+      power: () => cluster.losePower(index),
+      wipe: () => cluster.wipe(index),
+      stop: () => cluster.stop(index),
+      freeze: () => cluster.freeze(index),
+      thaw: () => cluster.thaw(index),
+    };
+    const act = acts[verb ?? ''];
+    if (act === undefined) throw new ScenarioError(`there is no action ${verb}`);
+    act();
+  }
+
+  /** `cut a b` both ways, `cut a > b` one way; `slow a > b 50`. */
+  #link(verb: 'cut' | 'mend' | 'slow', words: readonly string[]): void {
+    const { network } = this.#cluster!;
+    const oneWay = words[1] === '>';
+    const a = this.#machine(words[0]).index;
+    const b = this.#machine(words[oneWay ? 2 : 1]).index;
+    const factor = Number(words.at(-1));
+    for (const [from, to] of oneWay
+      ? [[a, b]]
+      : [
+          [a, b],
+          [b, a],
+        ]) {
+      if (verb === 'slow') network.slow(from!, to!, factor);
+      else network[verb](from!, to!);
+    }
+  }
+
+  #isolate(machine: Machine): void {
+    for (const other of this.#cluster!.machines) {
+      if (other !== machine) this.#link('cut', [machine.id, other.id]);
+    }
+  }
+
+  #heal(): void {
+    this.#cluster!.network.healAll();
+    for (const machine of this.#cluster!.machines) {
+      this.#disk(machine, 'ok', undefined);
+      this.#cluster!.thaw(machine.index);
+      this.#cluster!.start(machine.index);
+    }
+    this.#advance(1500);
+  }
+
+  #disk({ disk }: Machine, state: string | undefined, factor: string | undefined): void {
+    if (state === 'full') disk.full = true;
+    else if (state === 'error') disk.failNext = 1;
+    else if (state === 'slow') disk.slowFactor = Number(factor);
+    else if (state === 'ok') {
+      disk.full = false;
+      disk.failNext = 0;
+      disk.slowFactor = 1;
+    } else throw new ScenarioError(`a disk is full, ok, slow or error, not ${state}`);
+  }
+
+  /** `c holds k v1`, `a hedges 1`. */
+  #expect(words: readonly string[]): void {
+    const machine = this.#machine(words[0]);
+    if (words[1] === 'holds') {
+      const held = this.#held(machine, words[2]!);
+      if (held !== words[3]) throw new ScenarioError(`${machine.id} holds ${held}`);
+      return;
+    }
+    const figures = machine.node?.figures() as unknown as Record<string, unknown> | undefined;
+    const figure = figures?.[words[1]!];
+    if (typeof figure !== 'number') throw new ScenarioError(`there is no figure ${words[1]}`);
+    if (figure < Number(words[2])) throw new ScenarioError(`${words[1]} of ${machine.id} is ${figure}`);
+  }
+
+  #held({ disk }: Machine, key: string): string {
+    const row = disk.peek(rowKeyOf(key));
+    const floor = disk.peek(`${META_PREFIX}floor`);
+    if (row === undefined || (floor !== undefined && compareRowStamp(row, floor) <= 0)) return 'nothing';
+    return rowKind(row) === KIND_TOMBSTONE ? 'tombstone' : byteString(rowValue(row));
+  }
+
+  #checkFaults(): void {
+    const fault = this.#cluster?.faults[0];
+    if (fault !== undefined) throw new ScenarioError(fault);
+  }
+}
+
+function durationMs(text: string | undefined): number {
+  const match = /^(\d+(?:\.\d+)?)(ms|s)$/.exec(text ?? '');
+  if (match === null) throw new ScenarioError(`a duration is like 200ms or 2s, not ${text}`);
+  return Number(match[1]) * (match[2] === 's' ? 1000 : 1);
+}

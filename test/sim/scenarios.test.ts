@@ -1,0 +1,59 @@
+/** Tells every story of `test/scenarios`, and some wrong ones that must be noticed. */
+
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import { describe, it } from 'node:test';
+import { runScenario, ScenarioError } from '../../sim/scenario.ts';
+
+const folder = new URL('../scenarios/', import.meta.url);
+
+describe('scenarios', () => {
+  const names = readdirSync(folder).filter((name) => name.endsWith('.txt'));
+  assert.ok(names.length >= 8);
+  for (const name of names) {
+    it(name.replace('.txt', ''), () => {
+      runScenario(readFileSync(new URL(name, folder), 'utf8'));
+    });
+  }
+
+  it('fails a story that goes otherwise than told', () => {
+    const story = 'nodes 3\nwrite k v1 at a -> ok\n';
+    for (const wrong of [
+      'read k at b -> v2',
+      'expect a holds k v9',
+      'write k v2 at a -> fail',
+      'expect a writes 5',
+    ]) {
+      assert.throws(() => runScenario(story + wrong), ScenarioError, wrong);
+    }
+  });
+
+  it('names the line of what is not in the language', () => {
+    for (const wrong of [
+      'frobnicate a',
+      'cut a z',
+      'advance 5',
+      'write k v -> ok',
+      'disk a wet',
+      'await x -> ok',
+    ]) {
+      assert.throws(() => runScenario(`nodes 2\n\n${wrong}`), /line 3/, wrong);
+    }
+  });
+
+  it('goes otherwise under a mutant', () => {
+    const story = (name: string) => readFileSync(new URL(`${name}.txt`, folder), 'utf8');
+    assert.throws(
+      () => runScenario(story('read-repair'), undefined, new Set(['repair-skipped'])),
+      ScenarioError,
+    );
+    assert.throws(
+      () => runScenario(story('flush-is-final'), undefined, new Set(['floor-forgotten'])),
+      ScenarioError,
+    );
+    assert.throws(
+      () => runScenario(story('clock-skew'), undefined, new Set(['write-without-learning'])),
+      ScenarioError,
+    );
+  });
+});
