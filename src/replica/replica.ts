@@ -10,7 +10,8 @@
  * a reader who needs it waits for the tray (`read`).
  *
  * The floor is the stamp of the last flush: every row not above it is dead, here and wherever it
- * comes from later. A missing row then reads as if it were a tombstone with that stamp.
+ * comes from later. A missing row then reads as if it were a tombstone with that stamp. It is a change
+ * like any other: what rests on it is not told before it is durable.
  */
 
 import type { ByteString } from '../base/bytes.ts';
@@ -35,6 +36,10 @@ import {
 
 const floorKey: ByteString = `${META_PREFIX}floor`;
 
+/** Bounds of a tray: a storage that hangs must not make it grow for ever. Beyond, rows are refused. */
+const trayBytesMax = 64 * 1024 * 1024;
+const trayWaitersMax = 200_000;
+
 /** Told when what it waited for is durable, or that it is not. */
 export interface StoredWaiter {
   stored(error: CodedError | undefined): void;
@@ -50,6 +55,8 @@ interface Tray {
   /** Notes of the node itself, and rows to delete (undefined). */
   notes: StorageWrite[];
   waiters: StoredWaiter[];
+  /** Bytes of the rows laid on it, those that were replaced included. */
+  bytes: number;
 }
 
 export interface ReplicaOptions {
@@ -65,7 +72,7 @@ export interface ReplicaOptions {
 }
 
 function trayEmpty(): Tray {
-  return { rows: new Map(), notes: [], waiters: [] };
+  return { rows: new Map(), notes: [], waiters: [], bytes: 0 };
 }
 
 export class Replica {
@@ -74,6 +81,9 @@ export class Replica {
   #underway: Tray | undefined = undefined;
   #floor: Stamp = STAMP_NONE;
   #floorSet = false;
+  /** Whether the floor is in storage for good; if not, the tray its note lies on, unless that failed. */
+  #floorDurable = true;
+  #floorTray: Tray | undefined = undefined;
   #failure: CodedError | undefined = undefined;
   /** Rows that failed their checksum when read, since start. */
   rowsDamaged = 0;
@@ -152,7 +162,9 @@ export class Replica {
     }
     const waitFor = this.#trayOf(rowKey);
     if (waitFor === undefined) this.#answer(row, out);
-    else {
+    else if (this.#isFull) {
+      out.local(new CodedError('overloaded', 'none', 'storage does not keep up'), STAMP_NONE, undefined);
+    } else {
       waitFor.waiters.push({
         stored: (error) => {
           if (error !== undefined) out.local(error, STAMP_NONE, undefined);
@@ -163,11 +175,28 @@ export class Replica {
   }
 
   #answer(row: Row | undefined, out: ReadWaiter): void {
-    if (row === undefined || this.isBelowFloor(row)) {
+    if (row !== undefined && !this.isBelowFloor(row)) {
+      out.local(undefined, rowStamp(row), row);
+    } else if (this.#floorDurable) {
       out.local(undefined, this.#floorForgotten ? STAMP_NONE : this.#floor, undefined);
     } else {
-      out.local(undefined, rowStamp(row), row);
+      this.#trayOfFloor().waiters.push({
+        stored: (error) => {
+          if (error !== undefined) out.local(error, STAMP_NONE, undefined);
+          else this.#answer(row, out);
+        },
+      });
     }
+  }
+
+  /** The tray to wait for until the floor is durable; its note is laid on again if that failed. */
+  #trayOfFloor(): Tray {
+    if (this.#floorTray === undefined) {
+      this.#floorTray = this.#tray;
+      this.#tray.notes.push({ key: floorKey, value: this.#floor });
+      this.#options.wake();
+    }
+    return this.#floorTray;
   }
 
   /**
@@ -182,7 +211,7 @@ export class Replica {
 
   /** Whether a change of this row waits to become durable. */
   isPending(rowKey: RowKey): boolean {
-    return this.#trayOf(rowKey) !== undefined;
+    return !this.#floorDurable || this.#trayOf(rowKey) !== undefined;
   }
 
   #trayOf(rowKey: RowKey): Tray | undefined {
@@ -192,7 +221,7 @@ export class Replica {
 
   /**
    * Merges a row into what is held. `waiter` is told when what is held afterwards is durable: the row
-   * itself, or a greater one that was there.
+   * itself, or a greater one that was there; or that this cannot be.
    */
   merge(rowKey: RowKey, row: Row, waiter: StoredWaiter | undefined): void {
     if (this.#failure !== undefined) {
@@ -201,18 +230,28 @@ export class Replica {
     }
     if (this.isBelowFloor(row)) {
       // Dead on arrival: a row from before the flush. The floor answers for it.
-      waiter?.stored(undefined);
+      if (this.#floorDurable) waiter?.stored(undefined);
+      else this.#await(this.#trayOfFloor(), waiter);
+      return;
+    }
+    if (this.#isFull) {
+      waiter?.stored(new CodedError('overloaded', 'fail', 'storage does not keep up; the row was not taken'));
       return;
     }
     let old: Row | undefined;
     try {
       old = this.#lookup(rowKey);
     } catch (error) {
-      if (!(error instanceof CodedError) || error.code !== 'corrupt') throw error;
+      if (!(error instanceof CodedError)) throw error;
+      if (error.code !== 'corrupt') {
+        waiter?.stored(error);
+        return;
+      }
       old = undefined; // a damaged row gives way to an intact one
     }
     if (old === undefined || this.#mergeLastArrival || mergeRows(old, row) === row) {
       this.#tray.rows.set(rowKey, row);
+      this.#tray.bytes += rowKey.length + row.length;
       this.#await(this.#tray, waiter);
       this.#options.wake();
       return;
@@ -220,6 +259,12 @@ export class Replica {
     const tray = this.#trayOf(rowKey);
     if (tray === undefined) waiter?.stored(undefined);
     else this.#await(tray, waiter);
+  }
+
+  /** Whether storage hangs and the trays hold as much as they may. */
+  get #isFull(): boolean {
+    const waiters = this.#tray.waiters.length + (this.#underway?.waiters.length ?? 0);
+    return this.#tray.bytes > trayBytesMax || waiters > trayWaitersMax;
   }
 
   #await(tray: Tray, waiter: StoredWaiter | undefined): void {
@@ -238,13 +283,16 @@ export class Replica {
   /** Raises the floor; `waiter` is told when it is durable. A lower one changes nothing. */
   raiseFloor(stamp: Stamp, waiter: StoredWaiter | undefined): void {
     if (compareStamps(stamp, this.#floor) > 0) {
-      const owned = new Uint8Array(stamp);
-      this.#setFloor(owned);
-      this.#tray.notes.push({ key: floorKey, value: owned });
+      this.#setFloor(new Uint8Array(stamp));
+      this.#floorDurable = false;
+      this.#floorTray = undefined;
     }
-    // Waiting behind whatever is under way is enough: the floor's own note is on it or before it.
-    if (waiter !== undefined) this.#tray.waiters.push(waiter);
-    this.#options.wake();
+    if (this.#floorDurable) {
+      waiter?.stored(undefined);
+      return;
+    }
+    const tray = this.#trayOfFloor();
+    if (waiter !== undefined) tray.waiters.push(waiter);
   }
 
   /**
@@ -255,7 +303,8 @@ export class Replica {
   cleanUp(entries: readonly { key: RowKey; value: Row }[], expiredBefore: number): number {
     let cleaned = 0;
     for (const { key, value } of entries) {
-      const dead = this.isBelowFloor(value);
+      // What a floor that may yet be forgotten declares dead is not deleted.
+      const dead = this.#floorDurable && this.isBelowFloor(value);
       if ((!dead && !isExpired(value, expiredBefore)) || this.#trayOf(key) !== undefined) continue;
       // Since the page was read a newer row may have been stored: look again.
       const held = this.#options.storage.get(key);
@@ -279,6 +328,11 @@ export class Replica {
     }
     this.#tray = trayEmpty();
     this.#underway = tray;
+    if (this.#failure !== undefined) {
+      // Storage that lost data once is not believed again.
+      this.#committed(tray, this.#failure);
+      return;
+    }
     // Deletes first: a row written again this turn must survive its own clean-up.
     const batch: StorageWrite[] = tray.notes;
     for (const [key, value] of tray.rows) batch.push({ key, value });
@@ -293,9 +347,13 @@ export class Replica {
 
   #committed(tray: Tray, error: CodedError | undefined): void {
     this.#underway = undefined;
-    if (error !== undefined && error.code === 'storage-failed') {
+    if (error?.code === 'storage-failed' && this.#failure === undefined) {
       this.#failure = error;
       this.#options.log.write('alarm', 'storage-failed', { message: error.message });
+    }
+    if (this.#floorTray === tray) {
+      this.#floorTray = undefined;
+      this.#floorDurable = error === undefined;
     }
     for (const waiter of tray.waiters) waiter.stored(error);
     if (this.#tray.waiters.length > 0 || this.#tray.rows.size > 0 || this.#tray.notes.length > 0) {
