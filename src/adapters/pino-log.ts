@@ -7,7 +7,7 @@
  * ones that matter.
  */
 
-import { type DestinationStream, type Logger, pino } from 'pino';
+import { type DestinationStream, type Logger, pino, stdTimeFunctions } from 'pino';
 import type { Log, LogFields, LogLevel } from '../ports/log.ts';
 
 export type LogFormat = 'auto' | 'json' | 'pretty';
@@ -43,7 +43,17 @@ export class PinoLog implements Log {
     file.on('error', () => {});
     const stream = pretty ? await prettyStream(file, options.colors ?? terminal) : file;
     const base = pretty ? undefined : { node: options.nodeId };
-    return new PinoLog(pino({ level: options.level, base: base ?? null, messageKey: 'event' }, stream), file);
+    const logger = pino(
+      {
+        level: options.level,
+        base: base ?? null,
+        messageKey: 'event',
+        timestamp: stdTimeFunctions.isoTime,
+        formatters: { level: (label) => ({ level: label }) },
+      },
+      stream,
+    );
+    return new PinoLog(logger, file);
   }
 
   write(level: LogLevel, event: string, fields: LogFields = {}): void {

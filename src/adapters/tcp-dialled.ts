@@ -55,6 +55,8 @@ export interface DialledOptions {
 type State = 'waiting' | 'dialling' | 'up' | 'closed';
 
 const keepAliveMs = 5000;
+/** A peer that cannot be reached for longer is told, milliseconds. */
+const lateMs = 3000;
 
 export class DialledPipe {
   readonly #options: DialledOptions;
@@ -63,6 +65,7 @@ export class DialledPipe {
   #timer: ReturnType<typeof setTimeout> | undefined = undefined;
   /** Attempts since the pipe last held. */
   #failures = 0;
+  #failingSince = 0;
   #attemptAt = 0;
   #upAt = 0;
   #reasonLogged = '';
@@ -169,7 +172,8 @@ export class DialledPipe {
     this.#state = 'up';
     this.#upAt = clock.monotonic();
     this.#reasonLogged = '';
-    log.write('info', 'peer-up', { peer });
+    // The node tells what that means for requests; this line is for whoever looks at the network.
+    log.write('debug', 'peer-up', { peer });
     onUp();
   }
 
@@ -184,7 +188,8 @@ export class DialledPipe {
     this.#state = 'waiting';
     // A pipe that held for a while starts over; one that is torn down at once does not.
     if (wasUp && now - this.#upAt > times.redialMaxMs) this.#failures = 0;
-    this.#tell(wasUp ? 'warn' : 'info', wasUp ? 'peer-down' : 'peer-unreachable', reason, refused);
+    if (wasUp || this.#failures === 0) this.#failingSince = wasUp ? now : this.#attemptAt;
+    this.#tell(wasUp, reason, refused, now);
     const backoffMs = refused
       ? times.redialRefusedMs
       : Math.min(times.redialMaxMs, times.redialMinMs * 2 ** Math.min(this.#failures, 20));
@@ -196,13 +201,17 @@ export class DialledPipe {
     if (wasUp) setImmediate(() => this.#state !== 'closed' && onDown(reason));
   }
 
-  /** The same reason again and again is said once. */
-  #tell(level: LogLevel, event: string, reason: string, refused: boolean): void {
+  /**
+   * The same reason again and again is said once, and a peer that is only a little late (a cluster that
+   * starts) is not worth a line.
+   */
+  #tell(wasUp: boolean, reason: string, refused: boolean, now: number): void {
     const { log, peer } = this.#options;
     const repeated = reason === this.#reasonLogged;
-    this.#reasonLogged = reason;
-    if (refused) log.write(repeated ? 'debug' : 'warn', 'peer-refused', { peer, reason });
-    else log.write(repeated ? 'debug' : level, event, { peer, reason });
+    const late = !wasUp && !refused && now - this.#failingSince < lateMs;
+    const level: LogLevel = repeated || late || (wasUp && !refused) ? 'debug' : 'warn';
+    if (!late) this.#reasonLogged = reason;
+    log.write(level, refused ? 'peer-refused' : wasUp ? 'peer-down' : 'peer-unreachable', { peer, reason });
   }
 }
 

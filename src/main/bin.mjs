@@ -1,0 +1,38 @@
+#!/usr/bin/env node
+/**
+ * The `dure` command. Plain JavaScript, so that a Node.js that is too old to read TypeScript can still
+ * say so; it hands over to the Node.js that npm installed with this package where there is one.
+ */
+
+import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+const [major, minor] = process.versions.node.split('.').map(Number);
+const cli = fileURLToPath(new URL('./cli.ts', import.meta.url));
+
+if (major > 22 || (major === 22 && minor >= 18)) {
+  await import('./cli.ts');
+} else {
+  const pinned = ['../../node_modules/node/bin/node', '../../../node/bin/node']
+    .map((path) => fileURLToPath(new URL(path, import.meta.url)))
+    .find((path) => existsSync(path));
+  if (pinned === undefined) {
+    process.stderr.write(
+      `dure: Node.js ${process.versions.node} is too old: 24 is recommended, 22.18 the oldest that works.\n` +
+        'Install a newer one, or run "npm install" in the directory of Dure, which brings its own.\n',
+    );
+    process.exitCode = 1;
+  } else {
+    // The channel tells the other process when this one is gone, even by kill -9.
+    const child = spawn(pinned, [cli, ...process.argv.slice(2)], {
+      stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
+    });
+    for (const signal of ['SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
+    // Ctrl-C reaches the whole group by itself: only stay until the other is done.
+    process.on('SIGINT', () => {});
+    child.on('exit', (code, signal) => {
+      process.exitCode = signal === null ? (code ?? 1) : 1;
+    });
+  }
+}

@@ -1,0 +1,156 @@
+/**
+ * The command line of the server: `dure dev`, `dure start`, `dure config check`.
+ *
+ * Every setting of the configuration is a flag too; `--help` lists them from the tree of settings. A
+ * flag that does not exist is one more problem of the configuration, told together with the others.
+ */
+
+import { Command, CommanderError, Option } from 'commander';
+import { loadConfig, problemLines } from './config.ts';
+import { SETTINGS, type SettingInfo } from './config-schema.ts';
+import { type Problem, suggestion } from './config-sources.ts';
+import { DEV_OWN_SETTINGS, runDev } from './dev.ts';
+import { EXIT } from './exit-codes.ts';
+import { VERSION } from './version.ts';
+
+const nodeSettings: readonly SettingInfo[] = SETTINGS;
+const devSettings: readonly SettingInfo[] = SETTINGS.filter(({ path }) => !DEV_OWN_SETTINGS.has(path));
+
+/** Short names `dure dev` has for settings people change most. */
+const devAliases: Readonly<Record<string, string>> = {
+  engine: 'storage-engine',
+  durability: 'storage-durability',
+};
+
+function addSettings(command: Command, settings: readonly SettingInfo[]): Command {
+  for (const info of settings) {
+    const option = new Option(`--${info.flag} <value>`, `${info.description} (default: ${info.fallback})`);
+    command.addOption(option.helpGroup('Settings:'));
+  }
+  // Told with all other problems instead, by `strays`.
+  return command.allowUnknownOption().allowExcessArguments();
+}
+
+/** The settings among a command's options, by flag. */
+function flagsOf(command: Command, settings: readonly SettingInfo[]): Map<string, string> {
+  const flags = new Map<string, string>();
+  const given = command.opts<Record<string, unknown>>();
+  for (const option of command.options) {
+    const name = option.name();
+    const value = given[option.attributeName()];
+    if (typeof value === 'string' && settings.some(({ flag }) => flag === name)) flags.set(name, value);
+  }
+  return flags;
+}
+
+/** Flags and words that mean nothing. */
+function strays(command: Command): Problem[] {
+  const known = command.options.map((option) => `--${option.name()}`);
+  const problems: Problem[] = [];
+  let afterFlag = false;
+  for (const word of command.args) {
+    if (word.startsWith('-')) {
+      const name = word.split('=')[0]!;
+      problems.push({ where: name, message: `unknown flag${suggestion(name, known)}` });
+    } else if (!afterFlag) {
+      problems.push({ where: word, message: 'unexpected word on the command line' });
+    }
+    afterFlag = word.startsWith('-');
+  }
+  return problems;
+}
+
+const configOption = (): Option =>
+  new Option('-c, --config <file>', 'YAML file with the settings').env('DURE_CONFIG');
+
+function startCommand(): Command {
+  const command = new Command('start').description('run one node in this process').addOption(configOption());
+  command.option(
+    '--accept-storage-loss',
+    'go on although storage lost data it had promised to keep (once, after reading the message)',
+  );
+  addSettings(command, nodeSettings);
+  return command.action(async (options: { config?: string; acceptStorageLoss?: boolean }) => {
+    // Only a process that is to be a node loads one.
+    const { runStart } = await import('./start.ts');
+    await runStart({
+      sources: { file: options.config, flags: flagsOf(command, nodeSettings), environment: process.env },
+      problems: strays(command),
+      acceptStorageLoss: options.acceptStorageLoss === true,
+    });
+  });
+}
+
+function devCommand(): Command {
+  const command = new Command('dev')
+    .description('run a whole cluster on this machine, one process a node')
+    .option('--nodes <count>', 'number of nodes', '3')
+    .option('--port <port>', 'Redis port of the first node; peers from +1000, HTTP from +2000', '6371')
+    .option('--data-dir <directory>', 'where the nodes keep their data', '.dure')
+    .option('--engine <name>', 'the same as --storage-engine')
+    .option('--durability <word>', 'the same as --storage-durability');
+  addSettings(command, devSettings);
+  return command.action(async (options: Record<string, string>) => {
+    const flags = flagsOf(command, devSettings);
+    for (const [alias, flag] of Object.entries(devAliases)) {
+      const value = options[alias];
+      if (value !== undefined && !flags.has(flag)) flags.set(flag, value);
+    }
+    process.exitCode = await runDev({
+      nodes: Number(options.nodes),
+      port: Number(options.port),
+      dataDir: options.dataDir!,
+      flags,
+      problems: strays(command),
+    });
+  });
+}
+
+function configCommand(): Command {
+  const check = new Command('check').description('tell every problem of a configuration; starts nothing');
+  addSettings(check.addOption(configOption()), nodeSettings);
+  check.action((options: { config?: string }) => {
+    const sources = { file: options.config, flags: flagsOf(check, nodeSettings), environment: process.env };
+    const { config, problems, warnings } = loadConfig(sources);
+    const all = [...strays(check), ...problems];
+    for (const warning of warnings) process.stderr.write(`dure: warning: ${warning}\n`);
+    if (config === undefined || all.length > 0) {
+      process.stderr.write(`dure: ${problemLines(all)}\n`);
+      process.exitCode = EXIT.config;
+      return;
+    }
+    const { nodeId, clusterName, members, storage, dataDir } = config;
+    const count = members.length === 1 ? '1 member' : `${members.length} members`;
+    process.stdout.write(
+      `The configuration is good: node ${nodeId} of cluster ${clusterName}, ${count}, ` +
+        `${storage.engine} in ${dataDir}.\n`,
+    );
+  });
+  return new Command('config').description('work with configurations').addCommand(check);
+}
+
+async function main(): Promise<void> {
+  const program = new Command('dure')
+    .description('Dure: a distributed key-value store that speaks the Redis protocol')
+    .version(VERSION, '-v, --version')
+    .showHelpAfterError('(dure --help lists the commands)')
+    .addCommand(devCommand())
+    .addCommand(startCommand())
+    .addCommand(configCommand());
+  for (const command of [
+    program,
+    ...program.commands,
+    ...program.commands.flatMap((each) => each.commands),
+  ]) {
+    command.exitOverride();
+  }
+  try {
+    await program.parseAsync(process.argv);
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    process.exitCode = error.exitCode === 0 ? 0 : EXIT.config;
+    process.disconnect?.();
+  }
+}
+
+await main();

@@ -1,0 +1,12 @@
+/** Exit codes of `dure`, for whoever supervises it. */
+
+export const EXIT = {
+  /** It could not start or go on: a port, a directory, a peer process. The message says what. */
+  failed: 1,
+  /** The configuration has problems; nothing was started. */
+  config: 2,
+  /** Storage lost data it had promised to keep; the operator must decide. */
+  storageLost: 3,
+  /** A bug in Dure. */
+  bug: 70,
+} as const;

@@ -1,0 +1,313 @@
+/**
+ * The composition root of one node: from a configuration to a running member of a cluster, and back.
+ *
+ * The picture: assembling a machine on a bench, from the ground up: directory and lock, storage, ring,
+ * the node with its driver, the pipes to its peers, and last the doors for clients, so that nobody can
+ * come in before there is somebody to serve them. Stopping takes it apart in the other direction.
+ */
+
+import { crc32 } from 'node:zlib';
+import { SystemClock } from '../adapters/clock.ts';
+import { NodeDriver } from '../adapters/driver.ts';
+import type { PinoLog } from '../adapters/pino-log.ts';
+import { SecureRandom } from '../adapters/random.ts';
+import { ClassicLevelStorage } from '../adapters/storage-classic-level.ts';
+import { MemoryStorage } from '../adapters/storage-memory.ts';
+import { TcpTransport } from '../adapters/tcp-transport.ts';
+import { accelerateCrc32 } from '../base/crc32.ts';
+import { CodedError } from '../base/errors.ts';
+import { Dispatcher } from '../commands/dispatch.ts';
+import { UPDATES } from '../commands/updates.ts';
+import { PolicyTable } from '../coordinator/policy.ts';
+import { HttpServer } from '../http/http-server.ts';
+import { identityKey } from '../node/identity.ts';
+import { Node } from '../node/node.ts';
+import type { Log } from '../ports/log.ts';
+import type { Random } from '../ports/random.ts';
+import type { Storage } from '../ports/storage.ts';
+import { place } from '../ring/placement.ts';
+import { ProcessFacts } from '../server/facts.ts';
+import { SERVER_LIMITS_DEFAULT, type ServerLimits } from '../server/limits.ts';
+import { RespServer } from '../server/resp-server.ts';
+import type { NodeConfig } from './config.ts';
+import { LockedError, lockDirectory } from './directory-lock.ts';
+import { EXIT } from './exit-codes.ts';
+import { checkIdentity } from './identity-file.ts';
+import { settingsOf } from './settings.ts';
+import { VERSION } from './version.ts';
+
+/** A start that cannot be, with words for the operator and the exit code. */
+export class StartError extends Error {
+  readonly exitCode: number;
+
+  constructor(exitCode: number, message: string) {
+    super(message);
+    this.exitCode = exitCode;
+  }
+}
+
+export interface NodeProcessOptions {
+  readonly log: PinoLog;
+  /** Go on although storage lost commits it had promised to keep. */
+  readonly acceptStorageLoss: boolean;
+}
+
+export interface NodeProcess {
+  /** Stops taking requests, answers what is under way, makes everything durable and ends. */
+  stop(): Promise<void>;
+}
+
+/** Starts a node. @throws StartError. What was begun is undone first. */
+export async function startNode(config: NodeConfig, options: NodeProcessOptions): Promise<NodeProcess> {
+  const undo: (() => unknown)[] = [];
+  try {
+    return await assemble(config, options, undo);
+  } catch (error) {
+    for (const step of undo.reverse()) await step();
+    throw error instanceof StartError ? error : asStartError(error, config);
+  }
+}
+
+async function assemble(
+  config: NodeConfig,
+  options: NodeProcessOptions,
+  undo: (() => unknown)[],
+): Promise<NodeProcess> {
+  const { log } = options;
+  const clock = new SystemClock();
+  const random = new SecureRandom();
+  accelerateCrc32((bytes, seed) => crc32(bytes, seed));
+  undo.push(lock(config));
+  const storage = await openStorage(config, options, clock, random);
+  undo.push(() => closed(storage));
+  const driver = new NodeDriver({ clock });
+  const transport = new TcpTransport({
+    nodeId: config.nodeId,
+    clusterName: config.clusterName,
+    members: config.members,
+    bind: { host: config.bind, port: config.self.peerPort },
+    life: random.u32(),
+    clock,
+    random,
+    log,
+  });
+  const node = new Node(nodeOptions(config), { clock, random, transport, storage, log, turn: driver });
+  driver.start(node);
+  undo.push(() => driver.stop());
+  await completed((done) => node.start(done));
+  await completed((done) => transport.start(node, done)).catch((error: NodeJS.ErrnoException) => {
+    throw portError(error, config, 'peerPort');
+  });
+  undo.push(() => new Promise<void>((resolve) => transport.close(resolve)));
+  const { server, facts } = openDoor(config, node, log, random, driver);
+  undo.push(() => facts.close());
+  let fault: string | undefined = 'the node is starting';
+  const http = new HttpServer(
+    { host: config.bind, port: config.self.httpPort },
+    { node, door: server, version: VERSION, fault: () => fault },
+    log,
+  );
+  undo.push(() => http.close());
+  await http.listen().catch((error: NodeJS.ErrnoException) => {
+    throw portError(error, config, 'httpPort');
+  });
+  await server.listen().catch((error: NodeJS.ErrnoException) => {
+    throw portError(error, config, 'respPort');
+  });
+  undo.push(() => node.stop());
+  undo.push(() => server.close());
+  fault = undefined;
+  log.write('info', 'node-ready', {
+    resp: `${config.bind}:${config.self.respPort}`,
+    peer: `${config.bind}:${config.self.peerPort}`,
+    http: `${config.bind}:${config.self.httpPort}`,
+    engine: storage.engine,
+    durability: config.storage.durability,
+    version: VERSION,
+    pid: process.pid,
+  });
+  return {
+    async stop() {
+      fault = 'the node is stopping';
+      for (const step of undo.reverse()) await step();
+    },
+  };
+}
+
+function lock(config: NodeConfig): () => void {
+  let release: () => void;
+  try {
+    release = lockDirectory(config.dataDir);
+  } catch (error) {
+    if (!(error instanceof LockedError)) throw error;
+    throw new StartError(
+      EXIT.failed,
+      `${error.message}. Two nodes must not share a data directory: stop that process, or set another dataDir.`,
+    );
+  }
+  const faults = checkIdentity(config);
+  if (faults.length === 0) return release;
+  release();
+  throw new StartError(
+    EXIT.failed,
+    [
+      `The data in ${config.dataDir} was written by another node, or with another ring:`,
+      ...faults.map((fault) => `  ${fault}`),
+      'Rows would be looked for where they are not. Put the configuration back, or set another dataDir.',
+    ].join('\n'),
+  );
+}
+
+async function openStorage(
+  config: NodeConfig,
+  options: NodeProcessOptions,
+  clock: SystemClock,
+  random: Random,
+): Promise<Storage> {
+  const { engine, memoryBytesMax, evictionPolicy } = config.storage;
+  if (engine === 'memory') return new MemoryStorage({ clock, random, memoryBytesMax, evictionPolicy });
+  const { syncIntervalMs, cacheBytes, writeBufferBytes, hotBytesMax } = config.storage;
+  const opened = await ClassicLevelStorage.open(config.dataDir, {
+    clock,
+    log: options.log,
+    syncIntervalMs,
+    cacheBytes,
+    writeBufferBytes,
+    hotBytesMax,
+  });
+  if (!opened.lost) return opened.storage;
+  if (!options.acceptStorageLoss) {
+    await closed(opened.storage);
+    throw new StartError(EXIT.storageLost, lossWords(config, opened.loss ?? 'commits are missing'));
+  }
+  // Stamps may have been issued from what is gone: under a new name none is issued twice.
+  await completed((done) => opened.storage.write([{ key: identityKey, value: undefined }], 'always', done));
+  await opened.storage.lossRepaired();
+  options.log.write('alarm', 'storage-loss-accepted', { loss: opened.loss });
+  return opened.storage;
+}
+
+function lossWords(config: NodeConfig, loss: string): string {
+  return [
+    `The storage in ${config.dataDir} has lost data it had promised to keep: ${loss}.`,
+    'A disk, a file system or a power failure did this, or files were changed by hand.',
+    'Writes that only this node had acknowledged may be gone; rows that the other replicas hold are not.',
+    'The node does not start by itself, because it would serve the older rows. You can',
+    `  - move ${config.dataDir} away and start with an empty one, if the other replicas are well;`,
+    '  - start once with --accept-storage-loss to go on with what is left: reads with R+W>N repair the',
+    '    rows that other replicas hold newer.',
+  ].join('\n');
+}
+
+function nodeOptions(config: NodeConfig): ConstructorParameters<typeof Node>[0] {
+  const { limits, members } = config;
+  const n = Math.min(config.replicas, members.length);
+  return {
+    id: config.nodeId,
+    clusterName: config.clusterName,
+    members,
+    table: place(undefined, members, { partitionCount: config.partitions, replicaCount: config.replicas }),
+    policies: new PolicyTable(config.policy, config.policies, n),
+    durability: config.storage.durability,
+    limits: {
+      pairBytesMax: limits.pairBytesMax,
+      requestsMax: limits.requestsMax,
+      requestTimeoutMs: limits.requestTimeoutMs,
+      clockOffsetMaxMs: limits.clockOffsetMaxMs,
+      heartbeatIntervalMs: limits.heartbeatIntervalMs,
+      silenceMaxMs: limits.silenceMaxMs,
+      hedgeShareMax: limits.hedgeShareMax,
+    },
+    updates: UPDATES,
+  };
+}
+
+function openDoor(
+  config: NodeConfig,
+  node: Node,
+  log: Log,
+  random: Random,
+  driver: NodeDriver,
+): { server: RespServer; facts: ProcessFacts } {
+  const { storage, password } = config;
+  const facts = new ProcessFacts({
+    version: VERSION,
+    configFile: config.file ?? '',
+    random,
+    ...(password === undefined ? {} : { password }),
+    storage: {
+      engine: storage.engine,
+      durable: storage.engine !== 'memory',
+      durability: storage.durability,
+      memoryBytesMax: storage.memoryBytesMax,
+      eviction: storage.evictionPolicy === 'none' ? 'noeviction' : `allkeys-${storage.evictionPolicy}`,
+    },
+  });
+  const dispatcher = new Dispatcher(node, facts);
+  const server = new RespServer(
+    {
+      host: config.bind,
+      port: config.self.respPort,
+      limits: serverLimits(config),
+      passwordRequired: facts.passwordRequired,
+    },
+    dispatcher,
+    log,
+    driver,
+  );
+  facts.attach(server);
+  facts.settings = settingsOf(config, server);
+  driver.onTurnEnd(() => server.flush());
+  return { server, facts };
+}
+
+function serverLimits({ limits }: NodeConfig): ServerLimits {
+  return {
+    ...SERVER_LIMITS_DEFAULT,
+    clientsMax: limits.clientsMax,
+    idleTimeoutMs: limits.idleTimeoutMs,
+    pendingCommandsMax: limits.pendingCommandsMax,
+    outputBytesHard: limits.outputBytesHard,
+    outputBytesSoft: limits.outputBytesSoft,
+    outputSoftMs: limits.outputSoftMs,
+    bufferedBytesMax: limits.bufferedBytesMax,
+  };
+}
+
+/** A call with a `done` as a promise. */
+function completed(call: (done: (error?: Error) => void) => void): Promise<void> {
+  return new Promise((resolve, reject) => call((error) => (error === undefined ? resolve() : reject(error))));
+}
+
+function closed(storage: Storage): Promise<void> {
+  return completed((done) => storage.close(done));
+}
+
+function portError(
+  error: NodeJS.ErrnoException,
+  config: NodeConfig,
+  which: 'respPort' | 'peerPort' | 'httpPort',
+): StartError {
+  const address = `${config.bind}:${config.self[which]}`;
+  const words: Readonly<Record<string, string>> = {
+    EADDRINUSE: 'is in use by another program; end it, or set another port',
+    EACCES: 'may not be used by this user; choose a port above 1023',
+    EADDRNOTAVAIL: 'is not an address of this machine; set bind',
+    ENOTFOUND: 'is not a host name that is known here; set bind',
+  };
+  return new StartError(
+    EXIT.failed,
+    `${which} ${address} ${words[error.code ?? ''] ?? `cannot be used: ${error.message}`}.`,
+  );
+}
+
+function asStartError(error: unknown, config: NodeConfig): Error {
+  if (error instanceof CodedError) {
+    return new StartError(EXIT.failed, `The storage in ${config.dataDir} cannot be used: ${error.message}`);
+  }
+  const { code, message } = error as NodeJS.ErrnoException;
+  if (code === 'EACCES' || code === 'EROFS' || code === 'ENOSPC' || code === 'ENOTDIR') {
+    return new StartError(EXIT.failed, `${config.dataDir} cannot be written: ${message}`);
+  }
+  return error as Error;
+}

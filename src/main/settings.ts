@@ -1,0 +1,66 @@
+/**
+ * What `CONFIG GET` shows and `CONFIG SET` changes, from the configuration of the node: Redis' own
+ * names where there is such a thing (tools ask for some of them), ours under `dure-`.
+ */
+
+import type { Setting } from '../commands/facts.ts';
+import { fixedSetting, integerSetting } from '../commands/settings.ts';
+import type { Policy } from '../coordinator/policy.ts';
+import type { RespServer } from '../server/resp-server.ts';
+import type { NodeConfig } from './config.ts';
+
+const policyWords = ({ r, w, strict }: Policy): string => `r=${r} w=${w} ${strict ? 'strict' : 'sloppy'}`;
+
+/** The parameters of a node whose RESP door is `server`. */
+export function settingsOf(config: NodeConfig, server: RespServer): readonly Setting[] {
+  const { storage, limits, self } = config;
+  const durable = storage.engine !== 'memory';
+  const eviction = storage.evictionPolicy === 'none' ? 'noeviction' : `allkeys-${storage.evictionPolicy}`;
+  const fixed: Readonly<Record<string, string>> = {
+    port: String(self.respPort),
+    bind: config.bind,
+    dir: config.dataDir,
+    databases: '1',
+    save: '',
+    appendonly: durable ? 'yes' : 'no',
+    appendfsync: storage.durability === 'always' ? 'always' : 'everysec',
+    maxmemory: String(storage.memoryBytesMax),
+    'maxmemory-policy': eviction,
+    'tcp-keepalive': '300',
+    requirepass: config.password === undefined ? '' : '********',
+    'cluster-enabled': 'yes',
+    'proto-max-bulk-len': String(server.limits.request.bulkBytesMax),
+    'dure-node-id': config.nodeId,
+    'dure-cluster-name': config.clusterName,
+    'dure-config-file': config.file ?? '',
+    'dure-partitions': String(config.partitions),
+    'dure-replicas': String(config.replicas),
+    'dure-policy': policyWords(config.policy),
+    'dure-policies': config.policies
+      .map(({ prefix, policy }) => `${prefix} ${policyWords(policy)}`)
+      .join('; '),
+    'dure-storage-engine': storage.engine,
+    'dure-storage-durability': storage.durability,
+    'dure-pair-bytes-max': String(limits.pairBytesMax),
+    'dure-request-timeout-ms': String(limits.requestTimeoutMs),
+  };
+  return [
+    ...Object.entries(fixed).map(([name, value]) => fixedSetting(name, () => value)),
+    integerSetting(
+      'maxclients',
+      [1, 4_294_967_295],
+      () => server.limits.clientsMax,
+      (clientsMax) => {
+        server.limits = { ...server.limits, clientsMax };
+      },
+    ),
+    integerSetting(
+      'timeout',
+      [0, 2_147_483],
+      () => Math.round(server.limits.idleTimeoutMs / 1000),
+      (seconds) => {
+        server.limits = { ...server.limits, idleTimeoutMs: seconds * 1000 };
+      },
+    ),
+  ];
+}

@@ -1,0 +1,105 @@
+/**
+ * `dure start`: one node in this process, from reading its configuration to its exit code.
+ *
+ * A node that was started by `dure dev` has a channel to its parent. It tells the parent when it is
+ * ready, and ends itself when the channel closes, so that nothing is left behind whatever kills the
+ * parent.
+ */
+
+import { PinoLog } from '../adapters/pino-log.ts';
+import { loadConfig, type NodeConfig, problemLines } from './config.ts';
+import type { Problem, Sources } from './config-sources.ts';
+import { EXIT } from './exit-codes.ts';
+import { type NodeProcess, StartError, startNode } from './node-process.ts';
+
+/** A stop that takes longer than this is cut short, milliseconds. */
+const stopMaxMs = 8000;
+
+export interface StartOptions {
+  readonly sources: Sources;
+  /** Found on the command line already. */
+  readonly problems: readonly Problem[];
+  readonly acceptStorageLoss: boolean;
+}
+
+/** Runs until the node stops. Sets or calls the exit code. */
+export async function runStart(options: StartOptions): Promise<void> {
+  const loaded = loadConfig(options.sources);
+  const problems = [...options.problems, ...loaded.problems];
+  if (loaded.config === undefined || problems.length > 0) {
+    process.stderr.write(`dure: ${problemLines(problems)}\n`);
+    process.exitCode = EXIT.config;
+    process.disconnect?.();
+    return;
+  }
+  const { config } = loaded;
+  const log = await openLog(config);
+  for (const warning of loaded.warnings) log.write('warn', 'config-warning', { warning });
+  crashLoudly(log);
+  let node: NodeProcess;
+  try {
+    node = await startNode(config, { log, acceptStorageLoss: options.acceptStorageLoss });
+  } catch (error) {
+    if (!(error instanceof StartError)) throw error;
+    log.write('error', 'start-failed', { reason: error.message.split('\n')[0] });
+    process.stderr.write(`dure: ${error.message}\n`);
+    process.exitCode = error.exitCode;
+    process.disconnect?.();
+    return;
+  }
+  stopOnSignal(node, log);
+  process.send?.({ ready: true });
+}
+
+function openLog(config: NodeConfig): Promise<PinoLog> {
+  const { level, format } = config.log;
+  const colors = process.env.FORCE_COLOR;
+  return PinoLog.open({
+    level,
+    format,
+    nodeId: config.nodeId,
+    ...(colors === undefined ? {} : { colors: colors !== '0' }),
+  });
+}
+
+/** A bug must not go on: what it left in memory could reach the disk and the peers. */
+function crashLoudly(log: PinoLog): void {
+  const crash = (error: unknown): void => {
+    const { message, stack } = error instanceof Error ? error : new Error(String(error));
+    log.write('alarm', 'crashed', { reason: message, stack });
+    log.flush();
+    process.exit(EXIT.bug);
+  };
+  process.on('uncaughtException', crash);
+  process.on('unhandledRejection', crash);
+}
+
+function stopOnSignal(node: NodeProcess, log: PinoLog): void {
+  let stopping = false;
+  const stop = (reason: string): void => {
+    if (stopping) return;
+    stopping = true;
+    log.write('info', 'node-stopping', { reason });
+    const timer = setTimeout(() => {
+      log.write('error', 'stop-cut-short', { afterMs: stopMaxMs });
+      process.exit(EXIT.failed);
+    }, stopMaxMs);
+    timer.unref();
+    node.stop().then(
+      () => {
+        log.write('info', 'node-stopped');
+        log.flush();
+        process.exit(0);
+      },
+      (error: unknown) => {
+        log.write('alarm', 'stop-failed', { reason: String(error) });
+        log.flush();
+        process.exit(EXIT.failed);
+      },
+    );
+  };
+  process.on('SIGTERM', () => stop('SIGTERM'));
+  process.on('SIGINT', () => stop('SIGINT'));
+  process.on('SIGHUP', () => stop('SIGHUP'));
+  process.on('disconnect', () => stop('the parent process is gone'));
+}
