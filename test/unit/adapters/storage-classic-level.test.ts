@@ -106,18 +106,17 @@ describe('classic-level: group commit', () => {
 
   it('syncs interval commits within the interval, and only then', async (context) => {
     const directory = await directoryOf(context);
-    const { storage } = await ClassicLevelStorage.open(directory, optionsOf({ syncIntervalMs: 60 }));
-    await write(storage, [row(1)]);
-    await write(storage, [row(2)]);
+    const { storage } = await ClassicLevelStorage.open(directory, optionsOf({ syncIntervalMs: 400 }));
+    await Promise.all([write(storage, [row(1)]), write(storage, [row(2)])]);
     assert.equal(storage.figures().syncs, 0);
-    for (let i = 0; storage.figures().syncs === 0 && i < 200; i++) {
+    for (let i = 0; storage.figures().syncs === 0 && i < 1000; i++) {
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
     assert.equal(storage.figures().syncs, 1);
     const copy = await DurableSequence.open(join(directory, 'durable-sequence'));
     assert.deepEqual(copy.found, { state: 'read', sequence: 2 });
     copy.close();
-    await new Promise((resolve) => setTimeout(resolve, 200));
+    await new Promise((resolve) => setTimeout(resolve, 600));
     assert.equal(storage.figures().syncs, 1, 'nothing new, nothing to sync');
     await close(storage);
   });
@@ -382,7 +381,7 @@ describe('classic-level: errors', () => {
     // A log that can be opened by nobody: the sync beside LevelDB fails, as on a broken disk.
     await mkdir(join(directory, 'rows', '999999.log'));
     assert.equal(await write(storage, [row(1)]), undefined);
-    for (let i = 0; alarms.length === 0 && i < 200; i++)
+    for (let i = 0; alarms.length === 0 && i < 1000; i++)
       await new Promise((resolve) => setTimeout(resolve, 10));
     assert.deepEqual(alarms, ['storage-failed']);
     const refused = await write(storage, [row(2)]);
