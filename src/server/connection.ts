@@ -1,15 +1,14 @@
 /**
  * One client connection: bytes in, commands out to the dispatcher, replies back in order.
  *
- * The picture to have in mind: a pipe with two taps. The tap at the entrance closes (the socket is not
- * read, what was read stays in the parser) while too many commands are under way or too many replies wait
- * to be taken, and opens again when they have gone: a client that sends without reading fills the buffers
- * of its own machine, never ours. The tap at the exit opens once a turn of the event loop, so that all
- * replies of a turn leave in one write; or at once, where no more can come in this turn.
+ * The picture to have in mind: a pipe with two taps. The tap at the entrance closes (what was read stays
+ * in the parser, and soon the socket is not read any more) while too many commands are under way or too
+ * many replies wait to be taken, and opens again when they have gone: a client that sends without reading
+ * fills the buffers of its own machine, never ours. The tap at the exit opens once a turn of the event
+ * loop, so that all replies of a turn leave in one write; or at once, where no more can come in this turn.
  *
- * Output goes into a writer borrowed from the server for the turn, so that an idle connection holds no
- * buffer. A write that the operating system took whole leaves the writer ready for use; only what it did
- * not take is handed over for good.
+ * Replies go into a writer borrowed from the server for the turn, so that an idle connection holds no
+ * buffer, and from there to `output.ts`.
  */
 
 import type { Socket } from 'node:net';
@@ -20,6 +19,7 @@ import { encodeReply, writeError } from '../resp/encoder.ts';
 import { ProtocolError, RequestParser } from '../resp/parser.ts';
 import { ErrorReply, type RespValue } from '../resp/value.ts';
 import type { ServerLimits } from './limits.ts';
+import { Output } from './output.ts';
 import { type Protocol, type Reply, ReplyQueue, type ReplySink, type TicketPool } from './reply-queue.ts';
 import type { ServerStatistics } from './statistics.ts';
 
@@ -51,6 +51,8 @@ export interface ConnectionHost {
 
 /** Output beyond this is written before the turn is over. */
 const writeBytes = 256 * 1024;
+/** While no commands are taken, so much is still read: enough to notice a client that leaves. */
+const inputBytesPause = 64 * 1024;
 
 const overfullReply = new ErrorReply(
   'TRYAGAIN',
@@ -71,16 +73,15 @@ export class Connection implements SessionLink, ReplySink {
   readonly #host: ConnectionHost;
   readonly #parser: RequestParser;
   readonly #replies: ReplyQueue;
+  readonly #output: Output;
   #writer: ByteWriter | undefined;
-  /** Bytes handed to the socket that the operating system has not taken. */
-  #unsentBytes = 0;
   /** What the host was told last by `buffered`. */
   #bufferedBytes = 0;
 
   #authenticated: boolean;
   #dirty = false;
   #parsing = false;
-  /** The socket is not read. */
+  /** The entrance tap is closed: no commands are taken from the parser. */
   #paused = false;
   /** No more commands are taken: after QUIT, a protocol error, a kill. */
   #closing = false;
@@ -99,6 +100,7 @@ export class Connection implements SessionLink, ReplySink {
   constructor(socket: Socket, host: ConnectionHost, options: SessionOptions, now: number) {
     this.#socket = socket;
     this.#host = host;
+    this.#output = new Output(socket);
     this.session = new Session(options, this);
     this.#authenticated = options.authenticated;
     this.#parser = new RequestParser(
@@ -122,7 +124,7 @@ export class Connection implements SessionLink, ReplySink {
   }
 
   get outputBytesQueued(): number {
-    return this.#unsentBytes + (this.#writer?.length ?? 0);
+    return this.#output.queuedBytes + (this.#writer?.length ?? 0);
   }
 
   get bufferedBytes(): number {
@@ -160,11 +162,16 @@ export class Connection implements SessionLink, ReplySink {
   sweep(now: number): void {
     const { limits } = this.#host;
     if (this.#endedAt > 0) {
-      if (now - this.#endedAt > limits.lingerMs) this.#destroy();
+      const patience = this.#socket.writableLength > 0 ? limits.outputSoftMs : limits.lingerMs;
+      if (now - this.#endedAt > patience) this.#destroy();
       return;
     }
-    this.#unsentBytes = this.#socket.writableLength;
-    if (this.#unsentBytes <= limits.outputBytesSoft) this.#softSince = 0;
+    if (this.#inputEnded && this.session.blocked) {
+      this.#destroy();
+      return;
+    }
+    this.#output.refresh();
+    if (this.#output.queuedBytes <= limits.outputBytesSoft) this.#softSince = 0;
     this.#account();
     if (this.#replies.length > 0) this.#commandAt = now;
     if (this.#softSince > 0 && now - this.#softSince > limits.outputSoftMs) {
@@ -189,18 +196,22 @@ export class Connection implements SessionLink, ReplySink {
     host.statistics.inputBytes += chunk.length;
     this.#arrivedAt = performance.now();
     this.#parser.push(chunk);
-    this.#parse();
+    if (this.#paused) this.#pause();
+    else this.#parse();
     this.#account();
   }
 
+  /** The client has closed its sending side, and perhaps is gone: only a blocked command might never end. */
   #onEnd(): void {
     this.#inputEnded = true;
-    this.#markDirty();
+    if (this.session.blocked) this.#destroy();
+    else this.#markDirty();
   }
 
   #onDrain(): void {
-    this.#unsentBytes = this.#socket.writableLength;
-    this.#softSince = 0;
+    this.#output.pump();
+    if (this.#output.queuedBytes <= this.#host.limits.outputBytesSoft) this.#softSince = 0;
+    if (this.#closing || this.#inputEnded) this.#markDirty();
     if (this.#paused) this.#resume();
     this.#account();
   }
@@ -286,9 +297,8 @@ export class Connection implements SessionLink, ReplySink {
   }
 
   #pause(): void {
-    if (this.#paused) return;
     this.#paused = true;
-    this.#socket.pause();
+    if (this.#parser.bufferedBytes > inputBytesPause) this.#socket.pause();
   }
 
   /** Opens the entrance tap, if what closed it has gone by half. */
@@ -367,31 +377,31 @@ export class Connection implements SessionLink, ReplySink {
     if (this.session.closed) return;
     this.#write();
     if (this.session.closed) return;
-    if (this.#replies.length === 0 && (this.#closing || (this.#inputEnded && !this.#paused))) this.#end();
+    if (this.#isDone()) this.#end();
     else if (this.#paused) this.#resume();
     this.#account();
+  }
+
+  /** Nothing is left to be said, and nothing will be asked. */
+  #isDone(): boolean {
+    if (this.#replies.length > 0 || !this.#output.handedOver) return false;
+    return this.#closing || (this.#inputEnded && !this.#paused);
   }
 
   #write(): void {
     const writer = this.#writer;
     if (writer === undefined || this.session.closed) return;
-    const length = writer.length;
-    const socket = this.#socket;
-    this.outputBytes += length;
-    this.#host.statistics.outputBytes += length;
-    socket.write(Buffer.from(writer.bytes.buffer as ArrayBuffer, writer.bytes.byteOffset, length));
-    const unsent = socket.writableLength;
-    if (unsent === 0) writer.length = 0;
-    else writer.take();
+    this.outputBytes += writer.length;
+    this.#host.statistics.outputBytes += writer.length;
+    this.#output.send(writer);
     this.#writer = undefined;
     this.#host.giveWriter(writer);
-    this.#unsentBytes = unsent;
-    if (unsent > 0) this.#checkOutput();
+    if (this.#output.queuedBytes > 0) this.#checkOutput();
   }
 
   #checkOutput(): void {
     const { limits } = this.#host;
-    const unsent = this.#unsentBytes;
+    const unsent = this.#output.queuedBytes;
     if (!this.#authenticated && unsent > limits.outputBytesUnauthenticated) {
       this.cut('client-output-unauthenticated', { outputBytes: unsent });
     } else if (unsent > limits.outputBytesHard) {
@@ -434,6 +444,7 @@ export class Connection implements SessionLink, ReplySink {
     if (this.session.closed) return;
     this.session.closed = true;
     this.#closing = true;
+    this.#output.clear();
     const writer = this.#writer;
     if (writer !== undefined) {
       this.#writer = undefined;
