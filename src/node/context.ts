@@ -86,6 +86,7 @@ export function quorumError(
   );
 }
 
+/** The error for a flight that is given up: its time is over, or the node stops. */
 export function deadlineError(
   context: NodeContext,
   what: string,
@@ -94,5 +95,8 @@ export function deadlineError(
   context.tally.failuresDeadline++;
   const fate =
     outcome === 'unknown' ? 'it may have been applied or not: read the key to learn' : 'nothing was changed';
+  if (context.flights.closed) {
+    return new CodedError('unavailable', outcome, `this node stopped before the ${what} was done; ${fate}`);
+  }
   return new CodedError('deadline-exceeded', outcome, `the ${what} did not finish in time; ${fate}`);
 }

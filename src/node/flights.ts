@@ -43,6 +43,8 @@ export abstract class Flight {
 export class Flights {
   readonly #flights: Map<number, Flight> = new Map();
   #id: number;
+  /** Set when the node stops: nothing is begun any more. */
+  closed = false;
 
   /** @param firstId random, so that an answer to a former life of this node meets no flight of now. */
   constructor(firstId: number) {
@@ -83,6 +85,7 @@ export class Flights {
 
   /** Gives up everything: the node stops. */
   expireAll(): void {
+    this.closed = true;
     for (const flight of [...this.#flights.values()]) flight.expire();
   }
 }

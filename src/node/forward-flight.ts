@@ -8,6 +8,7 @@ import type { ByteReader, ByteString, ByteWriter } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
 import type { Policy } from '../coordinator/policy.ts';
 import type { NodeId } from '../ports/transport.ts';
+import { ROW_HEADER_BYTES } from '../rows/row.ts';
 import { readError, writeForwardHead } from '../wire/messages.ts';
 import type { UpdateReply } from './api.ts';
 import type { NodeContext } from './context.ts';
@@ -82,10 +83,16 @@ export class ForwardFlight extends Flight {
 
   override forwardReply(peer: NodeId, status: number, body: ByteReader): void {
     if (peer !== this.#target) return;
-    if (status === STATUS_ERROR) this.#finish(readError(body));
-    else if (status === STATUS_ROW) this.#finish(undefined, body.blob());
+    if (status === STATUS_ERROR) this.#refused(readError(body));
+    else if (status === STATUS_ROW) this.#finish(undefined, wholeRow(body));
     else if (status === STATUS_REPLY) this.#finish(undefined, undefined, readReply(body));
     else this.#finish(undefined); // a missing key, or a write that is done
+  }
+
+  /** A node that cannot serve (it starts, stops, or lost its storage) did nothing: ask the next. */
+  #refused(error: CodedError): void {
+    if (error.code === 'unavailable' && error.outcome !== 'unknown' && this.#send()) return;
+    this.#finish(error);
   }
 
   override peerLost(peer: NodeId): void {
@@ -111,4 +118,11 @@ export class ForwardFlight extends Flight {
     this.#context.flights.remove(this);
     this.#done(error, row, reply);
   }
+}
+
+/** @throws CodedError `protocol` for bytes too short to be a row. */
+function wholeRow(body: ByteReader): Uint8Array {
+  const row = body.blob();
+  if (row.length >= ROW_HEADER_BYTES) return row;
+  throw new CodedError('protocol', 'none', 'a forwarded read was answered without a whole row');
 }

@@ -118,6 +118,8 @@ export class Links implements Liveness {
       this.#wake();
     } else if (writer.length > frameBytesFull) {
       this.#send(link);
+      // A queue that is full breaks the pipe, and we may have been told of it just now.
+      if (!link.up) return undefined;
       openFrame(writer);
     }
     this.messagesSent++;

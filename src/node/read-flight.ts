@@ -7,7 +7,8 @@
  * read sees an older value (ABD, Attiya, Bar-Noy and Dolev 1995), after it otherwise.
  */
 
-import type { CodedError, ErrorCode } from '../base/errors.ts';
+import type { ErrorCode } from '../base/errors.ts';
+import { CodedError } from '../base/errors.ts';
 import { hedgeDelayMs } from '../coordinator/hedge.ts';
 import type { Plan } from '../coordinator/plan.ts';
 import type { Policy } from '../coordinator/policy.ts';
@@ -41,7 +42,10 @@ export class ReadFlight extends Flight implements ReadWaiter {
   /** Neighbours asked and not heard from. */
   #waiting: NodeId[] = [];
   #localWaiting = true;
+  /** When the first neighbour was asked, and when the last one was (by a hedge, or after a loss). */
+  #askedFirstAt = 0;
   #askedAt = 0;
+  #askedLast: NodeId = '';
   #hedgeAt = Number.POSITIVE_INFINITY;
   /** Holders still missing before a linearizable read may answer; 0 while not writing back. */
   #writingBack = false;
@@ -106,7 +110,8 @@ export class ReadFlight extends Flight implements ReadWaiter {
 
   local(error: CodedError | undefined, stamp: Stamp, row: Row | undefined): void {
     this.#localWaiting = false;
-    if (this.#finished) return;
+    // While a winner is being written back, the acknowledgements are for that winner and no other.
+    if (this.#finished || this.#writingBack) return;
     if (error !== undefined) {
       this.#askEnough();
       return;
@@ -124,6 +129,8 @@ export class ReadFlight extends Flight implements ReadWaiter {
       const writer = link?.live ? context.links.writer(link) : undefined;
       if (link === undefined || writer === undefined) continue;
       this.#askedAt = context.now();
+      if (this.#askedLast === '') this.#askedFirstAt = this.#askedAt;
+      this.#askedLast = peer;
       this.#hedgeAt = this.#askedAt + hedgeDelayMs(link.replyTime.p95Ms);
       this.#waiting.push(peer);
       writeRead(
@@ -151,6 +158,10 @@ export class ReadFlight extends Flight implements ReadWaiter {
   }
 
   override readStamp(link: Link, stamp: Stamp): void {
+    // A stamp without a row, above what we sent, would be taken for a flush.
+    if (!this.#stampOnly && compareStamps(stamp, this.#stampSent) > 0) {
+      throw new CodedError('protocol', 'none', 'a READ_STAMP above the stamp that was asked about');
+    }
     this.#heard(link, stamp, undefined);
   }
 
@@ -159,7 +170,7 @@ export class ReadFlight extends Flight implements ReadWaiter {
   }
 
   override readFloor(link: Link, stamp: Stamp): void {
-    this.#context.replica.raiseFloor(stamp, undefined);
+    if (!isTooFarAhead(this.#context, stamp)) this.#context.replica.raiseFloor(stamp, undefined);
     this.#heard(link, stamp, undefined);
   }
 
@@ -167,7 +178,8 @@ export class ReadFlight extends Flight implements ReadWaiter {
     const at = this.#waiting.indexOf(link.member.id);
     if (at < 0 || this.#writingBack) return;
     this.#waiting.splice(at, 1);
-    link.replyTime.sample(this.#context.now() - this.#askedAt);
+    const askedAt = link.member.id === this.#askedLast ? this.#askedAt : this.#askedFirstAt;
+    link.replyTime.sample(this.#context.now() - askedAt);
     observeStamp(this.#context, stamp);
     this.#answer(link.member.id, stamp, row);
   }
@@ -236,7 +248,13 @@ export class ReadFlight extends Flight implements ReadWaiter {
     // Everyone not known to hold it is handed it: a replica that did not answer may have to count.
     const behind = this.#core.behind();
     const unasked = this.#plan.remotesLive.slice(this.#nextRemote);
-    this.#waiting = [...behind, ...this.#waiting, ...unasked].filter((peer) => this.#hand(peer, this.id));
+    if (this.#localWaiting) behind.push(context.self);
+    const handed = [...behind, ...this.#waiting, ...unasked];
+    // All first: our own replica may answer within the call.
+    this.#waiting = [...handed];
+    for (const peer of handed) {
+      if (!this.#finished && !this.#hand(peer, this.id)) this.#lose(peer);
+    }
     this.#checkReachable();
   }
 

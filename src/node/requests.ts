@@ -8,7 +8,6 @@
 
 import type { ByteString } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
-import type { Plan } from '../coordinator/plan.ts';
 import type { Policy, PolicyTable } from '../coordinator/policy.ts';
 import { isLinearizable } from '../coordinator/policy.ts';
 import type { NodeId } from '../ports/transport.ts';
@@ -23,11 +22,18 @@ import { deadlineError } from './context.ts';
 import { writeBody, writeUpdateCall } from './forward-codec.ts';
 import { ForwardFlight } from './forward-flight.ts';
 import { ReadFlight } from './read-flight.ts';
+import type { QueuedUpdate } from './update-rounds.ts';
 import { pairError, UpdateRounds } from './update-rounds.ts';
 import { WriteFlight } from './write-flight.ts';
 
 /** A row key on the wire has a u16 length; escaping may double a key's zero bytes. */
 const keyBytesMax = 32_000;
+
+/** Arguments of one update, together: far below what a frame may hold. */
+const argumentBytesMax = 8 * 1024 * 1024;
+
+/** Reads that share a flight share its deadline, so theirs must lie this close, milliseconds. */
+const sharedDeadlineMs = 20;
 
 export class Requests {
   readonly #context: NodeContext;
@@ -117,12 +123,14 @@ export class Requests {
     const joined = this.#shared.get(rowKey);
     const share = (error: CodedError | undefined, row: Row | undefined): void =>
       done(error, isRowLive(row, context.wall()) ? row : undefined);
-    if (joined !== undefined && !joined.isFinished && joined.policy === policy) {
+    const deadline = this.#deadline(options);
+    const near = joined !== undefined && Math.abs(joined.deadline - deadline) <= sharedDeadlineMs;
+    if (near && !joined.isFinished && joined.policy === policy) {
       context.tally.readsShared++;
       joined.join(share);
       return;
     }
-    const flight = new ReadFlight(context, rowKey, plan, policy, this.#deadline(options), false, share);
+    const flight = new ReadFlight(context, rowKey, plan, policy, deadline, false, share);
     this.#shared.set(rowKey, flight);
     flight.start();
   }
@@ -208,6 +216,7 @@ export class Requests {
     const apply = this.#updates.get(operation);
     const refusal =
       this.#refusal(key, true) ??
+      argumentsError(args) ??
       (apply === undefined
         ? new CodedError(
             'unsupported',
@@ -225,7 +234,7 @@ export class Requests {
     const policy = options.policy ?? this.#policies.policyOf(key);
     const deadline = this.#deadline(options);
     if (plan.selfIsReplica && (forwarded || plan.primary === context.self)) {
-      this.#updateHere(key, rowKey, plan, policy, { apply, args, deadline, done });
+      this.#updateHere(key, rowKey, { policy, apply, args, deadline, done });
     } else if (forwarded) {
       done(this.#notAReplica('fail'), null, undefined);
     } else {
@@ -244,17 +253,23 @@ export class Requests {
     }
   }
 
-  #updateHere(
-    key: ByteString,
-    rowKey: RowKey,
-    plan: Plan,
-    policy: Policy,
-    update: Parameters<UpdateRounds['enqueue']>[4],
-  ): void {
+  #updateHere(key: ByteString, rowKey: RowKey, update: QueuedUpdate): void {
     if (update.deadline <= this.#context.now()) {
       update.done(deadlineError(this.#context, 'update', 'fail'), null, undefined);
       return;
     }
-    this.#rounds.enqueue(key, rowKey, plan, policy, update);
+    this.#rounds.enqueue(key, rowKey, update);
   }
+}
+
+/** The error for arguments that no frame should carry, or undefined. */
+function argumentsError(args: readonly Uint8Array[]): CodedError | undefined {
+  let size = 0;
+  for (const arg of args) size += arg.length;
+  if (size <= argumentBytesMax) return undefined;
+  return new CodedError(
+    'pair-too-large',
+    'fail',
+    `the arguments are ${size} bytes together and the limit is ${argumentBytesMax}; nothing was written`,
+  );
 }

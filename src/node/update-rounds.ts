@@ -26,6 +26,7 @@ import { WriteFlight } from './write-flight.ts';
 
 /** An update that waits for its round. */
 export interface QueuedUpdate {
+  readonly policy: Policy;
   readonly apply: UpdateFunction;
   readonly args: readonly Uint8Array[];
   readonly deadline: number;
@@ -40,8 +41,6 @@ interface Answered {
 
 interface KeyQueue {
   readonly key: ByteString;
-  readonly plan: Plan;
-  readonly policy: Policy;
   waiting: QueuedUpdate[];
 }
 
@@ -58,11 +57,11 @@ export class UpdateRounds {
   }
 
   /** Queues an update; a round begins at once if none is under way for the key. */
-  enqueue(key: ByteString, rowKey: RowKey, plan: Plan, policy: Policy, update: QueuedUpdate): void {
+  enqueue(key: ByteString, rowKey: RowKey, update: QueuedUpdate): void {
     const queue = this.#queues.get(rowKey);
     if (queue === undefined) {
       this.waiting++;
-      const founded: KeyQueue = { key, plan, policy, waiting: [update] };
+      const founded: KeyQueue = { key, waiting: [update] };
       this.#queues.set(rowKey, founded);
       this.#round(rowKey, founded);
       return;
@@ -82,9 +81,9 @@ export class UpdateRounds {
     const first = queue.waiting[0]!;
     // The plan is taken anew each round: a replica may have died or come back since.
     const plan = context.plans.of((rowKey.charCodeAt(0) << 8) | rowKey.charCodeAt(1));
-    const { policy } = queue;
+    const { policy } = first;
     new ReadFlight(context, rowKey, plan, policy, first.deadline, false, (error, row, stamp) => {
-      const batch = this.#takeBatch(queue);
+      const batch = this.#takeBatch(queue, policy);
       if (error?.code === 'deadline-exceeded') {
         // Only those whose time is up fail; the others get a round of their own.
         this.waiting += batch.length;
@@ -97,19 +96,24 @@ export class UpdateRounds {
       } else if (batch.length === 0) {
         this.#next(rowKey, queue);
       } else {
-        this.#apply(rowKey, queue, plan, batch, row, stamp);
+        this.#apply(rowKey, queue, plan, policy, batch, row, stamp);
       }
     }).start();
   }
 
-  /** Empties the queue; what is too late by now is answered so, the rest is the batch. */
-  #takeBatch(queue: KeyQueue): QueuedUpdate[] {
-    const all = queue.waiting;
-    queue.waiting = [];
-    this.waiting -= all.length;
+  /**
+   * Takes from the queue what may share a round under `policy`, in order; the others wait for theirs.
+   * What is too late by now is answered so.
+   */
+  #takeBatch(queue: KeyQueue, policy: Policy): QueuedUpdate[] {
+    let end = queue.waiting.findIndex((update) => !isSamePolicy(update.policy, policy));
+    if (end < 0) end = queue.waiting.length;
+    const taken = queue.waiting.slice(0, end);
+    queue.waiting = queue.waiting.slice(end);
+    this.waiting -= taken.length;
     const now = this.#context.now();
     const batch: QueuedUpdate[] = [];
-    for (const update of all) {
+    for (const update of taken) {
       if (update.deadline > now) batch.push(update);
       else update.done(deadlineError(this.#context, 'update', 'fail'), null, undefined);
     }
@@ -120,6 +124,7 @@ export class UpdateRounds {
     rowKey: RowKey,
     queue: KeyQueue,
     plan: Plan,
+    policy: Policy,
     batch: QueuedUpdate[],
     row: Row | undefined,
     stamp: Stamp,
@@ -160,15 +165,17 @@ export class UpdateRounds {
       }
       this.#next(rowKey, queue);
     };
-    new WriteFlight(context, rowKey, body ?? BODY_TOMBSTONE, plan, queue.policy, deadline, written).start(
-      true,
-    );
+    new WriteFlight(context, rowKey, body ?? BODY_TOMBSTONE, plan, policy, deadline, written).start(true);
   }
 
   #next(rowKey: RowKey, queue: KeyQueue): void {
     if (queue.waiting.length > 0) this.#round(rowKey, queue);
     else this.#queues.delete(rowKey);
   }
+}
+
+function isSamePolicy(a: Policy, b: Policy): boolean {
+  return a === b || (a.r === b.r && a.w === b.w && a.strict === b.strict);
 }
 
 /** The error for a pair above the limit, or undefined. */

@@ -36,6 +36,10 @@ export class WriteFlight extends Flight implements StoredWaiter, WriteProgress {
   #core: WriteCore;
   #waiting: NodeId[] = [];
   #localWaiting = false;
+  /** Why a replica did not take the row, the first that said so. */
+  #refusal: ErrorCode | undefined = undefined;
+  /** A replica was lost with the row on its way, or failed while it stored it. */
+  #uncertain = false;
 
   constructor(
     context: NodeContext,
@@ -103,6 +107,12 @@ export class WriteFlight extends Flight implements StoredWaiter, WriteProgress {
 
   #send(): void {
     const context = this.#context;
+    const remotes = this.#plan.replicas.filter((peer) => peer !== context.self && context.links.isLive(peer));
+    if (1 + remotes.length < this.#core.needed && !context.mutants.has('fail-after-send')) {
+      // Replicas were lost since the plan was made, and nothing is sent yet.
+      this.#answer(quorumError(context, 'write', 1 + remotes.length, this.#core.needed, 'fail'));
+      return;
+    }
     let stamp: StampParts;
     try {
       stamp = context.identity.next(context.wall(), context.replica);
@@ -135,7 +145,10 @@ export class WriteFlight extends Flight implements StoredWaiter, WriteProgress {
   stored(error: CodedError | undefined): void {
     if (!this.#localWaiting) return;
     this.#localWaiting = false;
-    if (error !== undefined) this.#context.log.write('warn', 'write-not-stored', { code: error.code });
+    if (error !== undefined) {
+      this.#context.log.write('warn', 'write-not-stored', { code: error.code });
+      this.#refusedFor(error.code);
+    }
     this.#advance(error === undefined ? this.#core.acknowledge() : this.#core.lose());
   }
 
@@ -143,12 +156,22 @@ export class WriteFlight extends Flight implements StoredWaiter, WriteProgress {
     if (this.#heard(peer)) this.#advance(this.#core.acknowledge());
   }
 
-  override refusedBy(peer: NodeId, _code: ErrorCode): void {
-    if (this.#heard(peer)) this.#advance(this.#core.lose());
+  override refusedBy(peer: NodeId, code: ErrorCode): void {
+    if (!this.#heard(peer)) return;
+    this.#refusedFor(code);
+    this.#advance(this.#core.lose());
   }
 
   override peerLost(peer: NodeId): void {
-    if (this.#heard(peer)) this.#advance(this.#core.lose());
+    if (!this.#heard(peer)) return;
+    this.#uncertain = true;
+    this.#advance(this.#core.lose());
+  }
+
+  #refusedFor(code: ErrorCode): void {
+    this.#refusal ??= code;
+    // These are said before anything is stored, or of a batch of which nothing was.
+    if (code !== 'storage-full' && code !== 'overloaded' && code !== 'clock-offset') this.#uncertain = true;
   }
 
   #heard(peer: NodeId): boolean {
@@ -166,9 +189,16 @@ export class WriteFlight extends Flight implements StoredWaiter, WriteProgress {
 
   #answerImpossible(): void {
     if (this.#done === undefined) return;
-    const possible = this.#core.asked - this.#core.losses;
-    const outcome = this.#context.mutants.has('fail-after-send') ? 'fail' : 'unknown';
-    this.#answer(quorumError(this.#context, 'write', possible, this.#core.needed, outcome));
+    const { asked, losses, acknowledgements, settled, needed } = this.#core;
+    // Fails only if each replica that was sent the row said that it did not take it: hear them out.
+    const nowhere = this.#refusal !== undefined && acknowledgements === 0 && !this.#uncertain;
+    if (nowhere && !settled) return;
+    const outcome = nowhere || this.#context.mutants.has('fail-after-send') ? 'fail' : 'unknown';
+    const error = quorumError(this.#context, 'write', asked - losses, needed, outcome);
+    const refusal = this.#refusal;
+    if (refusal === undefined) this.#answer(error);
+    else
+      this.#answer(new Coded(refusal, outcome, `a replica refused the row (${refusal}): ${error.message}`));
   }
 
   override expire(): void {
