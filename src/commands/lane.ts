@@ -101,7 +101,9 @@ export class Lane {
     for (const key of command.keys) {
       const users = this.#keys.get(key);
       if (users === undefined) continue;
-      if (command.mode === 'read' ? users < 0 : users > 0 || users <= -updateWeight || !command.overlaps) {
+      if (users > 0) {
+        if (command.mode !== 'read') return false;
+      } else if (command.mode !== 'write' || users <= -updateWeight || !command.overlaps) {
         return false;
       }
     }

@@ -74,7 +74,7 @@ export const ERROR_WORDS: Readonly<Record<ErrorCode, ErrorWords>> = {
     advice: 'check the clocks',
   },
   'storage-failed': { code: 'MISCONF', meaning: 'storage failed', advice: 'see the log of the node' },
-  'storage-full': { code: 'OOM', meaning: "command not allowed when used memory > 'maxmemory'", advice: '' },
+  'storage-full': { code: 'OOM', meaning: 'memory or disk is full; reads go on', advice: '' },
   corrupt: {
     code: 'MISCONF',
     meaning: 'stored bytes failed their checksum',

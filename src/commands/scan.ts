@@ -37,11 +37,12 @@ function patternOf(bytes: Uint8Array): ByteString {
 interface ScanOptions {
   pattern: ByteString;
   count: number;
-  type: string;
+  /** Only keys of this type; undefined for all. */
+  type: string | undefined;
 }
 
 function scanOptionsOf(args: readonly Uint8Array[]): ScanOptions {
-  const options: ScanOptions = { pattern: '*', count: countDefault, type: '' };
+  const options: ScanOptions = { pattern: '*', count: countDefault, type: undefined };
   for (let at = 2; at < args.length; at += 2) {
     const value = args[at + 1];
     if (value === undefined) syntaxError();
@@ -73,7 +74,7 @@ function scan(call: Call): void {
     const keys: Uint8Array[] = [];
     for (const { key, kind } of page!.entries) {
       if (!all && !matchesGlob(pattern, key)) continue;
-      if (type === '' || kindName(kind) === type) keys.push(bytesOf(key));
+      if (type === undefined || kindName(kind) === type) keys.push(bytesOf(key));
     }
     call.reply([String(page!.cursor), keys]);
   });

@@ -30,6 +30,8 @@ export const CLUSTER_COMMANDS: readonly CommandSpec[] = [
         complexity: 'O(N) where N is the number of partitions',
         syntax: '',
         order: 'free',
+        differs:
+          'The first live node of a preference list is shown as master, the other live ones as replicas. `MOVED` and `ASK` are never sent: any node serves any key.',
       },
       {
         name: 'shards',
@@ -42,6 +44,8 @@ export const CLUSTER_COMMANDS: readonly CommandSpec[] = [
         complexity: 'O(N) where N is the number of partitions',
         syntax: '',
         order: 'free',
+        differs:
+          'As `CLUSTER SLOTS`: nodes with the same preference list are a shard, so a node is in several.',
       },
       {
         name: 'nodes',
@@ -54,6 +58,7 @@ export const CLUSTER_COMMANDS: readonly CommandSpec[] = [
         complexity: 'O(N) where N is the number of partitions',
         syntax: '',
         order: 'free',
+        differs: 'Every node is a master of the slots for which it is first in line.',
       },
       {
         name: 'info',
@@ -66,6 +71,7 @@ export const CLUSTER_COMMANDS: readonly CommandSpec[] = [
         complexity: 'O(N) where N is the number of nodes',
         syntax: '',
         order: 'free',
+        differs: '`cluster_state` is `ok` while every slot has a live replica.',
       },
       {
         name: 'myid',
@@ -90,6 +96,7 @@ export const CLUSTER_COMMANDS: readonly CommandSpec[] = [
         complexity: 'O(1)',
         syntax: '',
         order: 'free',
+        differs: 'The id of the node.',
       },
       {
         name: 'keyslot',
@@ -114,6 +121,7 @@ export const CLUSTER_COMMANDS: readonly CommandSpec[] = [
         complexity: 'O(N) where N is the number of keys in the slot',
         syntax: 'slot',
         order: 'barrier',
+        differs: 'Over the whole cluster, not only this node.',
       },
       {
         name: 'getkeysinslot',
@@ -126,6 +134,7 @@ export const CLUSTER_COMMANDS: readonly CommandSpec[] = [
         complexity: 'O(N) where N is the number of keys asked for',
         syntax: 'slot count',
         order: 'barrier',
+        differs: 'Over the whole cluster, not only this node.',
       },
       {
         name: 'help',
@@ -152,6 +161,7 @@ export const CLUSTER_COMMANDS: readonly CommandSpec[] = [
     complexity: 'O(1)',
     syntax: '',
     order: 'barrier',
+    differs: 'Noted; every node serves reads and writes anyway.',
   },
   {
     name: 'readwrite',
@@ -164,6 +174,7 @@ export const CLUSTER_COMMANDS: readonly CommandSpec[] = [
     complexity: 'O(1)',
     syntax: '',
     order: 'barrier',
+    differs: 'Noted; every node serves reads and writes anyway.',
   },
   {
     name: 'asking',
@@ -176,5 +187,6 @@ export const CLUSTER_COMMANDS: readonly CommandSpec[] = [
     complexity: 'O(1)',
     syntax: '',
     order: 'barrier',
+    differs: 'No effect: redirections are never sent.',
   },
 ];

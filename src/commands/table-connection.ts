@@ -19,6 +19,8 @@ export const CONNECTION_COMMANDS: readonly CommandSpec[] = [
     complexity: 'O(1)',
     syntax: '[arguments=protover [username_password=AUTH username password] [SETNAME clientname]]',
     order: 'barrier',
+    differs:
+      '`mode` is always `cluster`, also with one node. The server names itself `redis` and a version of Redis, since clients choose by it.',
   },
   {
     name: 'auth',
@@ -31,6 +33,7 @@ export const CONNECTION_COMMANDS: readonly CommandSpec[] = [
     complexity: 'O(1)',
     syntax: '[username] password',
     order: 'barrier',
+    differs: 'There is one user, `default`.',
   },
   {
     name: 'ping',
@@ -79,6 +82,7 @@ export const CONNECTION_COMMANDS: readonly CommandSpec[] = [
     complexity: 'O(1)',
     syntax: 'index',
     order: 'barrier',
+    differs: 'Only database 0 exists.',
   },
   {
     name: 'client',
@@ -150,6 +154,7 @@ export const CONNECTION_COMMANDS: readonly CommandSpec[] = [
         complexity: 'O(1)',
         syntax: '',
         order: 'barrier',
+        differs: 'As `CLIENT LIST`.',
       },
       {
         name: 'list',
@@ -162,6 +167,8 @@ export const CONNECTION_COMMANDS: readonly CommandSpec[] = [
         complexity: 'O(N) where N is the number of client connections',
         syntax: '[normal_master_replica_pubsub=TYPE NORMAL|MASTER|REPLICA|PUBSUB] [id=ID client-id...]',
         order: 'barrier',
+        differs:
+          'Fields that would be invented are left out (`fd`, `events`, sizes of buffers that do not exist).',
       },
       {
         name: 'reply',
@@ -186,6 +193,7 @@ export const CONNECTION_COMMANDS: readonly CommandSpec[] = [
         complexity: 'O(1)',
         syntax: '(enabled=ON|OFF)',
         order: 'barrier',
+        differs: 'Noted and shown; connections are never evicted for memory.',
       },
       {
         name: 'no-touch',
@@ -198,6 +206,7 @@ export const CONNECTION_COMMANDS: readonly CommandSpec[] = [
         complexity: 'O(1)',
         syntax: '(enabled=ON|OFF)',
         order: 'barrier',
+        differs: 'Noted and shown; has no effect.',
       },
       {
         name: 'kill',
@@ -211,6 +220,7 @@ export const CONNECTION_COMMANDS: readonly CommandSpec[] = [
         syntax:
           '(filter=ip-port|(new-format=[ID client-id]|[type=TYPE NORMAL|MASTER|SLAVE|REPLICA|PUBSUB]|[USER username]|[ADDR ip-port]|[LADDR ip-port]|[SKIPME yes-no])...)',
         order: 'barrier',
+        differs: '`MAXAGE` is not known.',
       },
       {
         name: 'help',

@@ -20,6 +20,7 @@ export const KEYS_COMMANDS: readonly CommandSpec[] = [
     complexity: 'O(N) where N is the number of keys',
     syntax: 'key...',
     order: 'update',
+    differs: 'Each key is deleted on its own.',
   },
   {
     name: 'unlink',
@@ -33,6 +34,7 @@ export const KEYS_COMMANDS: readonly CommandSpec[] = [
     complexity: 'O(N) where N is the number of keys',
     syntax: 'key...',
     order: 'update',
+    differs: 'The same as `DEL`.',
   },
   {
     name: 'exists',
@@ -46,6 +48,7 @@ export const KEYS_COMMANDS: readonly CommandSpec[] = [
     complexity: 'O(N) where N is the number of keys to check',
     syntax: 'key...',
     order: 'read',
+    differs: 'Each key is read on its own.',
   },
   {
     name: 'type',
@@ -72,6 +75,7 @@ export const KEYS_COMMANDS: readonly CommandSpec[] = [
     complexity: 'O(N) where N is the number of keys that will be touched',
     syntax: 'key...',
     order: 'read',
+    differs: 'Counts the keys that are there. Reading them is the touch, where the engine notes use.',
   },
   {
     name: 'expire',
@@ -85,6 +89,7 @@ export const KEYS_COMMANDS: readonly CommandSpec[] = [
     complexity: 'O(1)',
     syntax: 'key seconds [condition=NX|XX|GT|LT]',
     order: 'update',
+    differs: 'A time of expiry after the year 10889 becomes that moment.',
   },
   {
     name: 'pexpire',
@@ -98,6 +103,7 @@ export const KEYS_COMMANDS: readonly CommandSpec[] = [
     complexity: 'O(1)',
     syntax: 'key milliseconds [condition=NX|XX|GT|LT]',
     order: 'update',
+    differs: 'A time of expiry after the year 10889 becomes that moment.',
   },
   {
     name: 'expireat',
@@ -111,6 +117,7 @@ export const KEYS_COMMANDS: readonly CommandSpec[] = [
     complexity: 'O(1)',
     syntax: 'key unix-time-seconds [condition=NX|XX|GT|LT]',
     order: 'update',
+    differs: 'A time of expiry after the year 10889 becomes that moment.',
   },
   {
     name: 'pexpireat',
@@ -124,6 +131,7 @@ export const KEYS_COMMANDS: readonly CommandSpec[] = [
     complexity: 'O(1)',
     syntax: 'key unix-time-milliseconds [condition=NX|XX|GT|LT]',
     order: 'update',
+    differs: 'A time of expiry after the year 10889 becomes that moment.',
   },
   {
     name: 'ttl',
@@ -202,6 +210,8 @@ export const KEYS_COMMANDS: readonly CommandSpec[] = [
     complexity: 'O(N) where N is the length of the value',
     syntax: 'key newkey',
     order: 'update',
+    differs:
+      'Not atomic: the new key is written, then the old one deleted if it still is what was copied. In between others see both. If another client writes the old key meanwhile, it stays, as if written after the rename.',
   },
   {
     name: 'renamenx',
@@ -215,6 +225,7 @@ export const KEYS_COMMANDS: readonly CommandSpec[] = [
     complexity: 'O(N) where N is the length of the value',
     syntax: 'key newkey',
     order: 'update',
+    differs: 'As `RENAME`; the new key is written only if it is not there, at its coordinator.',
   },
   {
     name: 'copy',
@@ -228,6 +239,7 @@ export const KEYS_COMMANDS: readonly CommandSpec[] = [
     complexity: 'O(N) where N is the length of the value',
     syntax: 'source destination [DB destination-db] [REPLACE]',
     order: 'update',
+    differs: 'Source and destination may lie on different nodes. Only database 0 exists.',
   },
   {
     name: 'scan',
@@ -240,6 +252,8 @@ export const KEYS_COMMANDS: readonly CommandSpec[] = [
     complexity: 'O(N) where N is the count, for each page',
     syntax: 'cursor [MATCH pattern] [COUNT count] [TYPE type]',
     order: 'barrier',
+    differs:
+      'Walks the whole cluster; a cursor can be used at any node and does not expire. A key that is there all the time is returned at least once. `COUNT` over 10,000 counts as 10,000. Negative cursors are invalid. A pattern has at most 1024 bytes.',
   },
   {
     name: 'keys',
@@ -252,6 +266,8 @@ export const KEYS_COMMANDS: readonly CommandSpec[] = [
     complexity: 'O(N) where N is the number of keys in the cluster',
     syntax: 'pattern',
     order: 'barrier',
+    differs:
+      'Walks the whole cluster. More than 1,000,000 keys are an error: use `SCAN`. A pattern has at most 1024 bytes.',
   },
   {
     name: 'randomkey',
@@ -264,6 +280,7 @@ export const KEYS_COMMANDS: readonly CommandSpec[] = [
     complexity: 'O(1)',
     syntax: '',
     order: 'barrier',
+    differs: 'A key near a random place of the ring: keys that follow a long gap come somewhat more often.',
   },
   {
     name: 'object',
@@ -288,6 +305,8 @@ export const KEYS_COMMANDS: readonly CommandSpec[] = [
         complexity: 'O(1)',
         syntax: 'key',
         order: 'read',
+        differs:
+          'Told from the value alone (`int`, `embstr` up to 44 bytes, `raw`), so a short string made by `APPEND` is not `raw` for that.',
       },
       {
         name: 'freq',
@@ -301,6 +320,7 @@ export const KEYS_COMMANDS: readonly CommandSpec[] = [
         complexity: 'O(1)',
         syntax: 'key',
         order: 'read',
+        differs: 'Known only to a memory engine with an LFU policy, on a node that holds the key.',
       },
       {
         name: 'idletime',
@@ -314,6 +334,7 @@ export const KEYS_COMMANDS: readonly CommandSpec[] = [
         complexity: 'O(1)',
         syntax: 'key',
         order: 'read',
+        differs: 'Known only to a memory engine, on a node that holds the key; otherwise an error.',
       },
       {
         name: 'refcount',
@@ -327,6 +348,7 @@ export const KEYS_COMMANDS: readonly CommandSpec[] = [
         complexity: 'O(1)',
         syntax: 'key',
         order: 'read',
+        differs: 'Always 1.',
       },
       {
         name: 'help',
@@ -354,5 +376,7 @@ export const KEYS_COMMANDS: readonly CommandSpec[] = [
     complexity: 'O(1)',
     syntax: 'numreplicas timeout',
     order: 'barrier',
+    differs:
+      'Counts the replicas beside the coordinator that made the writes of this connection durable, the least over all writes since its last answered `WAIT`. It also ends when no more acknowledgements can come. Without a write before it: how many other replicas are live.',
   },
 ];

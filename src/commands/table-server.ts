@@ -18,6 +18,7 @@ export const SERVER_COMMANDS: readonly CommandSpec[] = [
     summary: 'Get array of Redis command details',
     complexity: 'O(N) where N is the total number of Redis commands',
     syntax: '',
+    differs: 'Without tips.',
     subcommands: [
       {
         name: 'count',
@@ -42,6 +43,7 @@ export const SERVER_COMMANDS: readonly CommandSpec[] = [
         complexity: 'O(N) where N is the number of commands to look up',
         syntax: '[command-name]...',
         order: 'free',
+        differs: 'Without `history`.',
       },
       {
         name: 'info',
@@ -54,6 +56,7 @@ export const SERVER_COMMANDS: readonly CommandSpec[] = [
         complexity: 'O(N) where N is the number of commands to look up',
         syntax: '[command-name]...',
         order: 'free',
+        differs: 'Without tips.',
       },
       {
         name: 'list',
@@ -115,6 +118,8 @@ export const SERVER_COMMANDS: readonly CommandSpec[] = [
         complexity: 'O(N) when N is the number of configuration parameters provided',
         syntax: '(parameter=parameter)...',
         order: 'free',
+        differs:
+          'Only parameters that mean something here, under their Redis names, and those of Dure, `dure-…`.',
       },
       {
         name: 'set',
@@ -127,6 +132,7 @@ export const SERVER_COMMANDS: readonly CommandSpec[] = [
         complexity: 'O(N) when N is the number of configuration parameters provided',
         syntax: '(parameter_value=parameter value)...',
         order: 'barrier',
+        differs: 'Changes this node until it stops; the configuration file is not written.',
       },
       {
         name: 'resetstat',
@@ -165,6 +171,8 @@ export const SERVER_COMMANDS: readonly CommandSpec[] = [
     complexity: 'O(1)',
     syntax: '[section]...',
     order: 'free',
+    differs:
+      'Only measured figures. Sections of Dure are `dure` and `dure_members`. The keyspace section asks every node to count, so it is shown only where it is asked for (`INFO keyspace`, `INFO all`) and has only the number of keys. Times in `commandstats` include waiting for the quorum.',
   },
   {
     name: 'memory',
@@ -189,6 +197,7 @@ export const SERVER_COMMANDS: readonly CommandSpec[] = [
         complexity: 'O(N) where N is the length of the value',
         syntax: 'key [SAMPLES count]',
         order: 'read',
+        differs: 'The bytes of the row, with an estimate of what the memory engine adds, for one replica.',
       },
       {
         name: 'help',
@@ -215,6 +224,8 @@ export const SERVER_COMMANDS: readonly CommandSpec[] = [
     complexity: 'O(N) where N is the number of keys in the cluster',
     syntax: '',
     order: 'barrier',
+    differs:
+      'Counts live keys over the whole cluster, by asking the nodes: not O(1). Expired keys are not counted.',
   },
   {
     name: 'flushdb',
@@ -227,6 +238,7 @@ export const SERVER_COMMANDS: readonly CommandSpec[] = [
     complexity: 'O(1) for each node: rows before the flush are dead at once and removed later',
     syntax: '[flush-type=ASYNC|SYNC]',
     order: 'barrier',
+    differs: 'The same as `FLUSHALL`.',
   },
   {
     name: 'flushall',
@@ -239,6 +251,8 @@ export const SERVER_COMMANDS: readonly CommandSpec[] = [
     complexity: 'O(1) for each node: rows before the flush are dead at once and removed later',
     syntax: '[flush-type=ASYNC|SYNC]',
     order: 'barrier',
+    differs:
+      'For the whole cluster, by one replicated stamp: every row written before it is dead, whatever arrives late. `ASYNC` and `SYNC` are the same. The same as `FLUSHDB`.',
   },
   {
     name: 'time',
@@ -251,6 +265,7 @@ export const SERVER_COMMANDS: readonly CommandSpec[] = [
     complexity: 'O(1)',
     syntax: '',
     order: 'free',
+    differs: 'The clock counts milliseconds: the last three digits are 0.',
   },
   {
     name: 'role',
@@ -263,5 +278,7 @@ export const SERVER_COMMANDS: readonly CommandSpec[] = [
     complexity: 'O(1)',
     syntax: '',
     order: 'free',
+    differs:
+      'Always a master without replicas: every node takes reads and writes, and there is no replication offset.',
   },
 ];

@@ -34,6 +34,8 @@ export const STRINGS_COMMANDS: readonly CommandSpec[] = [
     syntax:
       'key value [condition=NX|XX] [GET] [expiration=EX seconds|PX milliseconds|EXAT unix-time-seconds|PXAT unix-time-milliseconds|KEEPTTL]',
     order: 'plain-write',
+    differs:
+      'A time of expiry after the year 10889 becomes that moment. With `NX`, `XX`, `GET` or `KEEPTTL` it is a read-modify-write, else a blind write.',
   },
   {
     name: 'setnx',
@@ -60,6 +62,7 @@ export const STRINGS_COMMANDS: readonly CommandSpec[] = [
     complexity: 'O(1)',
     syntax: 'key seconds value',
     order: 'write',
+    differs: 'A time of expiry after the year 10889 becomes that moment.',
   },
   {
     name: 'psetex',
@@ -73,6 +76,7 @@ export const STRINGS_COMMANDS: readonly CommandSpec[] = [
     complexity: 'O(1)',
     syntax: 'key milliseconds value',
     order: 'write',
+    differs: 'A time of expiry after the year 10889 becomes that moment.',
   },
   {
     name: 'getex',
@@ -87,6 +91,7 @@ export const STRINGS_COMMANDS: readonly CommandSpec[] = [
     syntax:
       'key [expiration=EX seconds|PX milliseconds|EXAT unix-time-seconds|PXAT unix-time-milliseconds|PERSIST]',
     order: 'update',
+    differs: 'A time of expiry after the year 10889 becomes that moment.',
   },
   {
     name: 'getdel',
@@ -126,6 +131,8 @@ export const STRINGS_COMMANDS: readonly CommandSpec[] = [
     complexity: 'O(N) where N is the number of keys to retrieve',
     syntax: 'key...',
     order: 'read',
+    differs:
+      'Each key is read on its own: the values are not a snapshot. If one key cannot be read, the error is the answer to the whole.',
   },
   {
     name: 'mset',
@@ -139,6 +146,8 @@ export const STRINGS_COMMANDS: readonly CommandSpec[] = [
     complexity: 'O(N) where N is the number of keys to set',
     syntax: '(key_value=key value)...',
     order: 'write',
+    differs:
+      'Each key is written on its own, so others may see some of them first. A pair over the limit is refused before anything is written; if only some keys fail the answer is `UNKNOWN`.',
   },
   {
     name: 'msetnx',
@@ -152,6 +161,8 @@ export const STRINGS_COMMANDS: readonly CommandSpec[] = [
     complexity: 'O(N) where N is the number of keys to set',
     syntax: '(key_value=key value)...',
     order: 'update',
+    differs:
+      'Not atomic: if no key is there, each is set only if it is not there; if another client was quicker with one of them, those set are deleted again, if unchanged, and the answer is 0. In between others see some of them.',
   },
   {
     name: 'strlen',
@@ -178,6 +189,7 @@ export const STRINGS_COMMANDS: readonly CommandSpec[] = [
     complexity: 'O(N) where N is the length of the new value',
     syntax: 'key value',
     order: 'update',
+    differs: 'The result is bound by the pair limit, far below 512 MB.',
   },
   {
     name: 'getrange',
@@ -217,6 +229,7 @@ export const STRINGS_COMMANDS: readonly CommandSpec[] = [
     complexity: 'O(N) where N is the length of the new value',
     syntax: 'key offset value',
     order: 'update',
+    differs: 'The result is bound by the pair limit, far below 512 MB.',
   },
   {
     name: 'incr',
@@ -282,5 +295,7 @@ export const STRINGS_COMMANDS: readonly CommandSpec[] = [
     complexity: 'O(1)',
     syntax: 'key increment:double',
     order: 'update',
+    differs:
+      'Computed as Redis does on x86 (80-bit long double) on every machine. Hexadecimal numbers are refused.',
   },
 ];
