@@ -66,7 +66,7 @@ export class SimDisk {
   full = false;
   /** Commit times are multiplied by this. */
   slowFactor = 1;
-  /** Called with every entry handed in, whatever becomes of it. */
+  /** Called with every entry that is stored for good (unless the power goes before it is synced). */
   onEntry: ((key: ByteString, value: Uint8Array | undefined) => void) | undefined;
   readonly #schedule: Schedule;
   readonly #prng: Prng;
@@ -141,6 +141,11 @@ export class SimDisk {
     return undo;
   }
 
+  /** Tells who watches that a batch is stored. */
+  tell(batch: readonly StorageWrite[]): void {
+    if (this.onEntry) for (const { key, value } of batch) this.onEntry(key, value);
+  }
+
   undo(changes: readonly Undo[]): void {
     for (let i = changes.length - 1; i >= 0; i--) {
       const { key, before } = changes[i]!;
@@ -203,7 +208,6 @@ export class SimStorage implements Storage {
     const disk = this.#disk;
     // The engine keeps neither keys nor bytes of the caller: copied at once.
     const copied = batch.map(({ key, value }) => ({ key, value: value?.slice() }));
-    if (disk.onEntry) for (const { key, value } of copied) disk.onEntry(key, value);
     const sync = durability === 'always';
     const slip: Slip = { batch: copied, sync, done, undo: undefined };
     if (
@@ -258,6 +262,7 @@ export class SimStorage implements Storage {
     for (let i = 0; i < kept; i++) {
       const slip = this.#slips[i]!;
       this.#disk.committed(slip.undo ?? this.#disk.apply(slip.batch), false);
+      this.#disk.tell(slip.batch);
     }
     this.#slips = [];
   }
@@ -291,6 +296,7 @@ export class SimStorage implements Storage {
       this.#commits++;
       if (slip.sync) this.#syncs++;
       this.#disk.committed(slip.undo ?? this.#disk.apply(slip.batch), slip.sync);
+      this.#disk.tell(slip.batch);
     }
     this.onDone?.(slip.batch.length, error !== undefined);
     this.#complete(() => slip.done(error));

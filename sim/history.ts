@@ -1,5 +1,5 @@
 /**
- * The history: what clients asked and were told, in order; and the witness: what disks were handed.
+ * The history: what clients asked and were told, in order; and the witness: what disks stored.
  *
  * The picture: a court. The history is the testimony of the clients; each of their values is unique,
  * so a value seen anywhere names the request it came from. The witness stands at every disk and notes
@@ -20,7 +20,6 @@ import {
   rowKind,
   rowStamp,
   STAMP_BYTES,
-  STAMP_NONE,
   type Stamp,
 } from '../src/rows/row.ts';
 import type { OpKind } from './plan.ts';
@@ -82,25 +81,23 @@ export function idOf(bytes: Uint8Array, start: number): number {
 
 /** Stands at the disks. */
 export class Witness {
-  /** First stamp each request's value was handed to a disk with. */
+  /** Stamp each request's value was first stored with. */
   readonly stamps: Map<number, Stamp> = new Map();
-  /** When each request's value was last handed to a disk. */
-  readonly lastHanded: Map<number, Micros> = new Map();
+  /** When each request's value was last stored on some disk. */
+  readonly lastStored: Map<number, Micros> = new Map();
   /** Per row key: the greatest stamp of a row that may be dead (a tombstone, or one that expires). */
   readonly deadMax: Map<RowKey, Stamp> = new Map();
-  /** Greatest floor (stamp of a flush) handed to a disk. */
-  floorMax: Stamp = STAMP_NONE;
+  /** Floors (stamps of flushes) stored on disks, each when it first was. */
+  readonly floors: { readonly at: Micros; readonly stamp: Stamp }[] = [];
   /** What should never be: one dot for two rows, one request stamped twice. */
   readonly oddities: string[] = [];
   readonly #dots: Map<number, Map<number, string>> = new Map();
 
-  /** Takes note of an entry handed to a disk. */
+  /** Takes note of an entry stored on a disk. */
   entry(now: Micros, key: string, value: Uint8Array | undefined): void {
     if (value === undefined) return;
     if (key.charCodeAt(0) === 0xff) {
-      if (key.endsWith('floor') && value.length === STAMP_BYTES && compareStamps(value, this.floorMax) > 0) {
-        this.floorMax = value.slice();
-      }
+      if (key.endsWith('floor') && value.length === STAMP_BYTES) this.#noteFloor(now, value);
       return;
     }
     if (value.length < ROW_HEADER_BYTES) return;
@@ -108,13 +105,18 @@ export class Witness {
     const id = idOf(value, ROW_HEADER_BYTES);
     if (id > 0) {
       this.#noteStamp(id, value);
-      this.lastHanded.set(id, now);
+      this.lastStored.set(id, now);
     }
     if (rowKind(value) === KIND_TOMBSTONE || rowExpireAt(value) !== 0) {
       const stamp = rowStamp(value);
       const before = this.deadMax.get(key);
       if (before === undefined || compareStamps(stamp, before) > 0) this.deadMax.set(key, stamp.slice());
     }
+  }
+
+  #noteFloor(now: Micros, floor: Stamp): void {
+    if (this.floors.some(({ stamp }) => compareStamps(stamp, floor) === 0)) return;
+    this.floors.push({ at: now, stamp: floor.slice() });
   }
 
   #noteStamp(id: number, row: Row): void {
@@ -128,6 +130,8 @@ export class Witness {
   }
 
   #noteDot(key: string, row: Row): void {
+    // An expired row shrinks to a tombstone of the same dot: that is no second row.
+    if (rowKind(row) === KIND_TOMBSTONE && row.length === ROW_HEADER_BYTES) return;
     const actor = rowActor(row);
     const counter = rowCounter(row);
     let counters = this.#dots.get(actor);

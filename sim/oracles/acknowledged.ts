@@ -21,7 +21,7 @@ export function judgeAcknowledged(run: RunRecord): Finding[] {
     const stamp = run.witness.stamps.get(op.id);
     if (stamp === undefined) {
       if (mayBeOverwrittenUnseen(run, op)) continue;
-      findings.push({ oracle: 'P1', text: `${opText(op)} was acknowledged and no disk was ever handed it` });
+      findings.push({ oracle: 'P1', text: `${opText(op)} was acknowledged and no disk ever stored it` });
       continue;
     }
     const known = newest.get(op.key);
@@ -43,7 +43,7 @@ function mayBeOverwrittenUnseen(run: RunRecord, op: OpRecord): boolean {
   return run.history.some((other) => {
     if (other.id === op.id || other.kind === 'read' || other.invokeOrder > op.returnOrder) return false;
     if (other.kind === 'flush') return true;
-    return other.key === op.key && (run.witness.lastHanded.get(other.id) ?? -1) >= op.invokedAt;
+    return other.key === op.key && (run.witness.lastStored.get(other.id) ?? -1) >= op.invokedAt;
   });
 }
 

@@ -5,7 +5,15 @@
  */
 
 import { equalBytes } from '../../src/base/bytes.ts';
-import { compareRowStamp, compareStamps, type Row, rowStamp, type Stamp } from '../../src/rows/row.ts';
+import {
+  compareRowStamp,
+  compareRowStamps,
+  compareStamps,
+  isRowLive,
+  type Row,
+  rowStamp,
+  type Stamp,
+} from '../../src/rows/row.ts';
 import { stampText } from '../history.ts';
 import { keyOf } from '../workload.ts';
 import type { Finding, RunRecord } from './oracle.ts';
@@ -14,7 +22,7 @@ export function judgeConvergence(run: RunRecord): Finding[] {
   const findings: Finding[] = [];
   for (const state of run.afterRepair) {
     const rows = state.replicas.map(({ row }) => aboveFloor(row, run.floor));
-    if (rows.every((row) => equalRows(row, rows[0]))) continue;
+    if (rows.every((row) => equalRows(row, rows[0], run.scannedAtMs))) continue;
     const held = state.replicas.map(
       ({ node }, i) => `${node} ${rows[i] ? stampText(rowStamp(rows[i])) : 'nothing'}`,
     );
@@ -35,7 +43,9 @@ function aboveFloor(row: Row | undefined, floor: Stamp): Row | undefined {
   return row !== undefined && compareRowStamp(row, floor) > 0 ? row : undefined;
 }
 
-function equalRows(a: Row | undefined, b: Row | undefined): boolean {
+/** Equal to the byte, or the same write and dead: an expired row shrinks to a tombstone in its own time. */
+function equalRows(a: Row | undefined, b: Row | undefined, wall: number): boolean {
   if (a === undefined || b === undefined) return a === b;
-  return equalBytes(a, b);
+  if (equalBytes(a, b)) return true;
+  return compareRowStamps(a, b) === 0 && !isRowLive(a, wall) && !isRowLive(b, wall);
 }

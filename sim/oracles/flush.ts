@@ -3,7 +3,14 @@
  * was sent is visible at the end, whatever arrived late.
  */
 
-import { compareRowStamp, KIND_TOMBSTONE, ROW_HEADER_BYTES, rowKind } from '../../src/rows/row.ts';
+import {
+  compareRowStamp,
+  compareStamps,
+  KIND_TOMBSTONE,
+  ROW_HEADER_BYTES,
+  rowKind,
+  type Stamp,
+} from '../../src/rows/row.ts';
 import { idOf } from '../history.ts';
 import { opText } from './acknowledged.ts';
 import type { Finding, RunRecord } from './oracle.ts';
@@ -34,6 +41,36 @@ export function judgeFlush(run: RunRecord): Finding[] {
       oracle: 'flush',
       text: `${opText(op)} was acknowledged before a flush that answered ok, and ${opText(read)} after healing read it`,
     });
+  }
+  return [...findings, ...judgeLaterWrites(run)];
+}
+
+/**
+ * Under a linearizable policy a write sent after a flush was answered is stamped above it. (Elsewhere
+ * clocks decide, and a node that has not heard of the flush may stamp a write below it.)
+ */
+function judgeLaterWrites(run: RunRecord): Finding[] {
+  const { plan, witness } = run;
+  if (!plan.strict || plan.r + plan.w <= plan.n) return [];
+  const findings: Finding[] = [];
+  for (const flush of run.history) {
+    if (flush.kind !== 'flush' || flush.outcome !== 'ok') continue;
+    // Its floor is one of those first stored while it was under way: not below the least.
+    const floors = witness.floors.filter(({ at }) => at >= flush.invokedAt && at <= flush.returnedAt);
+    const least = floors.reduce<Stamp | undefined>(
+      (a, { stamp }) => (a === undefined || compareStamps(stamp, a) < 0 ? stamp : a),
+      undefined,
+    );
+    if (least === undefined) continue;
+    for (const op of run.history) {
+      if (op.kind !== 'write' || op.outcome !== 'ok' || op.invokeOrder < flush.returnOrder) continue;
+      const stamp = witness.stamps.get(op.id);
+      if (stamp === undefined || compareStamps(stamp, least) > 0) continue;
+      findings.push({
+        oracle: 'flush',
+        text: `${opText(op)} was sent after ${opText(flush)} had answered, and is stamped below it`,
+      });
+    }
   }
   return findings;
 }

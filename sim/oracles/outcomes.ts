@@ -1,5 +1,5 @@
 /**
- * P2: a request that answered `fail` is never visible: no disk was handed its value, no read saw it.
+ * P2: a request that answered `fail` is never visible: no disk stored its value, no read saw it.
  * And no read sees a value nobody sent before it ended.
  */
 
@@ -29,7 +29,7 @@ export function judgeOutcomes(run: RunRecord): Finding[] {
     } else if (refused(op.outcome) && run.witness.stamps.has(op.id)) {
       findings.push({
         oracle: 'P2',
-        text: `${opText(op)} answered ${op.outcome} (${op.code}) and a disk was handed its value`,
+        text: `${opText(op)} answered ${op.outcome} (${op.code}) and a disk stored its value`,
       });
     }
   }

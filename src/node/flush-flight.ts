@@ -4,6 +4,9 @@
  * The floor is one stamp; every row not above it is dead, wherever it turns up and however late. The
  * flush is done when so many members hold it durably that each read quorum of every key meets one:
  * all but N-W. The others learn it from heartbeats and from reads.
+ *
+ * It goes in two rounds. The members are asked for their clocks first, and the floor is stamped above
+ * all of them: a node with a slow clock that never met a row would else stamp its flush below it.
  */
 
 import type { CodedError, ErrorCode } from '../base/errors.ts';
@@ -12,19 +15,26 @@ import type { WriteState } from '../coordinator/write-core.ts';
 import { WriteCore } from '../coordinator/write-core.ts';
 import type { NodeId } from '../ports/transport.ts';
 import type { StoredWaiter } from '../replica/replica.ts';
-import type { StampParts } from '../rows/row.ts';
-import { encodeStamp } from '../rows/row.ts';
+import type { Stamp, StampParts } from '../rows/row.ts';
+import { encodeStamp, STAMP_NONE } from '../rows/row.ts';
 import { writeFloor } from '../wire/messages.ts';
 import type { FlushDone } from './api.ts';
 import type { NodeContext } from './context.ts';
-import { deadlineError } from './context.ts';
+import { deadlineError, observeStamp } from './context.ts';
 import { Flight } from './flights.ts';
+import type { Link } from './links.ts';
 
 export class FlushFlight extends Flight implements StoredWaiter {
   readonly #context: NodeContext;
   readonly #core: WriteCore;
   #done: FlushDone | undefined;
   #waiting: NodeId[] = [];
+  /** First the clocks are asked for, then the floor is sent. */
+  #learning = true;
+  /** Our own clock, and those that answered. */
+  #clocks = 1;
+  /** All but W-1: then each acknowledged write is on a node that was asked. */
+  #clocksNeeded: number;
 
   /**
    * @param members how many members there are
@@ -34,6 +44,7 @@ export class FlushFlight extends Flight implements StoredWaiter {
     super(deadline);
     this.#context = context;
     this.#core = new WriteCore(Math.max(1, members - (context.n - w)), members);
+    this.#clocksNeeded = Math.max(1, members - (w - 1));
     this.#done = done;
   }
 
@@ -46,16 +57,55 @@ export class FlushFlight extends Flight implements StoredWaiter {
       this.#answer(new Coded('quorum-unreachable', 'fail', message));
       return;
     }
+    context.flights.add(this);
+    // Whoever is down cannot be asked; what only those hold above our clock outlives the flush.
+    this.#clocksNeeded = Math.min(this.#clocksNeeded, 1 + live.length);
+    for (const link of live) {
+      const writer = context.links.writer(link);
+      if (writer === undefined) continue;
+      this.#waiting.push(link.member.id);
+      writeFloor(writer, this.id, STAMP_NONE);
+    }
+    this.#advanceLearning();
+  }
+
+  /** A member's clock: the flush must be stamped above everything it has seen. */
+  override readStamp(link: Link, stamp: Stamp): void {
+    if (!this.#learning || !this.#heard(link.member.id)) return;
+    observeStamp(this.#context, stamp);
+    this.#clocks++;
+    this.#advanceLearning();
+  }
+
+  #advanceLearning(): void {
+    if (!this.#learning) return;
+    if (this.#clocks >= this.#clocksNeeded) {
+      this.#learning = false;
+      this.#waiting = [];
+      this.#send();
+    } else if (this.#clocks + this.#waiting.length < this.#clocksNeeded) {
+      const message = 'too many nodes were lost while a flush asked for their clocks; nothing was flushed';
+      this.#refuse(new Coded('quorum-unreachable', 'fail', message));
+    }
+  }
+
+  /** Ends the flight before anything was sent. */
+  #refuse(error: CodedError): void {
+    this.#answer(error);
+    this.#context.flights.remove(this);
+  }
+
+  #send(): void {
+    const context = this.#context;
     let parts: StampParts;
     try {
       parts = context.identity.next(context.wall(), context.replica);
     } catch (error) {
       if (!(error instanceof Coded)) throw error;
-      this.#answer(error);
+      this.#refuse(error);
       return;
     }
     const stamp = encodeStamp(parts);
-    context.flights.add(this);
     for (const link of context.links.all()) {
       const writer = link.live ? context.links.writer(link) : undefined;
       if (writer === undefined) {
@@ -73,15 +123,17 @@ export class FlushFlight extends Flight implements StoredWaiter {
   }
 
   override storedBy(peer: NodeId): void {
-    if (this.#heard(peer)) this.#advance(this.#core.acknowledge());
+    if (!this.#learning && this.#heard(peer)) this.#advance(this.#core.acknowledge());
   }
 
   override refusedBy(peer: NodeId, _code: ErrorCode): void {
-    if (this.#heard(peer)) this.#advance(this.#core.lose());
+    this.peerLost(peer);
   }
 
   override peerLost(peer: NodeId): void {
-    if (this.#heard(peer)) this.#advance(this.#core.lose());
+    if (!this.#heard(peer)) return;
+    if (this.#learning) this.#advanceLearning();
+    else this.#advance(this.#core.lose());
   }
 
   #heard(peer: NodeId): boolean {
@@ -101,7 +153,7 @@ export class FlushFlight extends Flight implements StoredWaiter {
   }
 
   override expire(): void {
-    this.#answer(deadlineError(this.#context, 'flush', 'unknown'));
+    this.#answer(deadlineError(this.#context, 'flush', this.#learning ? 'fail' : 'unknown'));
     this.#context.flights.remove(this);
   }
 

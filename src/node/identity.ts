@@ -15,7 +15,7 @@ import type { Storage, StorageWrite } from '../ports/storage.ts';
 import type { Replica } from '../replica/replica.ts';
 import { META_PREFIX } from '../rows/key.ts';
 import type { Stamp, StampParts } from '../rows/row.ts';
-import { stampLogical, stampTime } from '../rows/row.ts';
+import { encodeStamp, stampLogical, stampTime } from '../rows/row.ts';
 
 export const identityKey: ByteString = `${META_PREFIX}identity`;
 const clockKey: ByteString = `${META_PREFIX}clock`;
@@ -91,6 +91,11 @@ export class Identity {
   /** Takes note of a stamp seen elsewhere. */
   observe(stamp: Stamp): void {
     this.hlc.observe(stampTime(stamp), stampLogical(stamp));
+  }
+
+  /** The highest reading issued or observed, as the stamp of nobody. */
+  highest(): Stamp {
+    return encodeStamp({ time: this.hlc.time, logical: this.hlc.logical, actor: 0, counter: 0 });
   }
 
   /** The note that goes with every batch: the clock's high-water mark. */

@@ -10,7 +10,7 @@ import type { ReadWaiter, StoredWaiter } from '../replica/replica.ts';
 import { SLOT_COUNT } from '../ring/slots.ts';
 import { isRowKey } from '../rows/key.ts';
 import type { Row, Stamp } from '../rows/row.ts';
-import { compareStamps, isRowIntact, ROW_HEADER_BYTES, rowStamp } from '../rows/row.ts';
+import { compareStamps, isRowIntact, ROW_HEADER_BYTES, rowStamp, STAMP_NONE } from '../rows/row.ts';
 import type { ForwardHead, MessageHandler, ScanRow } from '../wire/messages.ts';
 import {
   FORWARD_READ,
@@ -149,6 +149,11 @@ export class PeerDesk implements MessageHandler<Link> {
   }
 
   floor(link: Link, id: number, stamp: Uint8Array): void {
+    if (compareStamps(stamp, STAMP_NONE) === 0) {
+      const writer = this.#context.links.writer(link);
+      if (writer !== undefined) writeReadStamp(writer, id, this.#context.identity.highest());
+      return;
+    }
     if (isTooFarAhead(this.#context, stamp)) {
       this.#refuse(link, id, 'clock-offset');
       return;

@@ -86,7 +86,10 @@ export interface MessageHandler<Peer> {
   refused(peer: Peer, id: number, code: ErrorCode): void;
   ping(peer: Peer, sequence: number, wall: number, floor: Uint8Array): void;
   pong(peer: Peer, sequence: number, wall: number): void;
-  /** Every row with a stamp not above this one is dead; answered by `stored`, unless `id` is 0. */
+  /**
+   * Every row with a stamp not above this one is dead; answered by `stored`, unless `id` is 0. All
+   * zero it asks for the highest stamp issued or seen, answered by `readStamp`.
+   */
   floor(peer: Peer, id: number, stamp: Uint8Array): void;
   forward(peer: Peer, head: ForwardHead, body: ByteReader): void;
   forwardReply(peer: Peer, id: number, status: number, body: ByteReader): void;

@@ -34,7 +34,7 @@ describe('plans', () => {
       for (const fault of plan.faults) kinds.add(fault.kind);
       if (plan.strict) {
         assert.ok(plan.r + plan.w > plan.n);
-        assert.ok(plan.ops.every((op) => op.kind === 'read' || op.kind === 'write'));
+        assert.ok(plan.ops.every((op) => op.kind === 'read' || op.kind === 'write' || op.kind === 'flush'));
       }
       const wipes = plan.faults.filter((fault) => fault.kind === 'wipe').length;
       assert.ok(wipes === 0 || (wipes < plan.w && !plan.strict));
