@@ -6,6 +6,7 @@
  * come in before there is somebody to serve them. Stopping takes it apart in the other direction.
  */
 
+import { setTimeout as delay } from 'node:timers/promises';
 import { crc32 } from 'node:zlib';
 import { SystemClock } from '../adapters/clock.ts';
 import { NodeDriver } from '../adapters/driver.ts';
@@ -36,6 +37,8 @@ import { checkIdentity } from './identity-file.ts';
 import { settingsOf } from './settings.ts';
 import { VERSION } from './version.ts';
 
+const linkedPollMs = 20;
+
 /** A start that cannot be, with words for the operator and the exit code. */
 export class StartError extends Error {
   readonly exitCode: number;
@@ -53,6 +56,8 @@ export interface NodeProcessOptions {
 }
 
 export interface NodeProcess {
+  /** Waits until every member can be reached, at most so long. @returns whether they can. */
+  linked(timeoutMs: number): Promise<boolean>;
   /** Stops taking requests, answers what is under way, makes everything durable and ends. */
   stop(): Promise<void>;
 }
@@ -127,6 +132,12 @@ async function assemble(
     pid: process.pid,
   });
   return {
+    async linked(timeoutMs) {
+      const isLinked = (): boolean => node.members().every(({ live }) => live);
+      const deadline = clock.monotonic() + timeoutMs;
+      while (!isLinked() && clock.monotonic() < deadline) await delay(linkedPollMs);
+      return isLinked();
+    },
     async stop() {
       fault = 'the node is stopping';
       for (const step of undo.reverse()) await step();

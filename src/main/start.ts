@@ -15,6 +15,9 @@ import { type NodeProcess, StartError, startNode } from './node-process.ts';
 /** A stop that takes longer than this is cut short, milliseconds. */
 const stopMaxMs = 8000;
 
+/** How long a parent waits for a cluster to find together, milliseconds. */
+const linkedMaxMs = 5000;
+
 export interface StartOptions {
   readonly sources: Sources;
   /** Found on the command line already. */
@@ -48,7 +51,11 @@ export async function runStart(options: StartOptions): Promise<void> {
     return;
   }
   stopOnSignal(node, log);
-  process.send?.({ ready: true });
+  // For the parent, ready means that requests will work, so not before the others can be reached.
+  if (process.send !== undefined) {
+    await node.linked(linkedMaxMs);
+    if (process.connected) process.send({ ready: true });
+  }
 }
 
 function openLog(config: NodeConfig): Promise<PinoLog> {

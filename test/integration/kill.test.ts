@@ -45,6 +45,8 @@ class Load {
       try {
         assert.equal(await client.set(key, `v${i}`), 'OK');
         this.acknowledged.push({ key, value: `v${i}`, at: performance.now() });
+        // Some thousands of writes a second are plenty: all of them are read back.
+        await delay(2);
       } catch {
         this.failures += 1;
         await delay(5);
@@ -102,9 +104,9 @@ describe('kill -9', { timeout: 180_000 }, () => {
     return { cluster, clients };
   }
 
-  it('of one of three under load loses nothing, and the node catches up', async () => {
+  it('of one of three under load loses nothing, and the node catches up', async (test) => {
     const { cluster, clients } = await clusterWith();
-    const load = new Load([clients[0]!, clients[1]!], 8);
+    const load = new Load([clients[0]!, clients[1]!], 5);
     await delay(1500);
     const before = load.acknowledged.length;
     assert.ok(before > 100, `${before} writes before the kill`);
@@ -115,12 +117,14 @@ describe('kill -9', { timeout: 180_000 }, () => {
     const gapMs = load.gapMs(killedAt, performance.now());
     assert.ok(gapMs < 1000, `requests paused for ${Math.round(gapMs)} ms`);
     assert.match(cluster.dev.stderr, /n3 .*was ended by SIGKILL[\s\S]*To start it again/);
+    test.diagnostic(`longest pause after the kill: ${Math.round(gapMs)} ms`);
     const whileAway = load.acknowledged.filter(({ at }) => at > killedAt + 1000);
     assert.ok(whileAway.length > 100, `${whileAway.length} writes while the node was away`);
 
     await cluster.restart(2);
     await delay(1000);
     await load.stop();
+    test.diagnostic(`${load.acknowledged.length} writes acknowledged, ${load.failures} failed`);
     const returned = clientOf(cluster, 2);
     ends.push(() => returned.disconnect());
     await returned.connect();
@@ -141,7 +145,7 @@ describe('kill -9', { timeout: 180_000 }, () => {
   for (const durability of ['interval', 'always']) {
     it(`of every process at once, with durability ${durability}, loses nothing`, async () => {
       const { cluster, clients } = await clusterWith(['--durability', durability]);
-      const load = new Load(clients, 6);
+      const load = new Load(clients, 3);
       await delay(1500);
       // The children first and at once, then their parent.
       for (const { pid } of cluster.file().nodes) process.kill(pid, 'SIGKILL');

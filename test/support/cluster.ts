@@ -54,7 +54,7 @@ export class TestCluster {
   }
 
   async ready(): Promise<void> {
-    await this.dev.says(/Stop: {2}Ctrl-C/);
+    await this.dev.says(/Stop: {2}Ctrl-C/, 60_000);
   }
 
   file(): ClusterFile {
@@ -86,7 +86,7 @@ export class TestCluster {
   async restart(index: number, flags: readonly string[] = []): Promise<Started> {
     const started = new Started([...this.node(index).argv, '--log-format', 'json', ...flags]);
     this.#restarted.set(index, started);
-    await started.says(/node-ready/);
+    await started.says(/node-ready/, 60_000);
     return started;
   }
 

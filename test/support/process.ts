@@ -92,7 +92,7 @@ export class Started {
         if (this.ended) throw new Error(`ended without ${words}:\n${this.stdout}\n${this.stderr}`);
         return false;
       },
-      `${words} in\n${this.stdout}\n${this.stderr}`,
+      () => `${words} in\n${this.stdout}\n${this.stderr}`,
       timeoutMs,
     );
   }
