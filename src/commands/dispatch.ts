@@ -119,8 +119,7 @@ export class Dispatcher {
     call.replied = true;
     const { statistics } = this;
     const { index } = call.command;
-    statistics.calls[index]!++;
-    statistics.milliseconds[index]! += call.node.monotonic() - call.startedAt;
+    if (statistics.countCall(index)) statistics.noteTime(index, call.node.monotonic() - call.startedAt);
     if (reply instanceof ErrorReply) {
       statistics.failed[index]!++;
       statistics.noteError(reply.code);

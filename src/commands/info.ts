@@ -168,8 +168,9 @@ function commandstats({ table, statistics }: CommandContext): readonly Field[] {
     const calls = statistics.calls[index]!;
     const rejected = statistics.rejected[index]!;
     if (calls === 0 && rejected === 0) continue;
-    const microseconds = Math.round(statistics.milliseconds[index]! * 1000);
-    const each = (calls === 0 ? 0 : microseconds / calls).toFixed(2);
+    const mean = statistics.meanMilliseconds(index) * 1000;
+    const microseconds = Math.round(mean * calls);
+    const each = mean.toFixed(2);
     const failed = statistics.failed[index]!;
     fields.push([
       `cmdstat_${fullName}`,

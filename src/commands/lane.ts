@@ -41,6 +41,8 @@ export class Lane {
   readonly #queue: Footprint[] = [];
   #queueAt = 0;
   #running = 0;
+  /** The one that runs, if only one does: its keys are noted when a second comes. */
+  #alone: Footprint | undefined;
   #barrier = false;
   #draining = false;
 
@@ -62,16 +64,22 @@ export class Lane {
   leave(command: Footprint): void {
     assert(this.#running > 0, 'a command leaves a lane that it entered');
     this.#running--;
-    if (command.barrier) this.#barrier = false;
+    if (command === this.#alone) this.#alone = undefined;
+    else if (command.barrier) this.#barrier = false;
     else for (const key of command.keys) this.#release(key, command.mode);
     if (this.#queueAt < this.#queue.length) this.#drain();
   }
 
   #run(command: Footprint): void {
     this.#running++;
+    if (this.#running === 1) this.#alone = command;
+    else this.#note(command);
+    command.start();
+  }
+
+  #note(command: Footprint): void {
     if (command.barrier) this.#barrier = true;
     else for (const key of command.keys) this.#hold(key, command.mode);
-    command.start();
   }
 
   /** Not recursive, however many commands complete at once. */
@@ -97,6 +105,10 @@ export class Lane {
 
   #isFree(command: Footprint): boolean {
     if (this.#running === 0) return true;
+    if (this.#alone !== undefined) {
+      this.#note(this.#alone);
+      this.#alone = undefined;
+    }
     if (this.#barrier || command.barrier || this.#running >= runningMax) return false;
     for (const key of command.keys) {
       const users = this.#keys.get(key);

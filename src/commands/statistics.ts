@@ -3,6 +3,10 @@
  * Plain arrays by command number, since they are written for every command.
  */
 
+/** The first calls of a command are all timed, then one in so many. */
+const timedFirst = 64;
+const timedEach = 8;
+
 /** Counters since start or the last reset. */
 export class Statistics {
   readonly calls: Float64Array;
@@ -10,8 +14,8 @@ export class Statistics {
   readonly rejected: Float64Array;
   /** Ran and answered with an error. */
   readonly failed: Float64Array;
-  /** Time from start to reply, milliseconds: with the quorum's answer waited for. */
-  readonly milliseconds: Float64Array;
+  readonly #timed: Float64Array;
+  readonly #milliseconds: Float64Array;
   commandsProcessed = 0;
   errorReplies = 0;
   keyspaceHits = 0;
@@ -28,7 +32,27 @@ export class Statistics {
     this.calls = new Float64Array(commandCount);
     this.rejected = new Float64Array(commandCount);
     this.failed = new Float64Array(commandCount);
-    this.milliseconds = new Float64Array(commandCount);
+    this.#timed = new Float64Array(commandCount);
+    this.#milliseconds = new Float64Array(commandCount);
+  }
+
+  /** Counts a call; true if it is one to be timed. Looking at the clock costs more than counting. */
+  countCall(index: number): boolean {
+    const count = this.calls[index]! + 1;
+    this.calls[index] = count;
+    return count <= timedFirst || count % timedEach === 0;
+  }
+
+  /** Notes how long a call took from start to reply, with the quorum's answer waited for. */
+  noteTime(index: number, milliseconds: number): void {
+    this.#timed[index]!++;
+    this.#milliseconds[index]! += milliseconds;
+  }
+
+  /** The mean time of the timed calls, milliseconds; 0 before the first. */
+  meanMilliseconds(index: number): number {
+    const timed = this.#timed[index]!;
+    return timed === 0 ? 0 : this.#milliseconds[index]! / timed;
   }
 
   /** An error reply with this first word was given. */
@@ -50,7 +74,8 @@ export class Statistics {
     this.calls.fill(0);
     this.rejected.fill(0);
     this.failed.fill(0);
-    this.milliseconds.fill(0);
+    this.#timed.fill(0);
+    this.#milliseconds.fill(0);
     this.commandsProcessed = 0;
     this.errorReplies = 0;
     this.keyspaceHits = 0;
