@@ -83,8 +83,6 @@ export function idOf(bytes: Uint8Array, start: number): number {
 export class Witness {
   /** Stamp each request's value was first stored with. */
   readonly stamps: Map<number, Stamp> = new Map();
-  /** When each request's value was last stored on some disk. */
-  readonly lastStored: Map<number, Micros> = new Map();
   /** Per row key: the greatest stamp of a row that may be dead (a tombstone, or one that expires). */
   readonly deadMax: Map<RowKey, Stamp> = new Map();
   /** Floors (stamps of flushes) stored on disks, each when it first was. */
@@ -103,10 +101,7 @@ export class Witness {
     if (value.length < ROW_HEADER_BYTES) return;
     this.#noteDot(key, value);
     const id = idOf(value, ROW_HEADER_BYTES);
-    if (id > 0) {
-      this.#noteStamp(id, value);
-      this.lastStored.set(id, now);
-    }
+    if (id > 0) this.#noteStamp(id, value);
     if (rowKind(value) === KIND_TOMBSTONE || rowExpireAt(value) !== 0) {
       const stamp = rowStamp(value);
       const before = this.deadMax.get(key);

@@ -7,10 +7,14 @@
  */
 
 import { rowKeyOf } from '../../src/rows/key.ts';
-import { compareRowStamp, compareStamps, rowStamp, type Stamp } from '../../src/rows/row.ts';
+import { compareRowStamp, compareStamps, rowStamp, type Stamp, stampTime } from '../../src/rows/row.ts';
+import { EPOCH_MS } from '../clock.ts';
 import { type OpRecord, stampText } from '../history.ts';
 import { keyOf } from '../workload.ts';
 import type { Finding, KeyState, RunRecord } from './oracle.ts';
+
+/** No simulated clock is further behind: 200 ms of skew and some drift. */
+const CLOCK_BEHIND_MAX_MS = 250;
 
 export function judgeAcknowledged(run: RunRecord): Finding[] {
   const findings: Finding[] = [];
@@ -38,12 +42,18 @@ export function judgeAcknowledged(run: RunRecord): Finding[] {
   return findings;
 }
 
-/** Whether another row of the key was stored since: the greater of two rows of one batch is stored alone. */
+/**
+ * Whether a row of the key that is not stamped below this one may have been there or have come with it:
+ * the greater of two rows is stored alone. The stamp of a row that was never stored is not known, but
+ * it is not below its coordinator's clock.
+ */
 function mayBeOverwrittenUnseen(run: RunRecord, op: OpRecord): boolean {
+  const leastTime = EPOCH_MS + op.invokedAt / 1000 - CLOCK_BEHIND_MAX_MS;
   return run.history.some((other) => {
     if (other.id === op.id || other.kind === 'read' || other.invokeOrder > op.returnOrder) return false;
     if (other.kind === 'flush') return true;
-    return other.key === op.key && (run.witness.lastStored.get(other.id) ?? -1) >= op.invokedAt;
+    const stamp = other.key === op.key ? run.witness.stamps.get(other.id) : undefined;
+    return stamp !== undefined && stampTime(stamp) >= leastTime;
   });
 }
 
