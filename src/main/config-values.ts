@@ -15,6 +15,8 @@ export interface Kind<T> {
   readonly read: (value: unknown) => T | undefined;
   /** A flag or a variable is taken as it stands, not read as YAML. */
   readonly text?: boolean;
+  /** How a default is written for people; `String` if left out. */
+  readonly write?: (value: T) => string;
 }
 
 /** How a value is shown in a message: short, on one line. */
@@ -90,6 +92,15 @@ export function bytes(min: number, max: number = Number.MAX_SAFE_INTEGER): Kind<
   return {
     expected: `a size such as 65536, 64KiB or 1GiB, at least ${min}${most} bytes`,
     read: (value) => inRange(withUnit(value, sizeUnits), min, max),
+    write: (value) =>
+      inLargestUnit(
+        value,
+        [
+          ['MiB', 1024 ** 2],
+          ['KiB', 1024],
+        ],
+        '',
+      ),
   };
 }
 
@@ -100,7 +111,26 @@ export function duration(min: number, max: number = 24 * 3_600_000): Kind<number
   return {
     expected: `a duration such as 500ms, 2s or 1m, from ${min} to ${max} ms`,
     read: (value) => inRange(withUnit(value, durationUnits), min, max),
+    write: (value) =>
+      inLargestUnit(
+        value,
+        [
+          ['m', 60_000],
+          ['s', 1000],
+        ],
+        'ms',
+      ),
   };
+}
+
+function inLargestUnit(
+  value: number,
+  units: readonly (readonly [name: string, size: number])[],
+  smallest: string,
+): string {
+  if (value === 0) return '0';
+  const unit = units.find(([, size]) => value % size === 0);
+  return unit === undefined ? `${value}${smallest}` : `${value / unit[1]}${unit[0]}`;
 }
 
 function withUnit(value: unknown, units: Readonly<Record<string, number>>): number | undefined {
@@ -135,12 +165,12 @@ export function noteOf(type: object): SettingNote | undefined {
 
 /** A setting with a default; an absent or empty (`key:`) one takes it. */
 export function setting<T>(kind: Kind<T>, fallback: NoInfer<T>, description: string): z.ZodType<T> {
-  return noted(kind, description, String(fallback), fallback);
+  return noted(kind, description, (kind.write ?? String)(fallback), fallback);
 }
 
 /** A setting that may be absent. `fallback` says in words what is done then. */
 export function optional<T>(kind: Kind<T>, fallback: string, description: string): z.ZodType<T | undefined> {
-  return noted<T | undefined>(kind, description, fallback, undefined);
+  return noted(kind, description, fallback, undefined);
 }
 
 /** A setting that must be there. */
@@ -154,13 +184,17 @@ export function required<T>(kind: Kind<T>, description: string): z.ZodType<T> {
   );
 }
 
-function noted<T>(kind: Kind<T>, description: string, fallback: string, initial: T): z.ZodType<T> {
+function noted<T, I extends T | undefined>(
+  kind: Kind<T>,
+  description: string,
+  fallback: string,
+  initial: I,
+): z.ZodType<T | I> {
   const type = z
     .unknown()
     .optional()
-    .transform(
-      (value, context): T =>
-        value === undefined || value === null ? initial : readOrTell(kind, value, context),
+    .transform((value, context): T | I =>
+      value === undefined || value === null ? initial : readOrTell(kind, value, context),
     );
   return describe(type, { description, expected: kind.expected, text: kind.text ?? false, fallback });
 }
@@ -171,7 +205,7 @@ export function describe<T extends z.ZodType>(type: T, note: SettingNote): T {
   return type;
 }
 
-function readOrTell<T>(kind: Kind<T>, value: unknown, context: z.core.$RefinementCtx): T {
+function readOrTell(kind: Kind<T>, value: unknown, context: z.core.$RefinementCtx): T {
   const result = kind.read(value);
   if (result !== undefined) return result;
   const found = value === undefined || value === null ? 'nothing' : show(value);

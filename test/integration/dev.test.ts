@@ -141,14 +141,18 @@ describe('dure dev', { timeout: 120_000 }, () => {
     client.disconnect();
   });
 
-  it('reports a port that somebody else took at the last moment by ending that node only', async () => {
+  it('a node tells which of its ports is taken', async () => {
     const base = await freePortBase(1);
     const thief = createServer().listen(base + 1000, '127.0.0.1');
     ends.push(() => thief.close());
     await until(() => thief.listening, 'the port is taken');
+    const directory = mkdtempSync(join(tmpdir(), 'dure-test-'));
+    ends.push(() => rmSync(directory, { recursive: true }));
     const { code, stderr } = await run([
       ...DURE,
       'start',
+      '--data-dir',
+      directory,
       '--ports-resp',
       String(base),
       '--storage-engine',
