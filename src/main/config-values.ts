@@ -205,7 +205,7 @@ export function describe<T extends z.ZodType>(type: T, note: SettingNote): T {
   return type;
 }
 
-function readOrTell(kind: Kind<T>, value: unknown, context: z.core.$RefinementCtx): T {
+function readOrTell<T>(kind: Kind<T>, value: unknown, context: z.core.$RefinementCtx): T {
   const result = kind.read(value);
   if (result !== undefined) return result;
   const found = value === undefined || value === null ? 'nothing' : show(value);

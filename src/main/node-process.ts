@@ -122,15 +122,7 @@ async function assemble(
   undo.push(() => node.stop());
   undo.push(() => server.close());
   fault = undefined;
-  log.write('info', 'node-ready', {
-    resp: `${config.bind}:${config.self.respPort}`,
-    peer: `${config.bind}:${config.self.peerPort}`,
-    http: `${config.bind}:${config.self.httpPort}`,
-    engine: storage.engine,
-    durability: config.storage.durability,
-    version: VERSION,
-    pid: process.pid,
-  });
+  tellReady(config, log, storage.engine);
   return {
     async linked(timeoutMs) {
       const isLinked = (): boolean => node.members().every(({ live }) => live);
@@ -143,6 +135,18 @@ async function assemble(
       for (const step of undo.reverse()) await step();
     },
   };
+}
+
+function tellReady(config: NodeConfig, log: Log, engine: string): void {
+  log.write('info', 'node-ready', {
+    resp: `${config.bind}:${config.self.respPort}`,
+    peer: `${config.bind}:${config.self.peerPort}`,
+    http: `${config.bind}:${config.self.httpPort}`,
+    engine,
+    durability: config.storage.durability,
+    version: VERSION,
+    pid: process.pid,
+  });
 }
 
 function lock(config: NodeConfig): () => void {
