@@ -225,7 +225,7 @@ export const SERVER_COMMANDS: readonly CommandSpec[] = [
     syntax: '',
     order: 'barrier',
     differs:
-      'Counts live keys over the whole cluster, by asking the nodes: not O(1). Expired keys are not counted.',
+      'Counts live keys over the whole cluster, by asking the nodes: not O(1). Expired keys are not counted. A cluster client that asks every node and adds up counts each key more than once.',
   },
   {
     name: 'flushdb',
