@@ -173,15 +173,24 @@ function cutFrame(bytes: Buffer, at: number): number {
   return end > bytes.length ? -1 : end;
 }
 
+/** Dials until somebody answers. */
+function dial(port: number, connected: (socket: Socket) => void): void {
+  const socket = connect({ port, host: '127.0.0.1', noDelay: true });
+  const again = () => setTimeout(() => dial(port, connected), 50);
+  socket.once('error', again);
+  socket.once('connect', () => {
+    socket.off('error', again);
+    connected(socket);
+  });
+}
+
 /** A peer this process dialled: it gets the commands and answers with how many it has appended. */
 class Peer {
   readonly #outbox: Outbox;
   acknowledged = 0;
 
-  constructor(port: number, socket: Socket, moved: () => void) {
+  constructor(socket: Socket, moved: () => void) {
     this.#outbox = new Outbox(socket);
-    socket.setNoDelay(true);
-    socket.on('error', () => setTimeout(() => socket.connect({ port, host: '127.0.0.1' }), 50));
     pieces(
       socket,
       (bytes, at) => (bytes.length - at < 4 ? -1 : at + 4),
@@ -218,10 +227,14 @@ function serveReplicated(): void {
     waiting.splice(0, waitingFrom);
     waitingFrom = 0;
   };
-  const peers = options.peers.split(',').map((text) => {
-    const port = Number(text);
-    return new Peer(port, connect({ port, host: '127.0.0.1' }), answer);
-  });
+  const peers: Peer[] = [];
+  for (const port of options.peers.split(',')) {
+    dial(Number(port), (socket) => {
+      peers.push(new Peer(socket, answer));
+      // A command that a peer missed would never be acknowledged: no clients before both are there.
+      if (peers.length === 2) clients.listen({ port: Number(options.port), host: '127.0.0.1' });
+    });
+  }
   createServer({ noDelay: true }, (socket) => {
     const outbox = new Outbox(socket);
     let appended = 0;
@@ -243,7 +256,7 @@ function serveReplicated(): void {
       });
     };
   }).listen({ port: Number(options['peer-port']), host: '127.0.0.1' });
-  createServer({ noDelay: true }, (socket) => {
+  const clients = createServer({ noDelay: true }, (socket) => {
     const outbox = new Outbox(socket);
     pieces(socket, cutCommand, (bytes, at, end) => {
       const command = bytes.subarray(at, end);
@@ -255,7 +268,7 @@ function serveReplicated(): void {
         answer();
       });
     });
-  }).listen({ port: Number(options.port), host: '127.0.0.1' });
+  });
 }
 
 function serveMemory(): void {

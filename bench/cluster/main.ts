@@ -18,7 +18,7 @@ import { parseArgs } from 'node:util';
 import type { LoadJob, LoadResult } from './job.ts';
 import { LoadGenerator } from './load-generator.ts';
 import { type Row, rows, type Scene, scenes, type Workload } from './plan.ts';
-import { cpuTime, end, endAll, versionOf } from './processes.ts';
+import { cpuTime, end, endAll, threadTimes, versionOf } from './processes.ts';
 import { describe, describeParts, type Span, summarise } from './profile.ts';
 import { redisBenchmark } from './redis-benchmark.ts';
 import { comparisons, comparisonsTable, figures, figuresTable, type Measurement } from './report.ts';
@@ -38,6 +38,8 @@ const usage = `npm run bench -- [options]
   --keys N             distinct keys (default 100000)
   --value-bytes N      (default 1024)
   --generator NAME     for row 4: redis-benchmark (default where installed) or own
+  --dure A=B           a setting of Dure other than its default, as storage-hot-bytes-max=512MiB;
+                       may be repeated
   --profile            CPU profiles of the Dure nodes (slows them by some percent), top ten of each
   --keep               leave the data directories and profiles in place, and say where
   --json FILE          where to write the results (default bench/results/<time>.json)`;
@@ -60,6 +62,7 @@ interface Options {
   readonly ownGenerator: boolean;
   readonly profile: boolean;
   readonly keep: boolean;
+  readonly dure: readonly string[];
   readonly json: string;
 }
 
@@ -84,6 +87,7 @@ function readOptions(installed: ReadonlySet<string>): Options {
       generator: { type: 'string', default: 'redis-benchmark' },
       profile: { type: 'boolean', default: false },
       keep: { type: 'boolean', default: false },
+      dure: { type: 'string', multiple: true, default: [] },
       json: { type: 'string' },
       help: { type: 'boolean', default: false },
     },
@@ -107,6 +111,7 @@ function readOptions(installed: ReadonlySet<string>): Options {
     ownGenerator: values.generator === 'own' || !installed.has('redis-benchmark'),
     profile: values.profile,
     keep: values.keep,
+    dure: values.dure,
     json: values.json ?? standard,
   };
 }
@@ -170,8 +175,13 @@ class Bench {
       }
       const own = join(directory, name);
       mkdirSync(own);
-      const { profile } = this.#options;
-      systems.push(await starters[name]({ durability: scene.name, directory: own, profile }));
+      const { profile, dure } = this.#options;
+      const dureFlags = dure.flatMap((setting) => {
+        const [flag, ...value] = setting.split('=');
+        return [`--${flag}`, value.join('=')];
+      });
+      const options = { durability: scene.name, directory: own, profile, dureFlags };
+      systems.push(await starters[name](options));
       console.log(`up: ${systems.at(-1)!.label}`);
     }
     return systems;
@@ -205,6 +215,7 @@ class Bench {
     const sample = () => ({
       own: cpuTime(system.processes),
       others: cpuTime(others),
+      threads: threadTimes(system.processes),
       us: Number(process.hrtime.bigint() / 1000n),
     });
     let [before, after] = [sample(), sample()];
@@ -239,6 +250,12 @@ class Bench {
       latency: result.latency,
       ...(userUs === undefined ? {} : { cpuUserUs: userUs / result.operations }),
       ...(systemUs === undefined ? {} : { cpuSystemUs: systemUs / result.operations }),
+      threadsUs: Object.fromEntries(
+        [...after.threads].map(([kind, ms]) => [
+          kind,
+          ((ms - (before.threads.get(kind) ?? 0)) * 1000) / result.operations,
+        ]),
+      ),
       generatorCpu: result.generatorCpuMs / result.elapsedMs,
       ...(idleUs === undefined ? {} : { idleCpu: idleUs / wallUs }),
     };
@@ -262,6 +279,10 @@ class Bench {
     const spans = this.#profiled;
     this.#profiled = [];
     const span = spans.at(-1);
+    const last = this.measurements.findLast(({ system }) => system === 'dure');
+    for (const [kind, us] of Object.entries(last?.threadsUs ?? {}).toSorted((a, b) => b[1] - a[1])) {
+      console.log(`${us.toFixed(1).padStart(8)} µs of processor time an operation: ${kind}, all nodes`);
+    }
     if (dure === undefined || span === undefined) return;
     const all: string[] = [];
     for (const { name } of dure.processes) {

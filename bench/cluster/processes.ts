@@ -7,7 +7,7 @@
  */
 
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { closeSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, readFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 
 const startedAll = new Set<Started>();
@@ -140,26 +140,48 @@ export function versionOf(command: string, ...args: readonly string[]): string |
 
 const tickMs = 10; // Linux counts processor time for /proc in hundredths of a second.
 
+/** User and system time of a `stat` file of proc(5), waited-for children included. */
+function statTime(path: string): CpuTime {
+  const stat = readFileSync(path, 'latin1');
+  // The name in parentheses may hold blanks; what follows it begins with field 3.
+  const fields = stat
+    .slice(stat.lastIndexOf(')') + 2)
+    .split(' ')
+    .map(Number);
+  return { userMs: (fields[11]! + fields[13]!) * tickMs, systemMs: (fields[12]! + fields[14]!) * tickMs };
+}
+
 /**
  * Processor time of all threads of the processes, and of children they have waited for (Redis rewrites
  * its log in one). @returns undefined where there is no /proc
  */
 export function cpuTime(processes: readonly Started[]): CpuTime | undefined {
-  let userMs = 0;
-  let systemMs = 0;
+  try {
+    const times = processes.map(({ child }) => statTime(`/proc/${child.pid}/stat`));
+    return {
+      userMs: times.reduce((sum, { userMs }) => sum + userMs, 0),
+      systemMs: times.reduce((sum, { systemMs }) => sum + systemMs, 0),
+    };
+  } catch {
+    return undefined;
+  }
+}
+
+/** Processor time of the processes by kind of thread, in milliseconds; empty where there is no /proc. */
+export function threadTimes(processes: readonly Started[]): Map<string, number> {
+  const times = new Map<string, number>();
   for (const { child } of processes) {
     try {
-      const stat = readFileSync(`/proc/${child.pid}/stat`, 'latin1');
-      // The name in parentheses may hold blanks; what follows it begins with field 3 of proc(5).
-      const fields = stat
-        .slice(stat.lastIndexOf(')') + 2)
-        .split(' ')
-        .map(Number);
-      userMs += (fields[11]! + fields[13]!) * tickMs;
-      systemMs += (fields[12]! + fields[14]!) * tickMs;
+      for (const thread of readdirSync(`/proc/${child.pid}/task`)) {
+        const path = `/proc/${child.pid}/task/${thread}`;
+        const name = readFileSync(`${path}/comm`, 'latin1').trim();
+        const kind = Number(thread) === child.pid ? 'main thread' : `other threads "${name}"`;
+        const { userMs, systemMs } = statTime(`${path}/stat`);
+        times.set(kind, (times.get(kind) ?? 0) + userMs + systemMs);
+      }
     } catch {
-      return undefined;
+      // The thread or the process has just ended.
     }
   }
-  return { userMs, systemMs };
+  return times;
 }

@@ -22,6 +22,8 @@ export interface Measurement {
   /** Processor time of all processes of the system, an operation. */
   readonly cpuUserUs?: number;
   readonly cpuSystemUs?: number;
+  /** The same by kind of thread. */
+  readonly threadsUs: Readonly<Record<string, number>>;
   /** Share of a core that the load generator took; of no use where redis-benchmark was it. */
   readonly generatorCpu: number;
   /** Share of a core that the other systems, idle meanwhile, took together. */
@@ -40,6 +42,8 @@ export interface Figures {
   readonly maxUs: number;
   readonly cpuUserUs: number;
   readonly cpuSystemUs: number;
+  /** Of the processor time, the main threads' part. */
+  readonly cpuMainUs: number;
   readonly generatorCpu: number;
   readonly errors: number;
 }
@@ -89,6 +93,7 @@ export function figures(all: readonly Measurement[]): Figures[] {
       maxUs: Math.max(...rounds.map((one) => one.latency.maxUs)),
       cpuUserUs: of((one) => one.cpuUserUs ?? Number.NaN),
       cpuSystemUs: of((one) => one.cpuSystemUs ?? Number.NaN),
+      cpuMainUs: of((one) => one.threadsUs['main thread'] ?? Number.NaN),
       generatorCpu: of((one) => one.generatorCpu),
       errors: rounds.reduce((sum, one) => sum + one.errors, 0),
     };
@@ -149,9 +154,10 @@ const ms = (us: number) => (us / 1000).toFixed(us < 10_000 ? 2 : 1);
 const fixed = (value: number, digits: number) => (Number.isNaN(value) ? '-' : value.toFixed(digits));
 
 export function figuresTable(all: readonly Figures[]): string[] {
-  const head = 'work|system|op/s|p50 ms|p99 ms|p99.9 ms|max ms|cpu µs/op|user|sys|generator|errors'.split(
-    '|',
-  );
+  const head =
+    'work|system|op/s|p50 ms|p99 ms|p99.9 ms|max ms|cpu µs/op|user|sys|main thread|generator|errors'.split(
+      '|',
+    );
   const lines = all.map((one) => [
     `${one.scene}, ${one.workload}`,
     one.label,
@@ -160,6 +166,7 @@ export function figuresTable(all: readonly Figures[]): string[] {
     fixed(one.cpuUserUs + one.cpuSystemUs, 1),
     fixed(one.cpuUserUs, 1),
     fixed(one.cpuSystemUs, 1),
+    fixed(one.cpuMainUs, 1),
     one.generatorCpu === 0 ? '-' : `${(one.generatorCpu * 100).toFixed(0)} %`,
     String(one.errors),
   ]);

@@ -69,7 +69,7 @@ export const startDure: Starter = async (options): Promise<System> => {
     const profile = options.profile
       ? ['--cpu-prof', `--cpu-prof-dir=${directory}`, '--cpu-prof-interval=500']
       : [];
-    const args = [...profile, cli, 'start', '--config', file];
+    const args = [...profile, cli, 'start', '--config', file, ...options.dureFlags];
     return start(`dure ${self.id}`, process.execPath, args, join(directory, 'output.txt'));
   });
   await until(processes, () => answers(members));

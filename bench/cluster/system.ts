@@ -25,6 +25,8 @@ export interface SystemStart {
   readonly directory: string;
   /** Record a CPU profile of each process in that directory (Node.js only). */
   readonly profile: boolean;
+  /** Settings of Dure other than the defaults, as flags: `--storage-hot-bytes-max`, `512MiB`. */
+  readonly dureFlags: readonly string[];
 }
 
 /** @returns the system, ready for its first request */
