@@ -83,6 +83,7 @@ function select(call: Call): void {
 
 function reset(call: Call): void {
   call.session.reset(!call.context.facts.passwordRequired);
+  call.muted = false;
   call.reply(RESET);
 }
 

@@ -53,8 +53,8 @@ export class Dispatcher {
   /**
    * Executes a command.
    *
-   * @param args the name and its arguments, at least one. They are not changed, and what is kept of them
-   *   is copied.
+   * @param args the name and its arguments, at least one. They must stay as they are until the command is
+   *   complete, for it may have to wait; after that nothing of them is kept.
    * @param complete called exactly once, perhaps before `execute` returns; with `undefined` where the
    *   client asked for silence.
    */

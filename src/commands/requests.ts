@@ -97,9 +97,12 @@ export function oneOrZero(reply: UpdateReply): RespValue {
   return reply === null ? 0 : 1;
 }
 
+/** How many parts of one command are under way at once, so that one client cannot take all there are. */
+const partsMax = 256;
+
 /**
- * Does something to each of `keys` at once, and gives what came of each, in order, to `then`. An error of
- * any part is the answer to the whole: see `errorOfParts`.
+ * Does something to each of `keys`, many at once, and gives what came of each, in order, to `then`. After an
+ * error no more is begun, and the answer is `errorOfParts`.
  */
 export function gather<T>(
   call: Call,
@@ -109,31 +112,41 @@ export function gather<T>(
 ): void {
   const results: T[] = new Array(keys.length);
   const errors: CodedError[] = [];
-  let pending = keys.length;
-  for (const [index, key] of keys.entries()) {
-    ask(key, index, (error, result) => {
-      if (error !== undefined) errors.push(error);
-      results[index] = result;
-      pending--;
-      if (pending > 0) return;
-      if (errors.length > 0) call.reply(errorOfParts(errors, keys.length));
-      else then(results);
-    });
-  }
+  let begun = 0;
+  let ended = 0;
+  let beginning = false;
+  const begin = (): void => {
+    // Answers may come at once: this loop, and not the stack, goes on then.
+    if (beginning) return;
+    beginning = true;
+    while (begun < keys.length && begun - ended < partsMax && errors.length === 0) {
+      const index = begun++;
+      ask(keys[index]!, index, (error, result) => {
+        if (error !== undefined) errors.push(error);
+        results[index] = result;
+        ended++;
+        begin();
+      });
+    }
+    beginning = false;
+    if (ended < begun || call.replied) return;
+    if (errors.length > 0) call.reply(errorOfParts(errors, ended, keys.length));
+    else if (ended === keys.length) then(results);
+  };
+  begin();
 }
 
 /**
- * The reply for a command of which some parts failed. If all of them were certainly not applied, so was
- * the command; if some were, nobody can say it was or it was not: `UNKNOWN`.
+ * The reply for a command of which some parts failed. If none was applied, nor was the command; if some
+ * were, nobody can say it was or it was not: `UNKNOWN`.
  */
-export function errorOfParts(errors: readonly CodedError[], partCount: number): ErrorReply {
-  const first = errors[0]!;
-  if (errors.every((error) => error.outcome === 'none')) return replyOfError(first);
+export function errorOfParts(errors: readonly CodedError[], ended: number, partCount: number): ErrorReply {
   const unknown = errors.find((error) => error.outcome === 'unknown');
-  if (unknown === undefined && errors.length === partCount) return replyOfError(first);
-  const failed = errors.length;
+  const first = unknown ?? errors[0]!;
+  const applied = ended - errors.length;
+  if (first.outcome === 'none' || (unknown === undefined && applied === 0)) return replyOfError(first);
   return new ErrorReply(
     'UNKNOWN',
-    `${failed} of ${partCount} keys failed: ${(unknown ?? first).message}; the others are written; read the keys to know`,
+    `${applied} of ${partCount} keys are done, the others are not, or may be: ${first.message}; read the keys to know`,
   );
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { utf8Bytes } from '../../../src/base/bytes.ts';
+import { utf8Bytes, utf8Text } from '../../../src/base/bytes.ts';
 import { CodedError } from '../../../src/base/errors.ts';
 import { POLICY_PRESETS } from '../../../src/coordinator/policy.ts';
 import { slotOf } from '../../../src/ring/slots.ts';
@@ -78,9 +78,14 @@ describe('the dispatcher', () => {
     const node = new FakeNode();
     const { client } = fakeServer(node);
     node.failures.push(undefined, unreachable);
-    assert.match(client.ask('mset a 1 b 2'), /^-UNKNOWN 1 of 2 keys failed: 1 of 2 replicas reached/);
-    node.failures.push(unreachable, unreachable);
+    assert.match(
+      client.ask('mset a 1 b 2'),
+      /^-UNKNOWN 1 of 2 keys are done, the others are not, or may be: 1 of 2 replicas reached/,
+    );
+    node.failures.push(unreachable);
     assert.match(client.ask('mset a 1 b 2'), /^-TRYAGAIN .*nothing was written/);
+    node.failures.push(lost);
+    assert.match(client.ask('mset a 1 b 2'), /^-UNKNOWN 0 of 2/);
     node.failures.push(undefined, unreachable);
     assert.match(client.ask('del a b'), /^-UNKNOWN 1 of 2/);
     node.failures.push(undefined, new CodedError('quorum-unreachable', 'none', 'x'));
@@ -93,6 +98,26 @@ describe('the dispatcher', () => {
     );
   });
 
+  it('begins a few hundred parts of a large command at once', () => {
+    const node = new FakeNode();
+    const { client } = fakeServer(node);
+    const keys = Array.from({ length: 10_000 }, (_, index) => `k${index}`);
+    assert.equal(client.askArgs(['mset', ...keys.flatMap((key) => [key, key])]), '+OK|');
+    node.holds = true;
+    const mget = client.send(['mget', ...keys]);
+    assert.equal(node.held.length, 256);
+    while (node.held.length > 0) node.release(node.held.length - 1);
+    assert.deepEqual((mget.reply as Uint8Array[]).map(utf8Text), keys);
+  });
+
+  it('begins nothing more after an error', () => {
+    const node = new FakeNode();
+    const { client } = fakeServer(node);
+    node.failures.push(undefined, unreachable);
+    assert.match(client.ask('mset a 1 b 2 c 3 d 4'), /^-UNKNOWN 1 of 4/);
+    assert.deepEqual(node.log, ['write a', 'write b']);
+  });
+
   it('is silent where the client asked for it', () => {
     const { client } = fakeServer(new FakeNode());
     assert.equal(client.ask('client reply skip'), 'silence');
@@ -102,6 +127,9 @@ describe('the dispatcher', () => {
     assert.equal(client.ask('nonsense'), 'silence');
     assert.equal(client.ask('set a 2'), 'silence');
     assert.equal(client.ask('client reply on'), '+OK|');
+    assert.equal(client.ask('get a'), '$1|2|');
+    client.ask('client reply off');
+    assert.equal(client.ask('reset'), '+RESET|');
     assert.equal(client.ask('get a'), '$1|2|');
   });
 
