@@ -1,10 +1,10 @@
 /**
  * Scans of what this node itself holds: pages of keys for SCAN, counts for DBSIZE, and the clean-up of
  * rows that a flush declared dead. All walk storage in bounded pages, so that a long walk never holds
- * up a turn.
+ * up a turn, and a walk whose asker gave up is dropped.
  */
 
-import type { CodedError } from '../base/errors.ts';
+import { CodedError } from '../base/errors.ts';
 import { murmur3 } from '../base/murmur3.ts';
 import type { Storage, StorageEntry } from '../ports/storage.ts';
 import type { Replica } from '../replica/replica.ts';
@@ -17,6 +17,11 @@ import type { ScanRow } from '../wire/messages.ts';
 
 const hashSpan = 0x1_0000_0000;
 const pageEntries = 512;
+/** Bytes of keys after which a page ends, so that any page fits a frame many times over. */
+const pageKeyBytesMax = 4 * 1024 * 1024;
+/** Walks under way beyond this are refused. */
+const walksMax = 256;
+const pageRowsMax = 10_000;
 /** Between two pages of the slow walk, and between two walks, milliseconds. */
 const sweepPauseMs = 250;
 const roundPauseMs = 30_000;
@@ -29,6 +34,9 @@ export type LocalScanDone = (
   rows: readonly ScanRow[],
 ) => void;
 
+/** Whether somebody still waits for the result of a walk. */
+export type Wanted = () => boolean;
+
 interface Walk {
   readonly slotEnd: number;
   readonly cursor: number;
@@ -37,6 +45,10 @@ interface Walk {
   /** Rows of the slot being read, not yet in position order. */
   slotRows: ScanRow[];
   slot: number;
+  /** Entries to read next. */
+  limit: number;
+  keyBytes: number;
+  readonly wanted: Wanted;
   readonly done: LocalScanDone;
 }
 
@@ -47,6 +59,7 @@ export class LocalScans {
   readonly #wake: () => void;
   /** Walks that wait for the next turn to read their next page. */
   #ready: (() => void)[] = [];
+  #walks = 0;
   #sweepFrom: RowKey = slotStart(0);
   #sweepAt = 0;
   #sweepFast = false;
@@ -72,15 +85,55 @@ export class LocalScans {
     this.#wake();
   }
 
-  /** Keys at positions in [cursor, slotEnd * 2^32), about `count` of them, and where to go on. */
-  scan(cursor: number, slotEnd: number, count: number, done: LocalScanDone): void {
+  /** Takes up a walk, or gives the error for one too many. */
+  #beginWalk(): CodedError | undefined {
+    if (this.#walks >= walksMax) {
+      return new CodedError('overloaded', 'none', `${walksMax} scans are under way at this node already`);
+    }
+    this.#walks++;
+    return undefined;
+  }
+
+  /**
+   * Keys at positions in [cursor, slotEnd * 2^32), about `count` of them, and where to go on. `done` is
+   * called once, unless nobody wants it any more.
+   */
+  scan(cursor: number, slotEnd: number, count: number, wanted: Wanted, done: LocalScanDone): void {
+    const refusal = this.#beginWalk();
+    if (refusal !== undefined) {
+      done(refusal, cursor, []);
+      return;
+    }
     const slot = Math.floor(cursor / hashSpan);
-    const walk: Walk = { slotEnd, cursor, count, rows: [], slotRows: [], slot, done };
+    const rows = Math.max(1, Math.min(pageRowsMax, count));
+    const ended: LocalScanDone = (error, cursorNext, page) => {
+      this.#walks--;
+      done(error, cursorNext, page);
+    };
+    const limit = Math.min(pageEntries, Math.max(16, rows * 2));
+    const walk: Walk = {
+      slotEnd,
+      cursor,
+      count: rows,
+      rows: [],
+      slotRows: [],
+      slot,
+      limit,
+      keyBytes: 0,
+      wanted,
+      done: ended,
+    };
     this.#scanPage(walk, slotStart(slot));
   }
 
   #scanPage(walk: Walk, from: RowKey): void {
-    const limit = Math.min(pageEntries, Math.max(16, walk.count * 2));
+    if (!walk.wanted()) {
+      this.#walks--;
+      return;
+    }
+    // A slot of many keys has to be read to its end: after a small first bite, larger ones.
+    const limit = walk.limit;
+    walk.limit = Math.min(pageEntries, limit * 4);
     this.#storage.range({ from, to: slotStart(walk.slotEnd), limit }, (error, entries) => {
       if (error !== undefined) {
         walk.done(error, walk.cursor, []);
@@ -93,6 +146,7 @@ export class LocalScans {
         const row = this.#scanRow(entry, slot);
         if (row !== undefined && row.position >= walk.cursor) walk.slotRows.push(row);
       }
+      this.#trimSlot(walk);
       if (entries.length === limit) {
         this.#later(() => this.#scanPage(walk, `${entries.at(-1)!.key}\x00`));
       } else if (!this.#closeSlot(walk)) {
@@ -101,19 +155,34 @@ export class LocalScans {
     });
   }
 
+  /**
+   * All keys of one hash tag lie in one slot: of a slot with more keys than the page can take only the
+   * first by position are kept, and one beyond them, where the next page begins.
+   */
+  #trimSlot(walk: Walk): void {
+    const enough = walk.count - walk.rows.length + 1;
+    if (walk.slotRows.length < 2 * (enough + pageEntries)) return;
+    const sorted = walk.slotRows.sort((a, b) => a.position - b.position);
+    let end = enough;
+    while (end < sorted.length && sorted[end]!.position === sorted[end - 1]!.position) end++;
+    walk.slotRows = sorted.slice(0, end + 1);
+  }
+
   /** A slot is complete: its rows join the page in order. True when that filled and ended the page. */
   #closeSlot(walk: Walk): boolean {
     const sorted = walk.slotRows.sort((a, b) => a.position - b.position);
     walk.slotRows = [];
     for (const row of sorted) {
       // A page ends between two positions, never between two keys at one position.
-      if (walk.rows.length >= walk.count && row.position !== walk.rows.at(-1)?.position) {
+      const full = walk.rows.length >= walk.count || walk.keyBytes >= pageKeyBytesMax;
+      if (full && row.position !== walk.rows.at(-1)?.position) {
         walk.done(undefined, row.position, walk.rows);
         return true;
       }
       walk.rows.push(row);
+      walk.keyBytes += row.key.length;
     }
-    if (walk.rows.length < walk.count) return false;
+    if (walk.rows.length < walk.count && walk.keyBytes < pageKeyBytesMax) return false;
     walk.done(undefined, (walk.slot + 1) * hashSpan, walk.rows);
     return true;
   }
@@ -127,9 +196,21 @@ export class LocalScans {
     return { position: slot * hashSpan + murmur3(key), key, kind: rowKind(entry.value), live, stamp };
   }
 
-  /** Live keys in ranges of slots (pairs of start and end). */
-  count(ranges: readonly number[], done: (error: CodedError | undefined, count: number) => void): void {
-    this.#countRange(ranges, 0, slotStart(ranges[0] ?? 0), 0, done);
+  /** Live keys in ranges of slots (pairs of start and end). `done` as for `scan`. */
+  count(
+    ranges: readonly number[],
+    wanted: Wanted,
+    done: (error: CodedError | undefined, count: number) => void,
+  ): void {
+    const refusal = this.#beginWalk();
+    if (refusal !== undefined) {
+      done(refusal, 0);
+      return;
+    }
+    this.#countRange(ranges, 0, slotStart(ranges[0] ?? 0), 0, wanted, (error, count) => {
+      this.#walks--;
+      done(error, count);
+    });
   }
 
   #countRange(
@@ -137,8 +218,13 @@ export class LocalScans {
     at: number,
     from: RowKey,
     sum: number,
+    wanted: Wanted,
     done: (error: CodedError | undefined, count: number) => void,
   ): void {
+    if (!wanted()) {
+      this.#walks--;
+      return;
+    }
     const end = ranges[at + 1];
     if (end === undefined) {
       done(undefined, sum);
@@ -155,9 +241,11 @@ export class LocalScans {
         if (rowKeyElement(key) === '' && isRowLive(value, wall) && !this.#replica.isBelowFloor(value)) live++;
       }
       if (entries.length === pageEntries) {
-        this.#later(() => this.#countRange(ranges, at, `${entries.at(-1)!.key}\x00`, live, done));
+        this.#later(() => this.#countRange(ranges, at, `${entries.at(-1)!.key}\x00`, live, wanted, done));
       } else {
-        this.#later(() => this.#countRange(ranges, at + 2, slotStart(ranges[at + 2] ?? 0), live, done));
+        this.#later(() =>
+          this.#countRange(ranges, at + 2, slotStart(ranges[at + 2] ?? 0), live, wanted, done),
+        );
       }
     });
   }

@@ -254,30 +254,37 @@ export class PeerDesk implements MessageHandler<Link> {
     this.#context.flights.get(id)?.forwardReply(link.member.id, status, body);
   }
 
-  scan(link: Link, id: number, _timeoutMs: number, cursor: number, slotEnd: number, count: number): void {
+  scan(link: Link, id: number, timeoutMs: number, cursor: number, slotEnd: number, count: number): void {
     if (slotEnd > SLOT_COUNT || cursor >= slotEnd * 0x1_0000_0000) {
       throw new CodedError('protocol', 'none', `a SCAN of slots up to ${slotEnd} from position ${cursor}`);
     }
-    const generation = link.generation;
-    this.#scans.scan(cursor, slotEnd, count, (error, cursorNext, rows) => {
-      if (link.generation !== generation) return;
+    const wanted = this.#wanted(link, timeoutMs);
+    this.#scans.scan(cursor, slotEnd, count, wanted, (error, cursorNext, rows) => {
+      if (!wanted()) return;
       const writer = error === undefined ? this.#context.links.writer(link) : undefined;
       if (error !== undefined) this.#refuse(link, id, error.code);
       else if (writer !== undefined) writeScanReply(writer, id, cursorNext, rows);
     });
   }
 
+  /** Whether a peer still waits: its time is not over, and the pipe to it is the same. */
+  #wanted(link: Link, timeoutMs: number): () => boolean {
+    const generation = link.generation;
+    const deadline = this.#context.now() + timeoutMs;
+    return () => link.generation === generation && this.#context.now() < deadline;
+  }
+
   scanReply(link: Link, id: number, cursorNext: number, rows: readonly ScanRow[]): void {
     this.#context.flights.get(id)?.scanReply(link.member.id, cursorNext, rows);
   }
 
-  count(link: Link, id: number, _timeoutMs: number, ranges: readonly number[]): void {
+  count(link: Link, id: number, timeoutMs: number, ranges: readonly number[]): void {
     const inOrder = ranges.every((bound, i) => bound <= SLOT_COUNT && bound >= (ranges[i - 1] ?? 0));
     if (!inOrder || ranges.length % 2 !== 0)
       throw new CodedError('protocol', 'none', 'a COUNT of no ranges of slots');
-    const generation = link.generation;
-    this.#scans.count(ranges, (error, count) => {
-      if (link.generation !== generation) return;
+    const wanted = this.#wanted(link, timeoutMs);
+    this.#scans.count(ranges, wanted, (error, count) => {
+      if (!wanted()) return;
       const writer = error === undefined ? this.#context.links.writer(link) : undefined;
       if (error !== undefined) this.#refuse(link, id, error.code);
       else if (writer !== undefined) writeCountReply(writer, id, count);

@@ -26,6 +26,8 @@ import type { LocalScans } from './local-scans.ts';
 const hashSpan = 0x1_0000_0000;
 /** Runs of slots one page may walk before it answers with what it has. */
 const runsMax = 64;
+/** Bytes of keys after which a page ends. */
+const pageKeyBytesMax = 4 * 1024 * 1024;
 
 export class ScanFlight extends Flight {
   readonly #context: NodeContext;
@@ -37,6 +39,7 @@ export class ScanFlight extends Flight {
   #cursor: number;
   #slotEnd = 0;
   #entries: ScanEntry[] = [];
+  #keyBytes = 0;
   #runs = 0;
   #pages: { cursorNext: number; rows: readonly ScanRow[] }[] = [];
   #waiting: NodeId[] = [];
@@ -94,7 +97,8 @@ export class ScanFlight extends Flight {
       writeScan(writer, this.id, timeoutMs, this.#cursor, this.#slotEnd, this.#count);
     }
     if (plan.selfIsReplica) {
-      this.#local.scan(this.#cursor, this.#slotEnd, this.#count, (error, cursorNext, rows) => {
+      const wanted = (): boolean => !this.#finished;
+      this.#local.scan(this.#cursor, this.#slotEnd, this.#count, wanted, (error, cursorNext, rows) => {
         if (error === undefined) this.scanReply(context.self, cursorNext, rows);
         else this.refusedBy(context.self, error.code);
       });
@@ -116,6 +120,8 @@ export class ScanFlight extends Flight {
   override scanReply(peer: NodeId, cursorNext: number, rows: readonly ScanRow[]): void {
     const at = this.#waiting.indexOf(peer);
     if (this.#finished || at < 0) return;
+    // Not an answer to what was asked: one that was delivered twice, or nonsense.
+    if (cursorNext <= this.#cursor || cursorNext > this.#slotEnd * hashSpan) return;
     this.#waiting.splice(at, 1);
     this.#pages.push({ cursorNext, rows });
     if (this.#waiting.length === 0) this.#mergePages();
@@ -124,22 +130,32 @@ export class ScanFlight extends Flight {
   #mergePages(): void {
     let reach = Number.POSITIVE_INFINITY;
     for (const page of this.#pages) reach = Math.min(reach, page.cursorNext);
-    assert(reach >= this.#cursor, 'a scan never goes back');
+    assert(reach > this.#cursor, 'a scan goes on');
     const newest: Map<ByteString, ScanRow> = new Map();
     for (const page of this.#pages) {
       for (const row of page.rows) {
         if (row.position >= reach) continue;
         const known = newest.get(row.key);
-        if (known === undefined || compareStamps(row.stamp, known.stamp) > 0) newest.set(row.key, row);
+        const order = known === undefined ? 1 : compareStamps(row.stamp, known.stamp);
+        // One of two that hold the same row may know more: a flush, or that its time is over.
+        if (order > 0 || (order === 0 && !row.live)) newest.set(row.key, row);
       }
     }
-    for (const row of newest.values()) if (row.live) this.#entries.push({ key: row.key, kind: row.kind });
+    for (const row of newest.values()) {
+      if (!row.live) continue;
+      this.#entries.push({ key: row.key, kind: row.kind });
+      this.#keyBytes += row.key.length;
+    }
     this.#cursor = reach;
     this.#runs++;
     if (reach >= SLOT_COUNT * hashSpan) {
       this.#cursor = 0;
       this.#finish(undefined);
-    } else if (this.#entries.length >= this.#count || this.#runs >= runsMax) {
+    } else if (
+      this.#entries.length >= this.#count ||
+      this.#keyBytes >= pageKeyBytesMax ||
+      this.#runs >= runsMax
+    ) {
       this.#finish(undefined);
     } else {
       this.#askRun();
@@ -220,7 +236,8 @@ export class CountFlight extends Flight {
     }
     const own = shares.get(context.self);
     if (own !== undefined) {
-      this.#local.count(own, (error, count) => {
+      const wanted = (): boolean => !this.#finished;
+      this.#local.count(own, wanted, (error, count) => {
         if (error === undefined) this.countReply(context.self, count);
         else this.#finish(error);
       });

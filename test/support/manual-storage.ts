@@ -35,6 +35,9 @@ export class ManualStorage implements Storage {
   /** What `get` throws. */
   getError: CodedError | undefined = undefined;
   commits = 0;
+  /** The keys in order, made when a range asks for them. */
+  #sorted: ByteString[] = [];
+  #sortedAt = -1;
   /** Most batches that were ever under way at once. */
   pendingMax = 0;
 
@@ -75,7 +78,11 @@ export class ManualStorage implements Storage {
     done: (error: CodedError | undefined, entries: readonly StorageEntry[]) => void,
   ): void {
     const found: StorageEntry[] = [];
-    for (const key of [...this.entries.keys()].sort()) {
+    if (this.#sortedAt !== this.commits || this.#sorted.length !== this.entries.size) {
+      this.#sorted = [...this.entries.keys()].sort();
+      this.#sortedAt = this.commits;
+    }
+    for (const key of this.#sorted) {
       if (key < query.from || key >= query.to) continue;
       if (found.length === query.limit) break;
       found.push({ key, value: this.entries.get(key)! });
