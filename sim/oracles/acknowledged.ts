@@ -11,7 +11,8 @@ import { compareRowStamp, compareStamps, rowStamp, type Stamp, stampTime } from 
 import { EPOCH_MS } from '../clock.ts';
 import { type OpRecord, stampText } from '../history.ts';
 import { keyOf } from '../workload.ts';
-import type { Finding, KeyState, RunRecord } from './oracle.ts';
+import { type Finding, type KeyState, opText, type RunRecord } from './oracle.ts';
+import { stampsFollowTime } from './order.ts';
 
 /** No simulated clock is further behind: 200 ms of skew and some drift. */
 const CLOCK_BEHIND_MAX_MS = 250;
@@ -49,7 +50,9 @@ export function judgeAcknowledged(run: RunRecord): Finding[] {
  */
 function mayBeOverwrittenUnseen(run: RunRecord, op: OpRecord): boolean {
   const leastTime = EPOCH_MS + op.invokedAt / 1000 - CLOCK_BEHIND_MAX_MS;
+  const ordered = stampsFollowTime(run.plan);
   return run.history.some((other) => {
+    if (ordered && other.outcome === 'ok' && other.returnOrder < op.invokeOrder) return false;
     if (other.id === op.id || other.kind === 'read' || other.invokeOrder > op.returnOrder) return false;
     if (other.kind === 'flush') return true;
     const stamp = other.key === op.key ? run.witness.stamps.get(other.id) : undefined;
@@ -91,9 +94,4 @@ function judgeReads(run: RunRecord, newest: ReadonlyMap<number, { op: OpRecord; 
     });
   }
   return findings;
-}
-
-/** A request in words. */
-export function opText(op: OpRecord): string {
-  return `#${op.id} (${op.kind} ${keyOf(op.kind, op.key)} at node ${op.node}, ${(op.invokedAt / 1000).toFixed(3)} ms)`;
 }

@@ -6,8 +6,7 @@
 
 import type { OpRecord } from '../history.ts';
 import type { Plan } from '../plan.ts';
-import { opText } from './acknowledged.ts';
-import type { Finding, RunRecord } from './oracle.ts';
+import { type Finding, opText, type RunRecord } from './oracle.ts';
 
 /** After the deadline: two ticks, a turn, and a forwarded request's own two ticks. */
 function slackMs(plan: Plan): number {

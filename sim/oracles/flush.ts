@@ -12,8 +12,7 @@ import {
   type Stamp,
 } from '../../src/rows/row.ts';
 import { idOf } from '../history.ts';
-import { opText } from './acknowledged.ts';
-import type { Finding, RunRecord } from './oracle.ts';
+import { type Finding, opText, type RunRecord } from './oracle.ts';
 
 export function judgeFlush(run: RunRecord): Finding[] {
   const flushes = run.history.filter((op) => op.kind === 'flush' && op.outcome === 'ok');

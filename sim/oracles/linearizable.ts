@@ -15,8 +15,7 @@
  */
 
 import type { OpRecord } from '../history.ts';
-import { opText } from './acknowledged.ts';
-import type { Finding, RunRecord } from './oracle.ts';
+import { type Finding, opText, type RunRecord } from './oracle.ts';
 
 /** A request on a register. `value` is unique among writes; 0 is what was there at the beginning. */
 export interface RegisterOp {

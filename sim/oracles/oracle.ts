@@ -7,6 +7,7 @@ import type { RowKey } from '../../src/rows/key.ts';
 import type { Row, Stamp } from '../../src/rows/row.ts';
 import type { OpRecord, Witness } from '../history.ts';
 import type { Plan } from '../plan.ts';
+import { keyOf } from '../workload.ts';
 
 /** A contradiction to a promise. */
 export interface Finding {
@@ -48,3 +49,8 @@ export interface RunRecord {
 }
 
 export type Oracle = (run: RunRecord) => Finding[];
+
+/** A request in words. */
+export function opText(op: OpRecord): string {
+  return `#${op.id} (${op.kind} ${keyOf(op.kind, op.key)} at node ${op.node}, ${(op.invokedAt / 1000).toFixed(3)} ms)`;
+}

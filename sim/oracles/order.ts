@@ -9,8 +9,14 @@
 
 import { compareStamps, type Stamp } from '../../src/rows/row.ts';
 import { type OpRecord, stampText } from '../history.ts';
-import { opText } from './acknowledged.ts';
-import type { Finding, RunRecord } from './oracle.ts';
+import type { Plan } from '../plan.ts';
+import { type Finding, opText, type RunRecord } from './oracle.ts';
+
+/** Whether a later write must have the greater stamp. (A replaced disk has forgotten what it heard.) */
+export function stampsFollowTime(plan: Plan): boolean {
+  const linearizable = plan.strict && plan.r + plan.w > plan.n;
+  return (linearizable || plan.w === plan.n) && !plan.faults.some((fault) => fault.kind === 'wipe');
+}
 
 interface Stamped {
   readonly op: OpRecord;
@@ -18,10 +24,7 @@ interface Stamped {
 }
 
 export function judgeOrder(run: RunRecord): Finding[] {
-  const { plan } = run;
-  const linearizable = plan.strict && plan.r + plan.w > plan.n;
-  if (!linearizable && plan.w < plan.n) return [];
-  if (plan.faults.some((fault) => fault.kind === 'wipe')) return [];
+  if (!stampsFollowTime(run.plan)) return [];
   const findings: Finding[] = [];
   for (const writes of stampedByKey(run).values()) {
     const returned = writes

@@ -3,8 +3,7 @@
  * And no read sees a value nobody sent before it ended.
  */
 
-import { opText } from './acknowledged.ts';
-import type { Finding, RunRecord } from './oracle.ts';
+import { type Finding, opText, type RunRecord } from './oracle.ts';
 
 export function judgeOutcomes(run: RunRecord): Finding[] {
   const findings: Finding[] = [];
