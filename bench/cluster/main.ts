@@ -127,8 +127,8 @@ class Bench {
   readonly #options: Options;
   readonly #load: LoadGenerator;
   readonly measurements: Measurement[] = [];
-  /** When Dure was measured, for its profiles. */
-  #profiled: Span[] = [];
+  /** When Dure was measured last, by work, for its profiles. */
+  #profiled = new Map<string, Span>();
 
   constructor(options: Options, load: LoadGenerator) {
     this.#options = options;
@@ -229,7 +229,7 @@ class Bench {
     const result: LoadResult = await (external
       ? redisBenchmark(job, onMeasuring, onMeasured)
       : this.#load.perform(job, onMeasuring, onMeasured));
-    if (system.name === 'dure') this.#profiled.push({ fromUs: before.us, toUs: after.us });
+    if (system.name === 'dure') this.#profiled.set(workload.name, { fromUs: before.us, toUs: after.us });
     const wallUs = after.us - before.us;
     const spent = (from: number | undefined, to: number | undefined) =>
       from === undefined || to === undefined ? undefined : (to - from) * 1000;
@@ -274,29 +274,34 @@ class Bench {
     );
   }
 
-  #tellProfiles({ scene, systems, directory }: Running): void {
+  #tellProfiles({ systems, directory }: Running): void {
+    const spans = [...this.#profiled];
+    this.#profiled.clear();
     const dure = systems.find(({ name }) => name === 'dure');
-    const spans = this.#profiled;
-    this.#profiled = [];
-    const span = spans.at(-1);
-    const last = this.measurements.findLast(({ system }) => system === 'dure');
-    for (const [kind, us] of Object.entries(last?.threadsUs ?? {}).toSorted((a, b) => b[1] - a[1])) {
-      console.log(`${us.toFixed(1).padStart(8)} µs of processor time an operation: ${kind}, all nodes`);
-    }
-    if (dure === undefined || span === undefined) return;
-    const all: string[] = [];
-    for (const { name } of dure.processes) {
+    if (dure === undefined) return;
+    const nodes = dure.processes.map(({ name }) => {
       const own = join(directory, 'dure', name.split(' ')[1]!);
       const files = readdirSync(own).filter((file) => file.endsWith('.cpuprofile'));
-      const paths = files.map((file) => join(own, file));
-      all.push(...paths);
-      if (paths.length === 0) console.log(`${name} left no profile`);
-      else console.log(`\n${describe(`${name}, ${scene.name}`, summarise(paths, span), 10).join('\n')}`);
+      if (files.length === 0) console.log(`${name} left no profile`);
+      return { name, files: files.map((file) => join(own, file)) };
+    });
+    for (const [workload, span] of spans) {
+      const last = this.measurements.findLast((one) => one.system === 'dure' && one.workload === workload);
+      const title = `${dure.label}, ${workload}`;
+      console.log(`\n${title}: processor time an operation, all nodes, by thread`);
+      for (const [kind, us] of Object.entries(last?.threadsUs ?? {}).toSorted((a, b) => b[1] - a[1])) {
+        if (us >= 0.1) console.log(`${us.toFixed(1).padStart(7)} µs  ${kind}`);
+      }
+      for (const { name, files } of nodes.length > 1 ? nodes : []) {
+        console.log(`\n${describe(`${title}, ${name}`, summarise(files, span), 10).join('\n')}`);
+      }
+      const summary = summarise(
+        nodes.flatMap(({ files }) => files),
+        span,
+      );
+      console.log(`\n${describe(`${title}, all nodes`, summary, 20).join('\n')}`);
+      console.log(`\n${describeParts(`${title}, all nodes by part`, summary, 20).join('\n')}`);
     }
-    if (all.length === 0) return;
-    const summary = summarise(all, span);
-    console.log(`\n${describe(`all nodes, ${scene.name}`, summary, 20).join('\n')}`);
-    console.log(`\n${describeParts(`all nodes by part, ${scene.name}`, summary, 20).join('\n')}`);
   }
 }
 
