@@ -1,0 +1,181 @@
+/**
+ * Frames and messages one by one: the bytes that are promised to other versions, and what is refused.
+ */
+
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { ByteReader, ByteWriter } from '../../../src/base/bytes.ts';
+import { CodedError, type ErrorCode } from '../../../src/base/errors.ts';
+import { checkFrame, FRAME_HEADER_BYTES, openFrame, sealFrame } from '../../../src/wire/frame.ts';
+import {
+  decodeMessages,
+  type MessageHandler,
+  readError,
+  writeError,
+  writePong,
+  writeRead,
+  writeStored,
+} from '../../../src/wire/messages.ts';
+
+function sealed(write: (writer: ByteWriter) => void): Uint8Array {
+  const writer = new ByteWriter();
+  openFrame(writer);
+  write(writer);
+  return sealFrame(writer);
+}
+
+/** A handler that notes calls. */
+function noting(): { calls: unknown[][]; handler: MessageHandler<string> } {
+  const calls: unknown[][] = [];
+  const handler = new Proxy({} as MessageHandler<string>, {
+    get:
+      (_target, name) =>
+      (...args: unknown[]) =>
+        void calls.push([name, ...args]),
+  });
+  return { calls, handler };
+}
+
+const isCoded =
+  (code: string) =>
+  (error: unknown): boolean =>
+    error instanceof CodedError && error.code === code;
+
+describe('frames', () => {
+  test('a sealed frame is whole; the writer starts over in new bytes', () => {
+    const writer = new ByteWriter();
+    openFrame(writer);
+    writeStored(writer, 7);
+    const frame = sealFrame(writer);
+    assert.equal(writer.length, 0);
+    const copy = new Uint8Array(frame);
+    openFrame(writer);
+    writePong(writer, 1, 2);
+    assert.deepEqual(frame, copy, 'a frame that was handed out is never written again');
+    checkFrame(frame);
+    checkFrame(sealFrame(writer));
+  });
+
+  test('the layout other nodes rely on', () => {
+    const frame = sealed((writer) => writeStored(writer, 0x01020304));
+    assert.equal(FRAME_HEADER_BYTES, 9);
+    assert.deepEqual([...frame.subarray(0, 4)], [0, 0, 0, 14], 'length of the whole');
+    assert.deepEqual([...frame.subarray(8)], [1, 7, 1, 2, 3, 4], 'version, type, id');
+  });
+
+  test('a wrong length, a wrong checksum, another version', () => {
+    const frame = sealed((writer) => writeStored(writer, 1));
+    assert.throws(() => checkFrame(frame.subarray(0, frame.length - 1)), isCoded('protocol'));
+    assert.throws(() => checkFrame(frame.subarray(0, 5)), isCoded('protocol'));
+    assert.throws(() => checkFrame(new Uint8Array(0)), isCoded('protocol'));
+    const flipped = new Uint8Array(frame);
+    flipped[10]! ^= 1;
+    assert.throws(() => checkFrame(flipped), isCoded('corrupt'));
+    const writer = new ByteWriter();
+    writer.u32(0);
+    writer.u32(0);
+    writer.u8(2);
+    assert.throws(() => checkFrame(sealFrame(writer)), isCoded('protocol'));
+  });
+
+  test('a frame of no messages is no error', () => {
+    const { calls, handler } = noting();
+    const frame = sealed(() => {});
+    checkFrame(frame);
+    decodeMessages(frame, 'n2', handler);
+    assert.deepEqual(calls, []);
+  });
+});
+
+describe('messages', () => {
+  test('every cut of a frame of many messages is a coded error or a shorter list, never anything else', () => {
+    const frame = sealed((writer) => {
+      writeRead(writer, 9, 100, false, 'some row key', new Uint8Array(20));
+      writeStored(writer, 3);
+      writePong(writer, 4, 5);
+    });
+    for (let length = FRAME_HEADER_BYTES; length < frame.length; length++) {
+      const { calls, handler } = noting();
+      try {
+        decodeMessages(frame.subarray(0, length), 'n2', handler);
+      } catch (error) {
+        assert.ok(isCoded('protocol')(error));
+      }
+      assert.ok(calls.length < 3);
+    }
+  });
+
+  test('an unknown type is refused, after the messages before it', () => {
+    const frame = sealed((writer) => {
+      writeStored(writer, 3);
+      writer.u8(200);
+      writer.u32(1);
+    });
+    const { calls, handler } = noting();
+    assert.throws(() => decodeMessages(frame, 'n2', handler), isCoded('protocol'));
+    assert.equal(calls.length, 1);
+  });
+
+  test('a list that announces four thousand million rows allocates nothing', () => {
+    const frame = sealed((writer) => {
+      writer.u8(15);
+      writer.u32(1);
+      writer.u48(0);
+      writer.u32(0xffff_ffff);
+    });
+    assert.throws(() => decodeMessages(frame, 'n2', noting().handler), isCoded('protocol'));
+  });
+
+  test('times are clamped to what the form can say, and are never zero', () => {
+    for (const [given, said] of [
+      [-5, 1],
+      [0.2, 1],
+      [17.2, 18],
+      [1e9, 0xffff],
+      [Number.POSITIVE_INFINITY, 0xffff],
+    ] as const) {
+      const { calls, handler } = noting();
+      const frame = sealed((writer) => writeRead(writer, 1, given, true, 'k', new Uint8Array(20)));
+      decodeMessages(frame, 'n2', handler);
+      assert.equal(calls[0]![3], said);
+    }
+  });
+});
+
+describe('errors', () => {
+  const codes: ErrorCode[] = [
+    'quorum-unreachable',
+    'deadline-exceeded',
+    'overloaded',
+    'unavailable',
+    'pair-too-large',
+    'clock-offset',
+    'storage-failed',
+    'storage-full',
+    'corrupt',
+    'protocol',
+    'unsupported',
+    'invalid',
+  ];
+
+  test('every code and outcome comes back', () => {
+    for (const code of codes) {
+      for (const outcome of ['fail', 'unknown', 'none'] as const) {
+        const writer = new ByteWriter();
+        writeError(writer, new CodedError(code, outcome, `what happened: ${code}`));
+        const read = readError(new ByteReader(writer.view()));
+        assert.deepEqual([read.code, read.outcome, read.message], [code, outcome, `what happened: ${code}`]);
+      }
+    }
+  });
+
+  test('a message too long or of odd chars travels in a plain form; an unknown outcome is unknown', () => {
+    const writer = new ByteWriter();
+    writeError(writer, new CodedError('invalid', 'none', `두레\n${'x'.repeat(70_000)}`));
+    const read = readError(new ByteReader(writer.view()));
+    assert.equal(read.message.length, 1000);
+    assert.ok(read.message.startsWith('???x'));
+    const odd = readError(new ByteReader(new Uint8Array([250, 250, 0, 0])));
+    assert.deepEqual([odd.code, odd.outcome], ['protocol', 'unknown']);
+  });
+});
