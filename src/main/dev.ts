@@ -11,6 +11,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { createServer } from 'node:net';
 import { relative, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
+import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { loadConfig, type NodeConfig, problemLines } from './config.ts';
 import type { MemberConfig } from './config-schema.ts';
@@ -46,6 +47,9 @@ export const DEV_OWN_SETTINGS: ReadonlySet<string> = new Set([
 
 const nodesMax = 100;
 const killAfterMs = 10_000;
+/** The nodes of a run that was killed may still be ending. */
+const portPatienceMs = 3000;
+const portPollMs = 100;
 const script = fileURLToPath(new URL('./cli.ts', import.meta.url));
 
 /** Runs the cluster until it is told to stop. @returns the exit code. */
@@ -142,7 +146,13 @@ function earlierRun(dataDir: string, nodes: number): string | undefined {
 /** Tells every port that is taken, before anything is started. */
 async function portsTaken(members: readonly MemberConfig[]): Promise<string | undefined> {
   const wanted = members.flatMap(({ respPort, peerPort, httpPort }) => [respPort, peerPort, httpPort]);
-  const taken = (await Promise.all(wanted.map(async (port) => ((await isFree(port)) ? [] : [port])))).flat();
+  const deadline = performance.now() + portPatienceMs;
+  let taken: number[];
+  for (;;) {
+    taken = (await Promise.all(wanted.map(async (port) => ((await isFree(port)) ? [] : [port])))).flat();
+    if (taken.length === 0 || performance.now() > deadline) break;
+    await delay(portPollMs);
+  }
   if (taken.length === 0) return undefined;
   const list = taken.sort((a, b) => a - b).join(', ');
   return `in use by other programs: ${taken.length === 1 ? 'port' : 'ports'} ${list}. Choose another --port, or end them.`;

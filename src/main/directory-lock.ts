@@ -9,6 +9,7 @@
 
 import { linkSync, mkdirSync, readFileSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 
 /** The lock is held by a process that lives. */
 export class LockedError extends Error {
@@ -40,6 +41,25 @@ export function lockDirectory(directory: string): () => void {
     throw new Error(`${path} cannot be taken: others keep taking it`);
   } finally {
     unlinkSync(own);
+  }
+}
+
+const patienceMs = 3000;
+const pollMs = 50;
+
+/**
+ * The same, with patience: a process that was killed may still be finishing a write to the disk.
+ * @throws LockedError when it is still held after 3 s.
+ */
+export async function lockDirectoryPatiently(directory: string): Promise<() => void> {
+  const deadline = performance.now() + patienceMs;
+  for (;;) {
+    try {
+      return lockDirectory(directory);
+    } catch (error) {
+      if (!(error instanceof LockedError) || performance.now() > deadline) throw error;
+    }
+    await delay(pollMs);
   }
 }
 

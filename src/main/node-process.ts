@@ -31,7 +31,7 @@ import { ProcessFacts } from '../server/facts.ts';
 import { SERVER_LIMITS_DEFAULT, type ServerLimits } from '../server/limits.ts';
 import { RespServer } from '../server/resp-server.ts';
 import type { NodeConfig } from './config.ts';
-import { LockedError, lockDirectory } from './directory-lock.ts';
+import { LockedError, lockDirectoryPatiently } from './directory-lock.ts';
 import { EXIT } from './exit-codes.ts';
 import { checkIdentity } from './identity-file.ts';
 import { settingsOf } from './settings.ts';
@@ -82,7 +82,7 @@ async function assemble(
   const clock = new SystemClock();
   const random = new SecureRandom();
   accelerateCrc32((bytes, seed) => crc32(bytes, seed));
-  undo.push(lock(config));
+  undo.push(await lock(config));
   const storage = await openStorage(config, options, clock, random);
   undo.push(() => closed(storage));
   const driver = new NodeDriver({ clock });
@@ -149,10 +149,10 @@ function tellReady(config: NodeConfig, log: Log, engine: string): void {
   });
 }
 
-function lock(config: NodeConfig): () => void {
+async function lock(config: NodeConfig): Promise<() => void> {
   let release: () => void;
   try {
-    release = lockDirectory(config.dataDir);
+    release = await lockDirectoryPatiently(config.dataDir);
   } catch (error) {
     if (!(error instanceof LockedError)) throw error;
     throw new StartError(

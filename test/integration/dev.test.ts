@@ -129,6 +129,9 @@ describe('dure dev', { timeout: 120_000 }, () => {
     await one.dev.end('SIGKILL');
     await until(() => pids.every((pid) => !isAlive(pid)), 'the nodes have ended', 15_000);
     await one.startAgain();
+    // And at once after it: what is still ending is waited for.
+    await one.dev.end('SIGKILL');
+    await one.startAgain();
     assert.equal(await withClient(one.respPort(0), (client) => client.get('kept')), '1');
   });
 

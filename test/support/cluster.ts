@@ -55,6 +55,8 @@ export class TestCluster {
 
   async ready(): Promise<void> {
     await this.dev.says(/Stop: {2}Ctrl-C/, 60_000);
+    const { stdout, stderr } = this.dev;
+    if (stdout.includes('not running')) throw new Error(`a node did not start:\n${stdout}\n${stderr}`);
   }
 
   file(): ClusterFile {
