@@ -61,6 +61,7 @@ export class Links implements Liveness {
   readonly #wake: () => void;
   #dirty: Link[] = [];
   #pingSequence = 0;
+  #tickedAt = 0;
   framesSent = 0;
   messagesSent = 0;
   /** Most live peers' clocks differ from ours by more than is believed: ours is the wrong one. */
@@ -199,8 +200,13 @@ export class Links implements Liveness {
 
   /** Heartbeats, and doubt about those who went silent. `wall` goes along for their clocks. */
   tick(now: number, wall: number, floor: Uint8Array): void {
+    // After a pause of our own the peers' frames still wait to be read: doubt ourselves first.
+    const pauseMs = now - this.#tickedAt;
+    const asleepMs = this.#tickedAt > 0 && pauseMs > this.#limits.silenceMaxMs / 2 ? pauseMs : 0;
+    this.#tickedAt = now;
     for (const link of this.#links.values()) {
       if (!link.up) continue;
+      link.heardAt = Math.min(now, link.heardAt + asleepMs);
       if (now - link.pingedAt >= this.#limits.heartbeatIntervalMs) this.#ping(link, now, wall, floor);
       const silence = now - link.heardAt;
       if (silence <= this.#limits.silenceMaxMs) continue;
