@@ -100,6 +100,8 @@ export interface PlanBias {
   readonly calm?: boolean;
   readonly turnUs?: number;
   readonly durationMs?: number;
+  /** Clocks jump by seconds and hours, in strict plans. */
+  readonly wildClocks?: boolean;
   /** Requests come in so many bursts; 0 for evenly. */
   readonly bursts?: number;
 }
@@ -250,6 +252,8 @@ function drawFaults(prng: Prng, context: FaultsContext): PlanFault[] {
   const [low, high] = context.bias.faults ?? [1, 12];
   const count = prng.between(low, high);
   const faults: PlanFault[] = [];
+  // P6 holds whatever the clocks say; the other promises need clocks within the allowed offset.
+  const wild = context.strict && (context.bias.wildClocks ?? prng.chance(0.15));
   let wipes = 0;
   for (let i = 0; i < count; i++) {
     const kind = prng.pick(kinds);
@@ -262,7 +266,7 @@ function drawFaults(prng: Prng, context: FaultsContext): PlanFault[] {
       kind,
       node,
       peer: (node + 1 + prng.below(Math.max(1, context.nodes - 1))) % context.nodes,
-      amount: drawAmount(prng, kind),
+      amount: drawAmount(prng, kind, wild),
     });
   }
   return faults.sort((a, b) => a.atMs - b.atMs);
@@ -275,7 +279,7 @@ function isAllowed(kind: FaultKind, context: FaultsContext): boolean {
   return true;
 }
 
-function drawAmount(prng: Prng, kind: FaultKind): number {
+function drawAmount(prng: Prng, kind: FaultKind, wild: boolean): number {
   switch (kind) {
     case 'slow':
     case 'disk-slow':
@@ -283,12 +287,17 @@ function drawAmount(prng: Prng, kind: FaultKind): number {
     case 'corrupt':
       return prng.pick([1, 1, 3, 20]);
     case 'clock-jump':
-      return prng.between(-200, 200);
+      return wild ? prng.pick([-3_600_000, -5000, -1500, 700, 5000, 3_600_000]) : prng.between(-200, 200);
     case 'disk-error':
       return 1;
     default:
       return 0;
   }
+}
+
+/** Whether clocks are further off than nodes bear: rows may then be refused, and replicas differ. */
+export function hasWildClocks(plan: Plan): boolean {
+  return plan.faults.some((fault) => fault.kind === 'clock-jump' && Math.abs(fault.amount) > 200);
 }
 
 /** The plan as text that `readPlan` reads back. */

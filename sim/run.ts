@@ -151,7 +151,8 @@ class Run {
     this.#advance(START_MS + lastMs + 20);
     this.#nemesis.healAll();
     const settled = this.#settle();
-    this.#advance(400);
+    this.#advance(100);
+    this.#rest();
     this.#readAll('quorum');
     const beforeRepair = this.#states();
     this.#readAll('repair');

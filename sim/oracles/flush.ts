@@ -12,9 +12,11 @@ import {
   type Stamp,
 } from '../../src/rows/row.ts';
 import { idOf } from '../history.ts';
+import { hasWildClocks } from '../plan.ts';
 import { type Finding, opText, type RunRecord } from './oracle.ts';
 
 export function judgeFlush(run: RunRecord): Finding[] {
+  if (hasWildClocks(run.plan)) return [];
   const flushes = run.history.filter((op) => op.kind === 'flush' && op.outcome === 'ok');
   const last = flushes.reduce((latest, op) => Math.max(latest, op.invokeOrder), -1);
   if (last < 0) return [];

@@ -69,6 +69,26 @@ describe('runs', () => {
   });
 });
 
+describe('clocks that are wrong by hours', () => {
+  it('cost answers, never linearizability', () => {
+    let answered = 0;
+    for (let seed = 1; seed <= 40; seed++) {
+      const faultKinds = ['clock-jump', 'crash', 'cut'] as const;
+      const plan = drawPlan(seed, {
+        strict: true,
+        wildClocks: true,
+        nodes: [3, 5],
+        faultKinds,
+        faults: [4, 10],
+      });
+      const result = runPlan(plan);
+      assert.deepEqual(result.findings, [], `seed ${seed}`);
+      answered += result.opsOk;
+    }
+    assert.ok(answered > 2000);
+  });
+});
+
 describe('failures', () => {
   const bias = mutantNamed('repair-skipped').bias;
   const mutants = new Set(['repair-skipped']);
