@@ -113,6 +113,13 @@ export class WriteFlight extends Flight implements StoredWaiter, WriteProgress {
       this.#answer(quorumError(context, 'write', 1 + remotes.length, this.#core.needed, 'fail'));
       return;
     }
+    const aheadMs = context.identity.hlc.time - context.wall();
+    if (aheadMs > context.limits.clockOffsetMaxMs) {
+      // Our clock was ahead and went back. Stamps must go on upwards, and nobody would believe them.
+      const message = `the clock of this node went back by about ${aheadMs} ms and it takes no writes until it has caught up; nothing was written; use another node`;
+      this.#answer(new Coded('clock-offset', 'fail', message));
+      return;
+    }
     let stamp: StampParts;
     try {
       stamp = context.identity.next(context.wall(), context.replica);

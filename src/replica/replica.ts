@@ -28,7 +28,9 @@ import {
   compareStamps,
   isExpired,
   isRowIntact,
+  ROW_HEADER_BYTES,
   rowStamp,
+  rowTime,
   STAMP_BYTES,
   STAMP_NONE,
   tombstoneOf,
@@ -39,6 +41,9 @@ const floorKey: ByteString = `${META_PREFIX}floor`;
 /** Bounds of a tray: a storage that hangs must not make it grow for ever. Beyond, rows are refused. */
 const trayBytesMax = 64 * 1024 * 1024;
 const trayWaitersMax = 200_000;
+
+/** A damaged row whose stamp is newer than an arriving one by more than this has a damaged stamp. */
+const lateMaxMs = 3_600_000;
 
 /** Told when what it waited for is durable, or that it is not. */
 export interface StoredWaiter {
@@ -247,6 +252,10 @@ export class Replica {
         waiter?.stored(error);
         return;
       }
+      if (this.#isBehindDamaged(rowKey, row)) {
+        waiter?.stored(error);
+        return;
+      }
       old = undefined; // a damaged row gives way to an intact one
     }
     if (old === undefined || this.#mergeLastArrival || mergeRows(old, row) === row) {
@@ -259,6 +268,22 @@ export class Replica {
     const tray = this.#trayOf(rowKey);
     if (tray === undefined) waiter?.stored(undefined);
     else this.#await(tray, waiter);
+  }
+
+  /**
+   * Whether a row is a late one, older than the damaged row it would replace: this replica acknowledged
+   * the newer one, and must not go back and vote for the older. What repairs it is not older.
+   */
+  #isBehindDamaged(rowKey: RowKey, row: Row): boolean {
+    let damaged: Row | undefined;
+    try {
+      damaged = this.#options.storage.get(rowKey);
+    } catch (error) {
+      if (!(error instanceof CodedError)) throw error;
+      return false; // the engine gives no bytes to look at
+    }
+    if (damaged === undefined || damaged.length < ROW_HEADER_BYTES) return false;
+    return compareRowStamps(damaged, row) > 0 && rowTime(damaged) - rowTime(row) <= lateMaxMs;
   }
 
   /** Whether storage hangs and the trays hold as much as they may. */

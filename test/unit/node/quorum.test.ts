@@ -355,6 +355,10 @@ describe('clocks', () => {
       assert.ok(cluster.seat(id).events.includes('row-refused-clock'));
     }
     cluster.seat('n1').clock.wallMs -= 10_000;
+    const refused = cluster.write('n1', 'pear', 'stamped above tomorrow');
+    assert.equal(refused.error?.code, 'clock-offset');
+    assert.equal(refused.error?.outcome, 'fail');
+    for (const id of cluster.ids) assert.equal(cluster.stored(id, 'pear'), undefined);
     cluster.mustWrite('n2', 'plum', 'still today');
     assert.ok(rowTime(cluster.stored('n2', 'plum')!) < cluster.seat('n2').clock.wallMs + 500);
     cluster.finish();

@@ -449,6 +449,24 @@ describe('damage', () => {
     assert.deepEqual(read().row, row(4, 'some words'));
   });
 
+  test('a late row older than the damaged one does not take its place; one hour older, it does', () => {
+    const { replica, storage, merge, read } = desk();
+    const damaged = new Uint8Array(row(10_000_000, 'newest'));
+    damaged[35]! ^= 1;
+    storage.entries.set(rowKey, damaged);
+    const late = merge(row(9_999_999));
+    assert.equal(late.state, 'corrupt', 'this replica acknowledged the newer one');
+    assert.equal(read().error?.code, 'corrupt');
+    const next = merge(row(10_000_001));
+    replica.commit();
+    storage.complete();
+    assert.equal(next.state, 'stored');
+    const absurd = new Uint8Array(row(10_000_002));
+    absurd[2]! ^= 0x80;
+    storage.entries.set(rowKey, absurd);
+    assert.equal(merge(row(10_000_003)).state, 'waiting', 'a damaged stamp does not keep the key for ever');
+  });
+
   test('a row meant for another key is damage too', () => {
     const { storage, read } = desk();
     storage.entries.set(rowKey, row(4, 'other', otherKey));
