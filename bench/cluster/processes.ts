@@ -140,15 +140,17 @@ export function versionOf(command: string, ...args: readonly string[]): string |
 
 const tickMs = 10; // Linux counts processor time for /proc in hundredths of a second.
 
-/** User and system time of a `stat` file of proc(5), waited-for children included. */
-function statTime(path: string): CpuTime {
+/** User and system time of a `stat` file of proc(5), with that of waited-for children where asked. */
+function statTime(path: string, children: boolean): CpuTime {
   const stat = readFileSync(path, 'latin1');
   // The name in parentheses may hold blanks; what follows it begins with field 3.
   const fields = stat
     .slice(stat.lastIndexOf(')') + 2)
     .split(' ')
     .map(Number);
-  return { userMs: (fields[11]! + fields[13]!) * tickMs, systemMs: (fields[12]! + fields[14]!) * tickMs };
+  const [user, system] = [fields[11]!, fields[12]!];
+  const [userOfChildren, systemOfChildren] = children ? [fields[13]!, fields[14]!] : [0, 0];
+  return { userMs: (user + userOfChildren) * tickMs, systemMs: (system + systemOfChildren) * tickMs };
 }
 
 /**
@@ -157,7 +159,7 @@ function statTime(path: string): CpuTime {
  */
 export function cpuTime(processes: readonly Started[]): CpuTime | undefined {
   try {
-    const times = processes.map(({ child }) => statTime(`/proc/${child.pid}/stat`));
+    const times = processes.map(({ child }) => statTime(`/proc/${child.pid}/stat`, true));
     return {
       userMs: times.reduce((sum, { userMs }) => sum + userMs, 0),
       systemMs: times.reduce((sum, { systemMs }) => sum + systemMs, 0),
@@ -176,7 +178,7 @@ export function threadTimes(processes: readonly Started[]): Map<string, number> 
         const path = `/proc/${child.pid}/task/${thread}`;
         const name = readFileSync(`${path}/comm`, 'latin1').trim();
         const kind = Number(thread) === child.pid ? 'main thread' : `other threads "${name}"`;
-        const { userMs, systemMs } = statTime(`${path}/stat`);
+        const { userMs, systemMs } = statTime(`${path}/stat`, false);
         times.set(kind, (times.get(kind) ?? 0) + userMs + systemMs);
       }
     } catch {

@@ -174,14 +174,14 @@ export function figuresTable(all: readonly Figures[]): string[] {
 }
 
 export function comparisonsTable(all: readonly Comparison[]): string[] {
-  const head = 'row|Dure|against|ratio|least|most|p99 ratio|cpu ratio|goal|met'.split('|');
+  const head = 'row|Dure|against|ratio|min|max|p99 ratio|cpu ratio|goal|met'.split('|');
   const lines = all.map((one) => [
     String(one.row),
     one.what,
     one.against,
     ...[one.ratio, one.ratioMin, one.ratioMax, one.p99Ratio, one.cpuRatio].map((value) => fixed(value, 2)),
     one.goal,
-    one.met ? 'yes' : one.leastMet === true ? 'no, but the least' : 'no',
+    one.met ? 'yes' : one.leastMet === true ? 'no (least: yes)' : 'no',
   ]);
   return table(head, lines, 3);
 }
