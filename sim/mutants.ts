@@ -38,7 +38,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'quorum-write-one-short',
     bug: 'a write answers after W-1 acknowledgements',
-    bias: { ...STRICT, faultKinds: [...CUTS, 'slow'], faults: [4, 10] },
+    bias: { ...STRICT, r: 1, w: 3, faultKinds: [...CUTS, 'slow'], faults: [4, 10] },
     seedsMax: 60,
   },
   {
