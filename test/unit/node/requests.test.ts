@@ -263,8 +263,8 @@ describe('shared reads', () => {
     for (const id of ['n2', 'n3']) cluster.hold(id, 'n1');
     const together = [cluster.read('n1', 'plum'), cluster.read('n1', 'plum'), cluster.read('n1', 'plum')];
     assert.equal(cluster.node('n1').figures().readsShared, 2);
-    const own = cluster.read('n1', 'plum', { policy: { r: 3, w: 1, strict: false } });
     const brief = cluster.read('n1', 'plum', { timeoutMs: 50 });
+    const own = cluster.read('n1', 'plum', { policy: { r: 3, w: 1, strict: false } });
     assert.equal(cluster.node('n1').figures().readsShared, 2, 'another policy or deadline, another flight');
     cluster.endTurns();
     cluster.read('n1', 'plum');
@@ -395,7 +395,8 @@ describe('scans', () => {
     assert.equal(flush.error, undefined);
     cluster.healAll();
     cluster.pump();
-    for (const id of ['n1', 'n2']) assert.deepEqual(cluster.mustScan(id, 100), []);
+    assert.ok(cluster.stored('n3', 'key 1') !== undefined, 'n3 holds it still, and does not know');
+    for (const id of ['n3', 'n1', 'n2']) assert.deepEqual(cluster.mustScan(id, 100), []);
     cluster.finish();
   });
 
