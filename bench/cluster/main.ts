@@ -18,7 +18,7 @@ import { parseArgs } from 'node:util';
 import type { LoadJob, LoadResult } from './job.ts';
 import { LoadGenerator } from './load-generator.ts';
 import { type Row, rows, type Scene, scenes, type Workload } from './plan.ts';
-import { cpuTime, end, endAll, threadTimes, versionOf } from './processes.ts';
+import { cpuTime, endAll, endStarted, threadTimes, versionOf } from './processes.ts';
 import { describe, describeParts, type Span, summarise } from './profile.ts';
 import { redisBenchmark } from './redis-benchmark.ts';
 import { comparisons, comparisonsTable, figures, figuresTable, type Measurement } from './report.ts';
@@ -116,6 +116,9 @@ function readOptions(installed: ReadonlySet<string>): Options {
   };
 }
 
+/** The scenes' directories, for whoever interrupts. */
+const directories = new Set<string>();
+
 /** A scene while it runs. */
 interface Running {
   readonly scene: Scene;
@@ -143,8 +146,11 @@ class Bench {
     );
     const names = new Set<SystemName>(['dure', ...wanted.map(({ against }) => against)]);
     const directory = mkdtempSync(join(tmpdir(), 'dure-bench-'));
-    const running = { scene, systems: await this.#start(scene, names, installed, directory), directory };
+    directories.add(directory);
+    let systems: readonly System[] = [];
     try {
+      systems = await this.#start(scene, names, installed, directory);
+      const running = { scene, systems, directory };
       await this.#prepare(running, workloads);
       for (let round = 1; round <= this.#options.rounds; round += 1) {
         for (const workload of workloads) {
@@ -152,9 +158,8 @@ class Bench {
         }
       }
     } finally {
-      for (const system of running.systems)
-        await Promise.all(system.processes.map((process) => end(process)));
-      if (this.#options.profile) this.#tellProfiles(running);
+      await endStarted();
+      if (this.#options.profile) this.#tellProfiles({ scene, systems, directory });
       if (this.#options.keep) console.log(`left in place: ${directory}`);
       else rmSync(directory, { recursive: true, force: true });
     }
@@ -357,7 +362,10 @@ async function main(): Promise<void> {
 
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   process.once(signal, () => {
-    void endAll().finally(() => process.exit(130));
+    void endAll().finally(() => {
+      for (const directory of directories) rmSync(directory, { recursive: true, force: true });
+      process.exit(130);
+    });
   });
 }
 

@@ -12,6 +12,7 @@ import { connect, createServer } from 'node:net';
 
 const startedAll = new Set<Started>();
 const pollMs = 50;
+let ending = false;
 
 /** A process that was started, and where its output goes. */
 export interface Started {
@@ -27,6 +28,7 @@ export interface CpuTime {
 }
 
 export function start(name: string, command: string, args: readonly string[], logFile: string): Started {
+  if (ending) throw new Error('interrupted');
   const log = openSync(logFile, 'a');
   const child = spawn(command, args, { stdio: ['ignore', log, log] });
   closeSync(log);
@@ -41,7 +43,7 @@ function hasEnded(child: ChildProcess): boolean {
 }
 
 /** Asks a process to end, and insists after `patienceMs`. */
-export async function end(started: Started, patienceMs = 10_000): Promise<void> {
+async function end(started: Started, patienceMs = 10_000): Promise<void> {
   const { child } = started;
   startedAll.delete(started);
   if (hasEnded(child)) return;
@@ -52,8 +54,15 @@ export async function end(started: Started, patienceMs = 10_000): Promise<void> 
   clearTimeout(insist);
 }
 
-export async function endAll(): Promise<void> {
+/** Ends everything that was started and still runs. */
+export async function endStarted(): Promise<void> {
   await Promise.all([...startedAll].map((started) => end(started)));
+}
+
+/** The same, and nothing can be started any more. */
+export async function endAll(): Promise<void> {
+  ending = true;
+  await endStarted();
 }
 
 /** The last lines that a process wrote, for a message about its failure. */
