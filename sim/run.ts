@@ -328,7 +328,8 @@ class Run {
   #leftovers(): string[] {
     const left: string[] = [];
     for (const machine of this.#cluster.machines) {
-      const inFlight = machine.node?.figures().requestsInFlight ?? 0;
+      const figures = machine.node?.figures();
+      const inFlight = figures === undefined ? 0 : figures.requestsInFlight + figures.writesUnsettled;
       if (inFlight > 0) left.push(`${machine.id} still has ${inFlight} requests in flight at rest`);
     }
     return left;

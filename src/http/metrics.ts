@@ -79,6 +79,11 @@ const nodeCounters: readonly Read<NodeFigures>[] = [
 
 const nodeGauges: readonly Read<NodeFigures>[] = [
   ['dure_requests_in_flight', 'Requests this node coordinates now', (f) => f.requestsInFlight],
+  [
+    'dure_writes_unsettled',
+    'Writes that are answered and wait for their slowest replicas',
+    (f) => f.writesUnsettled,
+  ],
   ['dure_storage_memory_bytes', 'Bytes the storage engine holds in memory', (f) => f.storage.bytesMemory],
   ['dure_storage_disk_bytes', 'Bytes the storage engine holds on disk', (f) => f.storage.bytesDisk],
 ];

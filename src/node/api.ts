@@ -129,7 +129,10 @@ export interface NodeFigures {
   readonly framesDamaged: number;
   readonly rowsDamaged: number;
   readonly rowsRefusedClock: number;
+  /** Requests not answered yet. */
   readonly requestsInFlight: number;
+  /** Writes and flushes that are answered, and whose slowest replicas have not answered yet. */
+  readonly writesUnsettled: number;
   readonly framesSent: number;
   readonly messagesSent: number;
   readonly storage: StorageFigures;

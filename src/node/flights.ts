@@ -1,7 +1,8 @@
 /**
  * Flights: requests this node coordinates and has not finished. Each has an id, which answers bring
  * back, and a deadline, at which it gives up. The table is the one place that knows what is under
- * way; its size is the node's limit on work.
+ * way, and limits it. A write that is answered stays until its slowest replica answered too (for WAIT);
+ * it is work no client waits for, and has a limit of its own.
  */
 
 import type { ByteReader } from '../base/bytes.ts';
@@ -13,9 +14,14 @@ import type { Link } from './links.ts';
 
 const idMask = 0x3fff_ffff;
 
+/** The table may hold so many times `requestsMax` flights, the answered ones included. */
+const tableFactor = 4;
+
 /** A request under way. Each kind overrides the answers it expects; others are stale and ignored. */
 export abstract class Flight {
   id = 0;
+  /** Its request is answered; it only waits for its last replicas. See `Flights.noteAnswered`. */
+  answered = false;
   /** Monotonic time to give up at. */
   readonly deadline: number;
 
@@ -43,6 +49,7 @@ export abstract class Flight {
 export class Flights {
   readonly #flights: Map<number, Flight> = new Map();
   #id: number;
+  #answered = 0;
   /** Set when the node stops: nothing is begun any more. */
   closed = false;
 
@@ -51,8 +58,19 @@ export class Flights {
     this.#id = firstId & idMask;
   }
 
-  get size(): number {
-    return this.#flights.size;
+  /** Flights whose requests are not answered yet. */
+  get unanswered(): number {
+    return this.#flights.size - this.#answered;
+  }
+
+  /** Flights that are answered and wait for their last replicas. */
+  get answered(): number {
+    return this.#answered;
+  }
+
+  /** Whether answered and unanswered flights together are too many for a node that takes `requestsMax`. */
+  isFull(requestsMax: number): boolean {
+    return this.#flights.size >= tableFactor * requestsMax;
   }
 
   /** Enters a flight and gives it its id (never 0). */
@@ -69,7 +87,14 @@ export class Flights {
   }
 
   remove(flight: Flight): void {
-    this.#flights.delete(flight.id);
+    if (this.#flights.delete(flight.id) && flight.answered) this.#answered--;
+  }
+
+  /** A flight is about to answer its request, and may stay in the table for a while. */
+  noteAnswered(flight: Flight): void {
+    if (flight.answered || this.#flights.get(flight.id) !== flight) return;
+    flight.answered = true;
+    this.#answered++;
   }
 
   tick(now: number): void {

@@ -160,6 +160,7 @@ export class FlushFlight extends Flight implements StoredWaiter {
   #answer(error: CodedError | undefined): void {
     const done = this.#done;
     this.#done = undefined;
+    this.#context.flights.noteAnswered(this);
     done?.(error);
   }
 }

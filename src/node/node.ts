@@ -272,7 +272,7 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
   #refusal(): CodedError | undefined {
     if (!this.#requests.open)
       return new CodedError('unavailable', 'none', 'this node is starting or stopping');
-    if (this.#requests.waiting < this.#options.limits.requestsMax) return this.#replica.failure;
+    if (!this.#requests.isFull) return this.#replica.failure;
     this.#tally.failuresOverload++;
     return new CodedError('overloaded', 'none', 'too many requests are under way at this node; try again');
   }
@@ -294,6 +294,7 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
       ...this.#tally,
       rowsDamaged: this.#replica.rowsDamaged,
       requestsInFlight: this.#requests.waiting,
+      writesUnsettled: this.#flights.answered,
       framesSent: this.#links.framesSent,
       messagesSent: this.#links.messagesSent,
       storage: this.#ports.storage.figures(),

@@ -28,7 +28,7 @@ export interface Member {
 export interface NodeLimits {
   /** Key and value of one pair together, bytes. */
   readonly pairBytesMax: number;
-  /** Requests in flight at this coordinator; beyond it they are refused at once. */
+  /** Requests not answered yet at this coordinator; beyond it they are refused at once. */
   readonly requestsMax: number;
   /** A request without its own deadline gets this, milliseconds. */
   readonly requestTimeoutMs: number;

@@ -59,8 +59,15 @@ export class Requests {
     if (this.#shared.size > 0 && !this.#shareForever) this.#shared.clear();
   }
 
+  /** Requests that are not answered yet. */
   get waiting(): number {
-    return this.#context.flights.size + this.#rounds.waiting;
+    return this.#context.flights.unanswered + this.#rounds.waiting;
+  }
+
+  /** Whether this node has taken on as much as it may. */
+  get isFull(): boolean {
+    const { flights, limits } = this.#context;
+    return this.waiting >= limits.requestsMax || flights.isFull(limits.requestsMax);
   }
 
   /** The error for a request that cannot even begin, or undefined. `forWrite`: it would change data. */
@@ -80,7 +87,7 @@ export class Requests {
       const message = `the clock of this node differs from most others by more than ${context.limits.clockOffsetMaxMs} ms; nothing was written; use another node`;
       return new CodedError('clock-offset', outcome, message);
     }
-    if (this.waiting >= context.limits.requestsMax) {
+    if (this.isFull) {
       context.tally.failuresOverload++;
       return new CodedError(
         'overloaded',

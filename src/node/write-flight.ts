@@ -219,6 +219,7 @@ export class WriteFlight extends Flight implements StoredWaiter, WriteProgress {
     const done = this.#done;
     if (done === undefined) return;
     this.#done = undefined;
+    if (!this.#core.settled) this.#context.flights.noteAnswered(this);
     done(error, this);
   }
 }

@@ -204,6 +204,7 @@ export class FakeNode implements NodeApi {
       rowsDamaged: 0,
       rowsRefusedClock: 0,
       requestsInFlight: 0,
+      writesUnsettled: 0,
       framesSent: 0,
       messagesSent: 0,
       storage: { bytesMemory: 0, bytesDisk: 0, evictions: 0, commits: 0, syncs: 0 },

@@ -571,7 +571,9 @@ export class PumpedCluster {
     this.pump();
     this.advance((this.#options.limits?.requestTimeoutMs ?? NODE_LIMITS_DEFAULT.requestTimeoutMs) + 10);
     for (const { id, node, running } of this.seats.values()) {
-      if (running) assert.equal(node.figures().requestsInFlight, 0, `${id} has flights left over`);
+      if (!running) continue;
+      const { requestsInFlight, writesUnsettled } = node.figures();
+      assert.equal(requestsInFlight + writesUnsettled, 0, `${id} has flights left over`);
     }
     assert.ok(
       this.#calls.every((call) => call.times === 1),

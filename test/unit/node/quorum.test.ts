@@ -405,6 +405,33 @@ describe('limits', () => {
     cluster.finish();
   });
 
+  test('answered writes whose slowest replica is late count as no requests, up to four times as many', () => {
+    const cluster = new PumpedCluster({ limits: { requestsMax: 3 }, policy: { r: 2, w: 2, strict: false } });
+    const figures = () => cluster.node('n1').figures();
+    cluster.hold('n3', 'n1');
+    for (let i = 0; i < 12; i++) {
+      cluster.mustWrite('n1', `key ${i}`, 'v');
+      assert.equal(figures().requestsInFlight, 0);
+      assert.equal(figures().writesUnsettled, i + 1);
+    }
+    assert.equal(cluster.write('n1', 'plum', 'v').error?.code, 'overloaded', 'memory stays bounded');
+    assert.equal(cluster.read('n1', 'plum').error?.code, 'overloaded');
+    cluster.releaseAll();
+    cluster.pump();
+    assert.equal(figures().writesUnsettled, 0);
+    cluster.mustWrite('n1', 'plum', 'v');
+    const lost = cluster.write('n1', 'pear', 'v', { policy: { r: 1, w: 1, strict: false }, timeoutMs: 50 });
+    cluster.hold('n2', 'n1');
+    cluster.hold('n3', 'n1');
+    cluster.pump();
+    assert.equal(lost.error, undefined);
+    assert.equal(figures().writesUnsettled, 1);
+    cluster.advance(60);
+    assert.equal(figures().writesUnsettled, 0, 'given up at the deadline');
+    assert.equal(figures().requestsInFlight, 0);
+    cluster.finish();
+  });
+
   test('a pair above the limit, and a key above its own', () => {
     const cluster = new PumpedCluster();
     const pair = cluster.write('n1', 'plum', 'x'.repeat(10 * 1024));
