@@ -21,6 +21,9 @@ const frameBytesFull = 1024 * 1024;
 /** A heartbeat answered within this tells the peer's clock, milliseconds. */
 const promptMs = 100;
 
+/** A peer's clock is known for so long after such an answer, milliseconds. */
+const clockKnownForMs = 10_000;
+
 /** One other member. */
 export class Link {
   readonly member: Member;
@@ -37,6 +40,10 @@ export class Link {
   generation = 0;
   /** Its clock less ours by its last prompt answer to a heartbeat, milliseconds. */
   clockOffsetMs = 0;
+  /** Monotonic time of that answer. */
+  clockKnownAt: number = Number.NEGATIVE_INFINITY;
+  /** What its clock showed when our monotonic clock was 0: what it shows now follows, whatever ours did. */
+  clockBaseMs = 0;
   /** The heartbeat it owes an answer to. */
   pingSequence = 0;
   readonly replyTime: ReplyTime = new ReplyTime();
@@ -187,6 +194,8 @@ export class Links implements Liveness {
     // A slow answer tells about the network, or a freeze, and not about clocks.
     if (sequence !== link.pingSequence || roundTripMs > promptMs) return;
     link.clockOffsetMs = theirs - (wall - roundTripMs / 2);
+    link.clockKnownAt = now;
+    link.clockBaseMs = theirs + roundTripMs / 2 - now;
     const live = [...this.#links.values()].filter((other) => other.live);
     const far = live.filter((other) => Math.abs(other.clockOffsetMs) > this.#limits.clockOffsetMaxMs);
     const doubted = far.length * 2 > live.length;
@@ -196,6 +205,21 @@ export class Links implements Liveness {
       if (doubted) this.#log.write('alarm', 'clock-doubted', { meaning, offsetMs: link.clockOffsetMs });
       else this.#log.write('info', 'clock-trusted', { offsetMs: link.clockOffsetMs });
     }
+  }
+
+  /**
+   * Whether most other members' clocks agree with ours at this moment. Unlike `clockDoubted`, which needs
+   * evidence against our clock, this needs evidence for it, and sees a jump at once: it is asked before
+   * something that a wrong clock would make irreparable. A node alone trusts its own clock.
+   */
+  isClockConfirmed(now: number, wall: number): boolean {
+    let agreeing = 0;
+    for (const link of this.#links.values()) {
+      const offsetMs = link.clockBaseMs + now - wall;
+      const known = now - link.clockKnownAt <= clockKnownForMs;
+      if (known && Math.abs(offsetMs) <= this.#limits.clockOffsetMaxMs) agreeing++;
+    }
+    return this.#links.size === 0 || agreeing * 2 > this.#links.size;
   }
 
   /** Heartbeats, and doubt about those who went silent. `wall` goes along for their clocks. */

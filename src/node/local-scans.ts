@@ -25,7 +25,10 @@ const pageRowsMax = 10_000;
 /** Between two pages of the slow walk, and between two walks, milliseconds. */
 const sweepPauseMs = 250;
 const roundPauseMs = 30_000;
-/** Expired rows are left alone for so long that all clocks agree they are dead, milliseconds. */
+/**
+ * Expired rows are left alone for so long that all clocks agree they are dead, milliseconds, and for as
+ * long as most other clocks do not agree with ours: what a clock that jumped ahead took away is gone.
+ */
 const expiredForMs = 60_000;
 
 export type LocalScanDone = (
@@ -56,6 +59,7 @@ export class LocalScans {
   readonly #storage: Storage;
   readonly #replica: Replica;
   readonly #wall: () => number;
+  readonly #clockConfirmed: () => boolean;
   readonly #wake: () => void;
   /** Walks that wait for the next turn to read their next page. */
   #ready: (() => void)[] = [];
@@ -65,10 +69,18 @@ export class LocalScans {
   #sweepFast = false;
   #sweeping = false;
 
-  constructor(storage: Storage, replica: Replica, wall: () => number, wake: () => void) {
+  /** @param clockConfirmed whether most other nodes agree with our wall clock at this moment */
+  constructor(
+    storage: Storage,
+    replica: Replica,
+    wall: () => number,
+    clockConfirmed: () => boolean,
+    wake: () => void,
+  ) {
     this.#storage = storage;
     this.#replica = replica;
     this.#wall = wall;
+    this.#clockConfirmed = clockConfirmed;
     this.#wake = wake;
   }
 
@@ -270,7 +282,8 @@ export class LocalScans {
       this.#sweepAt = now + sweepPauseMs;
       // A flush while this page was read starts over: leave its mark alone.
       if (error !== undefined || this.#sweepFrom !== from) return;
-      this.#replica.cleanUp(entries, this.#wall() - expiredForMs);
+      const expiredBefore = this.#clockConfirmed() ? this.#wall() - expiredForMs : Number.NEGATIVE_INFINITY;
+      this.#replica.cleanUp(entries, expiredBefore);
       const more = entries.length === pageEntries;
       this.#sweepFrom = more ? `${entries.at(-1)!.key}\x00` : slotStart(0);
       if (!more) {

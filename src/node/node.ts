@@ -117,7 +117,8 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
       now: () => clock.monotonic(),
       wall: () => clock.wall(),
     };
-    this.#scans = new LocalScans(storage, this.#replica, () => clock.wall(), wake);
+    const confirmed = (): boolean => this.#links.isClockConfirmed(clock.monotonic(), clock.wall());
+    this.#scans = new LocalScans(storage, this.#replica, () => clock.wall(), confirmed, wake);
     this.#requests = new Requests(this.#context, options.policies, options.updates);
     this.#desk = new PeerDesk(this.#context, this.#requests, this.#scans);
   }
