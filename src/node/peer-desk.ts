@@ -68,8 +68,11 @@ class OwedStored implements StoredWaiter {
   }
 }
 
-/** Owes a peer the answer to a READ. */
+/** Owes a peer the answer to a READ: at once, or when the row is durable if its time is not over by then. */
 class OwedRead implements ReadWaiter {
+  isAnswered = false;
+  /** Monotonic time after which nobody waits for the answer; set for those that are not answered at once. */
+  deadline: number = Number.POSITIVE_INFINITY;
   readonly #context: NodeContext;
   readonly #link: Link;
   readonly #generation: number;
@@ -87,6 +90,8 @@ class OwedRead implements ReadWaiter {
   }
 
   local(error: CodedError | undefined, stamp: Stamp, row: Row | undefined): void {
+    this.isAnswered = true;
+    if (this.deadline !== Number.POSITIVE_INFINITY && this.#context.now() >= this.deadline) return;
     const writer =
       this.#link.generation === this.#generation ? this.#context.links.writer(this.#link) : undefined;
     if (writer === undefined) return;
@@ -116,13 +121,16 @@ export class PeerDesk implements MessageHandler<Link> {
   read(
     link: Link,
     id: number,
-    _timeoutMs: number,
+    timeoutMs: number,
     stampOnly: boolean,
     rowKey: ByteString,
     stamp: Uint8Array,
   ): void {
     if (!isRowKey(rowKey)) throw new CodedError('protocol', 'none', 'a READ of no row key');
-    this.#context.replica.read(rowKey, new OwedRead(this.#context, link, id, stampOnly, stamp));
+    const owed = new OwedRead(this.#context, link, id, stampOnly, stamp);
+    this.#context.replica.read(rowKey, owed);
+    // Nearly all are answered by now, and need no look at the clock.
+    if (!owed.isAnswered) owed.deadline = this.#context.now() + timeoutMs;
   }
 
   write(link: Link, id: number, rowKey: ByteString, row: Uint8Array): void {

@@ -304,6 +304,32 @@ describe('answers from the past', () => {
     cluster.finish();
   });
 
+  test('a READ that waits for a commit is answered in time, or not at all', () => {
+    for (const [waitMs, answers] of [
+      [30, 1],
+      [60, 0],
+    ] as const) {
+      const cluster = new PumpedCluster({ storageAutomatic: false, limits: { hedgeShareMax: 0 } });
+      const write = cluster.write('n2', 'plum', 'blue');
+      cluster.pump();
+      for (const id of ['n1', 'n3']) cluster.seat(id).storage.complete();
+      cluster.pump();
+      assert.equal(write.error, undefined);
+      cluster.cut('n1', 'n3');
+      const read = cluster.read('n1', 'plum', { timeoutMs: 50 });
+      cluster.pump();
+      cluster.trace = [];
+      cluster.advance(waitMs);
+      assert.equal(read.isDone, answers === 0, 'the row of n2 is not durable yet');
+      cluster.seat('n2').storage.complete();
+      cluster.pump();
+      assert.equal(cluster.trace.filter((name) => name.startsWith('n2>n1 read')).length, answers);
+      if (answers === 1) assert.equal(textOf(read.value), 'blue');
+      else assert.equal(read.error?.code, 'deadline-exceeded');
+      cluster.finish();
+    }
+  });
+
   test('every frame of an exchange delivered twice changes nothing', () => {
     const cluster = new PumpedCluster({ policy: 'PC/EC' });
     for (let i = 0; i < 3; i++) {
