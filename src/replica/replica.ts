@@ -275,15 +275,19 @@ export class Replica {
    * the newer one, and must not go back and vote for the older. What repairs it is not older.
    */
   #isBehindDamaged(rowKey: RowKey, row: Row): boolean {
-    let damaged: Row | undefined;
-    try {
-      damaged = this.#options.storage.get(rowKey);
-    } catch (error) {
-      if (!(error instanceof CodedError)) throw error;
-      return false; // the engine gives no bytes to look at
-    }
+    const damaged = this.#peekStored(rowKey);
     if (damaged === undefined || damaged.length < ROW_HEADER_BYTES) return false;
     return compareRowStamps(damaged, row) > 0 && rowTime(damaged) - rowTime(row) <= lateMaxMs;
+  }
+
+  /** The bytes storage holds, unchecked; undefined for none, and when it gives none for now. */
+  #peekStored(rowKey: RowKey): Uint8Array | undefined {
+    try {
+      return this.#options.storage.get(rowKey);
+    } catch (error) {
+      if (!(error instanceof CodedError)) throw error;
+      return undefined;
+    }
   }
 
   /** Whether storage hangs and the trays hold as much as they may. */
@@ -332,7 +336,7 @@ export class Replica {
       const dead = this.#floorDurable && this.isBelowFloor(value);
       if ((!dead && !isExpired(value, expiredBefore)) || this.#trayOf(key) !== undefined) continue;
       // Since the page was read a newer row may have been stored: look again.
-      const held = this.#options.storage.get(key);
+      const held = this.#peekStored(key);
       if (held === undefined || !isRowIntact(key, held) || compareRowStamps(held, value) !== 0) continue;
       if (dead) this.#tray.notes.push({ key, value: undefined });
       else this.#tray.rows.set(key, tombstoneOf(key, value));

@@ -34,6 +34,8 @@ export class ManualStorage implements Storage {
   writeError: CodedError | undefined = undefined;
   /** What `get` throws. */
   getError: CodedError | undefined = undefined;
+  /** What `range` answers. */
+  rangeError: CodedError | undefined = undefined;
   commits = 0;
   /** The keys in order, made when a range asks for them. */
   #sorted: ByteString[] = [];
@@ -77,6 +79,10 @@ export class ManualStorage implements Storage {
     query: RangeQuery,
     done: (error: CodedError | undefined, entries: readonly StorageEntry[]) => void,
   ): void {
+    if (this.rangeError !== undefined) {
+      done(this.rangeError, []);
+      return;
+    }
     const found: StorageEntry[] = [];
     if (this.#sortedAt !== this.commits || this.#sorted.length !== this.entries.size) {
       this.#sorted = [...this.entries.keys()].sort();

@@ -565,6 +565,7 @@ export class PumpedCluster {
     for (const { storage } of this.seats.values()) {
       storage.writeError = undefined;
       storage.getError = undefined;
+      storage.rangeError = undefined;
       storage.automatic = true;
       while (storage.pending.length > 0) storage.complete();
     }

@@ -244,6 +244,37 @@ describe('fail or unknown', () => {
     cluster.finish();
   });
 
+  test('a storage that is being opened anew: the others serve, nothing throws, and then it is back', () => {
+    for (const policy of ['PA/EL', 'PA/EC', 'PC/EC'] as const) {
+      const cluster = new PumpedCluster({ policy });
+      const key = cluster.keyOf('n1', 'n2', 'n3');
+      cluster.mustWrite('n1', key, 'blue');
+      const { storage } = cluster.seat('n1');
+      storage.getError = new CodedError('unavailable', 'none', 'the database is being opened anew');
+      storage.rangeError = storage.getError;
+      for (const id of cluster.ids) assert.equal(cluster.mustRead(id, key), 'blue');
+      cluster.mustWrite('n2', key, 'grey');
+      const update = cluster.update('n1', key, 'append', ['!']);
+      const scan = cluster.scan('n1', 0, 10);
+      const count = cluster.count('n1');
+      cluster.pump();
+      const flush = cluster.flush('n2');
+      cluster.pump();
+      for (const call of [update, scan, count, flush]) assert.equal(call.isDone, true);
+      assert.equal(flush.error, undefined);
+      // The clean-up after the flush reads pages, and looks at each row again: both may be refused.
+      cluster.advance(500);
+      storage.rangeError = undefined;
+      cluster.advance(500);
+      storage.getError = undefined;
+      cluster.advance(1000);
+      assert.equal(cluster.mustRead('n1', key), undefined);
+      cluster.mustWrite('n1', key, 'red');
+      for (const id of cluster.ids) assert.equal(cluster.mustRead(id, key), 'red');
+      cluster.finish();
+    }
+  });
+
   test('a queue that is full breaks the pipe: the flight hears of it at once', () => {
     const cluster = new PumpedCluster({ policy: { r: 2, w: 3, strict: false } });
     cluster.full('n1', 'n2', true);
