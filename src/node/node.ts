@@ -251,7 +251,8 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
       return;
     }
     const deadline = this.#deadline(options);
-    new CountFlight(this.#context, this.table, this.#scans, slotFrom, slotTo, deadline, done).start();
+    const ranges = [slotFrom, slotTo];
+    new CountFlight(this.#context, this.table, this.#scans, ranges, [], deadline, done).start();
   }
 
   flush(options: RequestOptions, done: FlushDone): void {

@@ -6,6 +6,9 @@
  * from the first page to the last is met whatever else comes and goes. A page asks R replicas for the
  * keys from the bookmark on; each answers how far its answer reaches; the shortest reach is the next
  * bookmark, and the newest stamp of a key says whether it is live.
+ *
+ * Who is lost on the way, or refuses, is replaced by a replica that was not asked yet; only when there
+ * is none does the page or the count fail.
  */
 
 import { assert } from '../base/assert.ts';
@@ -41,7 +44,9 @@ export class ScanFlight extends Flight {
   #entries: ScanEntry[] = [];
   #keyBytes = 0;
   #runs = 0;
+  /** Of this run: the answers, who was asked, and who of those did not answer yet. */
   #pages: { cursorNext: number; rows: readonly ScanRow[] }[] = [];
+  #asked: NodeId[] = [];
   #waiting: NodeId[] = [];
   #finished = false;
 
@@ -72,37 +77,45 @@ export class ScanFlight extends Flight {
 
   /** Asks the replicas of the slots at the bookmark, as many slots as share the same replicas. */
   #askRun(): void {
-    const context = this.#context;
     const slot = Math.floor(this.#cursor / hashSpan);
-    const replicas = this.#table.preferenceList(slot);
-    this.#slotEnd = this.#runEnd(slot, replicas);
-    const plan = context.plans.of(slot);
-    const asked = plan.selfIsReplica
-      ? [context.self, ...plan.remotesLive.slice(0, this.#r - 1)]
-      : plan.remotesLive.slice(0, this.#r);
-    if (asked.length < this.#r) {
-      this.#finish(quorumError(context, 'read', asked.length, this.#r, 'none'));
-      return;
-    }
+    this.#slotEnd = this.#runEnd(slot, this.#table.preferenceList(slot));
     this.#pages = [];
-    this.#waiting = asked;
-    for (const peer of asked) {
-      if (peer === context.self) continue;
-      const writer = context.links.writerTo(peer);
-      if (writer === undefined) {
-        this.#finish(quorumError(context, 'read', asked.length - 1, this.#r, 'none'));
+    this.#asked = [];
+    this.#waiting = [];
+    this.#askEnough();
+  }
+
+  /** Asks as many replicas as R answers still lack, each once a run; fails when there are too few. */
+  #askEnough(): void {
+    while (!this.#finished && this.#pages.length + this.#waiting.length < this.#r) {
+      const { selfIsReplica, remotesLive } = this.#context.plans.of(Math.floor(this.#cursor / hashSpan));
+      const replicas = selfIsReplica ? [this.#context.self, ...remotesLive] : remotesLive;
+      const peer = replicas.find((id) => !this.#asked.includes(id));
+      if (peer === undefined) {
+        const have = this.#pages.length + this.#waiting.length;
+        this.#finish(quorumError(this.#context, 'read', have, this.#r, 'none'));
         return;
       }
-      const timeoutMs = this.deadline - context.now();
-      writeScan(writer, this.id, timeoutMs, this.#cursor, this.#slotEnd, this.#count);
+      this.#asked.push(peer);
+      this.#waiting.push(peer);
+      this.#ask(peer);
     }
-    if (plan.selfIsReplica) {
+  }
+
+  #ask(peer: NodeId): void {
+    const context = this.#context;
+    if (peer === context.self) {
       const wanted = (): boolean => !this.#finished;
       this.#local.scan(this.#cursor, this.#slotEnd, this.#count, wanted, (error, cursorNext, rows) => {
         if (error === undefined) this.scanReply(context.self, cursorNext, rows);
         else this.refusedBy(context.self, error.code);
       });
+      return;
     }
+    const writer = context.links.writerTo(peer);
+    const timeoutMs = this.deadline - context.now();
+    if (writer === undefined) this.peerLost(peer);
+    else writeScan(writer, this.id, timeoutMs, this.#cursor, this.#slotEnd, this.#count);
   }
 
   /** End of the run of slots, from `slot` on, that have the same replicas in whatever order. */
@@ -124,7 +137,7 @@ export class ScanFlight extends Flight {
     if (cursorNext <= this.#cursor || cursorNext > this.#slotEnd * hashSpan) return;
     this.#waiting.splice(at, 1);
     this.#pages.push({ cursorNext, rows });
-    if (this.#waiting.length === 0) this.#mergePages();
+    if (this.#pages.length === this.#r) this.#mergePages();
   }
 
   #mergePages(): void {
@@ -134,7 +147,7 @@ export class ScanFlight extends Flight {
     const newest: Map<ByteString, ScanRow> = new Map();
     for (const page of this.#pages) {
       for (const row of page.rows) {
-        if (row.position >= reach) continue;
+        if (row.position < this.#cursor || row.position >= reach) continue;
         const known = newest.get(row.key);
         const order = known === undefined ? 1 : compareStamps(row.stamp, known.stamp);
         // One of two that hold the same row may know more: a flush, or that its time is over.
@@ -167,9 +180,10 @@ export class ScanFlight extends Flight {
   }
 
   override peerLost(peer: NodeId): void {
-    if (this.#waiting.includes(peer)) {
-      this.#finish(quorumError(this.#context, 'read', this.#r - 1, this.#r, 'none'));
-    }
+    const at = this.#waiting.indexOf(peer);
+    if (this.#finished || at < 0) return;
+    this.#waiting.splice(at, 1);
+    this.#askEnough();
   }
 
   override expire(): void {
@@ -185,24 +199,34 @@ export class ScanFlight extends Flight {
   }
 }
 
-/** Counts live keys: each partition is counted by its first live replica. */
+/**
+ * Counts live keys: each partition is counted by its first live replica. What a replica does not count,
+ * because it was lost or refused, is counted by a flight of its own that asks the next.
+ */
 export class CountFlight extends Flight {
   readonly #context: NodeContext;
   readonly #table: Table;
   readonly #local: LocalScans;
-  readonly #slotFrom: number;
-  readonly #slotTo: number;
+  readonly #ranges: readonly number[];
+  readonly #passedOver: readonly NodeId[];
   readonly #done: CountDone;
-  #waiting: NodeId[] = [];
+  /** Ranges of slots by who counts them and did not answer yet. */
+  #shares: Map<NodeId, number[]> = new Map();
+  /** Flights that count what somebody did not. */
+  #retries = 0;
   #sum = 0;
   #finished = false;
 
+  /**
+   * @param ranges of slots, as pairs of start and end
+   * @param passedOver who is not to be asked
+   */
   constructor(
     context: NodeContext,
     table: Table,
     local: LocalScans,
-    slotFrom: number,
-    slotTo: number,
+    ranges: readonly number[],
+    passedOver: readonly NodeId[],
     deadline: number,
     done: CountDone,
   ) {
@@ -210,74 +234,88 @@ export class CountFlight extends Flight {
     this.#context = context;
     this.#table = table;
     this.#local = local;
-    this.#slotFrom = slotFrom;
-    this.#slotTo = slotTo;
+    this.#ranges = ranges;
+    this.#passedOver = passedOver;
     this.#done = done;
   }
 
   start(): void {
     const context = this.#context;
     context.flights.add(this);
-    const shares = this.#shares();
-    if (shares === undefined) {
+    if (!this.#divide()) {
       this.#finish(quorumError(context, 'read', 0, 1, 'none'));
       return;
     }
-    this.#waiting = [...shares.keys()];
-    if (this.#waiting.length === 0) {
-      this.#finish(undefined);
-      return;
-    }
-    for (const [peer, ranges] of shares) {
+    const own = this.#shares.get(context.self);
+    for (const [peer, ranges] of [...this.#shares]) {
       if (peer === context.self) continue;
       const writer = context.links.writerTo(peer);
       if (writer === undefined) this.peerLost(peer);
       else writeCount(writer, this.id, this.deadline - context.now(), ranges);
     }
-    const own = shares.get(context.self);
     if (own !== undefined) {
       const wanted = (): boolean => !this.#finished;
       this.#local.count(own, wanted, (error, count) => {
         if (error === undefined) this.countReply(context.self, count);
-        else this.#finish(error);
+        else this.refusedBy(context.self, error.code);
       });
     }
+    this.#checkDone();
   }
 
-  /** Ranges of slots (pairs of start and end) by who counts them; undefined if nobody can. */
-  #shares(): Map<NodeId, number[]> | undefined {
+  /** Gives each range of slots to the first live replica; false if one has none. */
+  #divide(): boolean {
     const step = SLOT_COUNT / this.#table.partitionCount;
-    const shares: Map<NodeId, number[]> = new Map();
-    for (let slot = this.#slotFrom; slot < this.#slotTo; ) {
-      const end = Math.min(this.#slotTo, Math.floor(slot / step) * step + step);
-      const { primary } = this.#context.plans.of(slot);
-      if (primary === undefined) return undefined;
-      let ranges = shares.get(primary);
-      if (ranges === undefined) {
-        ranges = [];
-        shares.set(primary, ranges);
+    for (let i = 0; i + 1 < this.#ranges.length; i += 2) {
+      const slotTo = this.#ranges[i + 1]!;
+      for (let slot = this.#ranges[i]!; slot < slotTo; ) {
+        const end = Math.min(slotTo, Math.floor(slot / step) * step + step);
+        const counter = this.#table
+          .preferenceList(slot)
+          .find((id) => this.#context.links.isLive(id) && !this.#passedOver.includes(id));
+        if (counter === undefined) return false;
+        let share = this.#shares.get(counter);
+        if (share === undefined) {
+          share = [];
+          this.#shares.set(counter, share);
+        }
+        if (share.at(-1) === slot) share[share.length - 1] = end;
+        else share.push(slot, end);
+        slot = end;
       }
-      if (ranges.at(-1) === slot) ranges[ranges.length - 1] = end;
-      else ranges.push(slot, end);
-      slot = end;
     }
-    return shares;
+    return true;
   }
 
   override countReply(peer: NodeId, count: number): void {
-    const at = this.#waiting.indexOf(peer);
-    if (this.#finished || at < 0) return;
-    this.#waiting.splice(at, 1);
+    if (this.#finished || !this.#shares.delete(peer)) return;
     this.#sum += count;
-    if (this.#waiting.length === 0) this.#finish(undefined);
+    this.#checkDone();
   }
 
   override refusedBy(peer: NodeId, _code: ErrorCode): void {
     this.peerLost(peer);
   }
 
+  /** The share goes to the next replicas. Each time one more is passed over, so this comes to an end. */
   override peerLost(peer: NodeId): void {
-    if (this.#waiting.includes(peer)) this.#finish(quorumError(this.#context, 'read', 0, 1, 'none'));
+    const share = this.#shares.get(peer);
+    if (this.#finished || share === undefined) return;
+    this.#shares.delete(peer);
+    this.#retries++;
+    const passedOver = [...this.#passedOver, peer];
+    const counted: CountDone = (error, count) => {
+      this.#retries--;
+      this.#sum += count;
+      if (error !== undefined) this.#finish(error);
+      else this.#checkDone();
+    };
+    const { deadline } = this;
+    new CountFlight(this.#context, this.#table, this.#local, share, passedOver, deadline, counted).start();
+  }
+
+  #checkDone(): void {
+    if (this.#shares.size === 0 && this.#retries === 0) this.#finish(undefined);
   }
 
   override expire(): void {
