@@ -42,6 +42,8 @@ export class ReadFlight extends Flight implements ReadWaiter {
   /** Neighbours asked and not heard from. */
   #waiting: NodeId[] = [];
   #localWaiting = true;
+  /** Our own row fails its checksum. */
+  #localDamaged = false;
   /** When the first neighbour was asked, and when the last one was (by a hedge, or after a loss). */
   #askedFirstAt = 0;
   #askedAt = 0;
@@ -113,6 +115,7 @@ export class ReadFlight extends Flight implements ReadWaiter {
     // While a winner is being written back, the acknowledgements are for that winner and no other.
     if (this.#finished || this.#writingBack) return;
     if (error !== undefined) {
+      this.#localDamaged = error.code === 'corrupt';
       this.#askEnough();
       return;
     }
@@ -298,6 +301,21 @@ export class ReadFlight extends Flight implements ReadWaiter {
     this.#finish();
     const { row, stamp } = this.#core;
     for (const done of this.#done) done(undefined, row, stamp);
+    if (this.#localDamaged && !this.#stampOnly) this.#mendLocal();
+  }
+
+  /** Our own row is damaged, and the others made the quorum without it: what they hold takes its place. */
+  #mendLocal(): void {
+    const context = this.#context;
+    const { row, stamp } = this.#core;
+    if (context.mutants.has('repair-skipped') || isTooFarAhead(context, stamp)) return;
+    if (this.policy.r + this.policy.w > context.n) {
+      if (context.replica.replaceDamaged(this.#rowKey, row, context.wall())) context.tally.repairsAfter++;
+    } else if (row !== undefined) {
+      // Who asked fewer may not have met the newest row: only what is not older takes its place.
+      context.tally.repairsAfter++;
+      context.replica.merge(this.#rowKey, row, undefined);
+    }
   }
 
   #fail(error: CodedError): void {

@@ -45,6 +45,9 @@ const trayWaitersMax = 200_000;
 /** A damaged row whose stamp is newer than an arriving one by more than this has a damaged stamp. */
 const lateMaxMs = 3_600_000;
 
+/** A write may be under way for so long, milliseconds: the longest a request between nodes may take. */
+const underwayMaxMs = 65_536;
+
 /** Told when what it waited for is durable, or that it is not. */
 export interface StoredWaiter {
   stored(error: CodedError | undefined): void;
@@ -227,8 +230,9 @@ export class Replica {
   /**
    * Merges a row into what is held. `waiter` is told when what is held afterwards is durable: the row
    * itself, or a greater one that was there; or that this cannot be.
+   * @param overDamaged even over a newer row, if that is damaged: see `replaceDamaged`
    */
-  merge(rowKey: RowKey, row: Row, waiter: StoredWaiter | undefined): void {
+  merge(rowKey: RowKey, row: Row, waiter: StoredWaiter | undefined, overDamaged = false): void {
     if (this.#failure !== undefined) {
       waiter?.stored(this.#failure);
       return;
@@ -252,7 +256,7 @@ export class Replica {
         waiter?.stored(error);
         return;
       }
-      if (this.#isBehindDamaged(rowKey, row)) {
+      if (!overDamaged && this.#isBehindDamaged(rowKey, row)) {
         waiter?.stored(error);
         return;
       }
@@ -287,6 +291,43 @@ export class Replica {
     } catch (error) {
       if (!(error instanceof CodedError)) throw error;
       return undefined;
+    }
+  }
+
+  /**
+   * Mends a damaged row with what a read quorum of the other replicas holds (undefined: no row), where that
+   * meets every acknowledged write (R+W>N). Unlike `merge` it takes an older row over a damaged newer one,
+   * unless that is stamped about now: a write may be under way that counts on it. Does nothing if the
+   * stored row is not damaged.
+   * @param wall wall time, milliseconds
+   * @returns whether the row is mended, with the next batch
+   */
+  replaceDamaged(rowKey: RowKey, row: Row | undefined, wall: number): boolean {
+    if (this.#failure !== undefined || this.#isFull || this.#trayOf(rowKey) !== undefined) return false;
+    const damaged = this.#damagedStored(rowKey);
+    if (damaged === undefined) return false;
+    if (damaged.length >= ROW_HEADER_BYTES && Math.abs(rowTime(damaged) - wall) < underwayMaxMs) {
+      if (row === undefined || compareRowStamps(damaged, row) > 0) return false;
+    }
+    if (row !== undefined && !this.isBelowFloor(row)) {
+      this.merge(rowKey, row, undefined, true);
+      return true;
+    }
+    // What a floor that may yet be forgotten declares dead is not deleted.
+    if (!this.#floorDurable) return false;
+    this.#tray.notes.push({ key: rowKey, value: undefined });
+    this.#options.wake();
+    return true;
+  }
+
+  /** The bytes of a stored row that is damaged, none if the engine gives none; undefined if it is not. */
+  #damagedStored(rowKey: RowKey): Uint8Array | undefined {
+    try {
+      const row = this.#options.storage.get(rowKey);
+      return row === undefined || isRowIntact(rowKey, row) ? undefined : row;
+    } catch (error) {
+      if (!(error instanceof CodedError)) throw error;
+      return error.code === 'corrupt' ? new Uint8Array(0) : undefined;
     }
   }
 

@@ -6,6 +6,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { CodedError } from '../../../src/base/errors.ts';
+import { rowKeyOf } from '../../../src/rows/key.ts';
 import { PumpedCluster, textOf } from '../../support/pumped-cluster.ts';
 
 /** n1 alone holds `text`: its write to the others was lost. */
@@ -16,6 +17,13 @@ function onlyAtFirst(cluster: PumpedCluster, key: string, text: string | undefin
   assert.equal(write.error, undefined);
   for (const other of ['n2', 'n3']) cluster.drop('n1', other);
   cluster.releaseAll();
+}
+
+/** The stored row fails its checksum. */
+function damage(cluster: PumpedCluster, id: string, key: string): void {
+  const bytes = new Uint8Array(cluster.stored(id, key)!);
+  bytes[bytes.length - 1]! ^= 4;
+  cluster.seat(id).storage.entries.set(rowKeyOf(key), bytes);
 }
 
 describe('repair', () => {
@@ -301,6 +309,56 @@ describe('damage', () => {
     const alone = cluster.read('n1', 'plum', { policy: { r: 1, w: 1, strict: false } });
     cluster.pump();
     assert.equal(textOf(alone.value), 'blue', 'R=1 too');
+    cluster.finish();
+  });
+
+  for (const policy of ['PA/EL', 'PA/EC', 'PC/EC'] as const) {
+    test(`${policy}: a read mends the coordinator's own damaged row`, () => {
+      const cluster = new PumpedCluster({ policy });
+      cluster.mustWrite('n1', 'plum', 'blue');
+      const intact = cluster.stored('n1', 'plum')!;
+      damage(cluster, 'n1', 'plum');
+      assert.equal(cluster.mustRead('n1', 'plum'), 'blue');
+      assert.deepEqual(cluster.stored('n1', 'plum'), intact);
+      const { repairsAfter, rowsDamaged } = cluster.node('n1').figures();
+      assert.equal(repairsAfter, 1);
+      assert.equal(cluster.mustRead('n1', 'plum'), 'blue');
+      assert.equal(cluster.node('n1').figures().rowsDamaged, rowsDamaged, 'it is intact now');
+      cluster.finish();
+    });
+  }
+
+  test('a damaged row that nobody else has gives way to what the others hold, when no write can count on it', () => {
+    for (const policy of ['PA/EL', 'PA/EC', 'PC/EC'] as const) {
+      const cluster = new PumpedCluster({ policy });
+      const key = cluster.keyOf('n1', 'n2', 'n3');
+      cluster.mustWrite('n1', key, 'old');
+      onlyAtFirst(cluster, key, 'new');
+      damage(cluster, 'n1', key);
+      const bytes = cluster.stored('n1', key);
+      assert.equal(cluster.mustRead('n1', key), 'old');
+      assert.deepEqual(cluster.stored('n1', key), bytes, 'a write stamped so lately may be under way');
+      cluster.advance(70_000, 100);
+      assert.equal(cluster.mustRead('n1', key), 'old');
+      if (policy === 'PA/EL') assert.deepEqual(cluster.stored('n1', key), bytes, 'R=1 proves nothing');
+      else assert.deepEqual(cluster.stored('n1', key), cluster.stored('n2', key));
+      cluster.finish();
+    }
+  });
+
+  test('a strict read that writes back mends the own row too', () => {
+    const cluster = new PumpedCluster({ policy: 'PC/EC' });
+    const key = cluster.keyOf('n1', 'n2', 'n3');
+    cluster.mustWrite('n1', key, 'old');
+    cluster.hold('n1', 'n3');
+    cluster.mustWrite('n1', key, 'new', { policy: { r: 2, w: 2, strict: false } });
+    cluster.drop('n1', 'n3');
+    cluster.releaseAll();
+    damage(cluster, 'n1', key);
+    assert.equal(cluster.mustRead('n1', key), 'new');
+    const { repairsBlocking, repairsAfter } = cluster.node('n1').figures();
+    assert.deepEqual([repairsBlocking, repairsAfter], [1, 1]);
+    for (const id of cluster.ids) assert.equal(textOf(cluster.stored(id, key)), 'new');
     cluster.finish();
   });
 });

@@ -467,6 +467,80 @@ describe('damage', () => {
     assert.equal(merge(row(10_000_003)).state, 'waiting', 'a damaged stamp does not keep the key for ever');
   });
 
+  describe('mended with what a quorum of the others holds', () => {
+    const longAfter = 10_000_000;
+
+    function damaged(time: number): { desk: Desk; bytes: Uint8Array } {
+      const made = desk();
+      const bytes = new Uint8Array(row(time, 'newest'));
+      bytes[35]! ^= 1;
+      made.storage.entries.set(rowKey, bytes);
+      return { desk: made, bytes };
+    }
+
+    test('an older row takes the place of a damaged newer one', () => {
+      const { replica, storage, read, merge } = damaged(1000).desk;
+      assert.equal(replica.replaceDamaged(rowKey, row(900), longAfter), true);
+      replica.commit();
+      storage.complete();
+      assert.deepEqual(read().row, row(900));
+      assert.equal(replica.replaceDamaged(rowKey, row(800), longAfter), false, 'it is intact now');
+      merge(row(1000));
+      replica.commit();
+      storage.complete();
+      assert.deepEqual(read().row, row(1000), 'the newer one is still welcome');
+    });
+
+    test('not one stamped about now, which a write under way may count on; but by a row not older', () => {
+      const { desk: made, bytes } = damaged(1000);
+      const { replica, storage } = made;
+      for (const wall of [900, 1000, 60_000]) {
+        assert.equal(replica.replaceDamaged(rowKey, row(900), wall), false);
+        assert.equal(replica.replaceDamaged(rowKey, undefined, wall), false);
+      }
+      replica.commit();
+      assert.equal(storage.pending.length, 0);
+      assert.deepEqual(storage.entries.get(rowKey), bytes);
+      assert.equal(replica.replaceDamaged(rowKey, row(1000), 1000), true);
+    });
+
+    test('nothing there, or what a flush declared dead: it is deleted', () => {
+      const { replica, storage } = damaged(1000).desk;
+      assert.equal(replica.replaceDamaged(rowKey, undefined, longAfter), true);
+      replica.commit();
+      storage.complete();
+      assert.equal(storage.entries.has(rowKey), false);
+      assert.equal(replica.replaceDamaged(rowKey, row(5), longAfter), false, 'a missing row is not damaged');
+
+      const other = damaged(1000).desk;
+      other.raise(950);
+      assert.equal(other.replica.replaceDamaged(rowKey, row(900), longAfter), false, 'the floor may yet go');
+      other.replica.commit();
+      other.storage.complete();
+      assert.equal(other.replica.replaceDamaged(rowKey, row(900), longAfter), true);
+      other.replica.commit();
+      other.storage.complete();
+      assert.equal(other.storage.entries.has(rowKey), false);
+    });
+
+    test('a row on its way is left alone, and one the engine gives no bytes of is not', () => {
+      const { replica, storage, merge, read } = damaged(1000).desk;
+      merge(row(1001));
+      assert.equal(replica.replaceDamaged(rowKey, row(900), longAfter), false);
+      replica.commit();
+      assert.equal(replica.replaceDamaged(rowKey, row(900), longAfter), false);
+      storage.complete();
+      storage.getError = new CodedError('unavailable', 'none', 'being opened anew');
+      assert.equal(replica.replaceDamaged(rowKey, row(900), longAfter), false);
+      storage.getError = new CodedError('corrupt', 'none', 'a block fails its checksum');
+      assert.equal(replica.replaceDamaged(rowKey, row(900), longAfter), true);
+      replica.commit();
+      storage.complete();
+      storage.getError = undefined;
+      assert.deepEqual(read().row, row(900));
+    });
+  });
+
   test('a row meant for another key is damage too', () => {
     const { storage, read } = desk();
     storage.entries.set(rowKey, row(4, 'other', otherKey));
