@@ -7,14 +7,14 @@
  * the memory of a whole tray is given back at once: values are cut from slabs, and a tray counts its
  * slabs and not what of them is still wanted, so the bound is honest.
  *
- * A deleted key is kept too, as known to be absent: a reader must not fetch from disk what a batch
- * under way is deleting. `epoch` tells whether rows were dropped since, for the same reason.
+ * Rows come here when they are read. A write only refreshes what is here already (`refresh`): rows that
+ * are written and not read would push out those that are, and copying each would cost more than it saves.
  */
 
 import type { ByteString } from '../base/bytes.ts';
 
 const slabBytes = 262_144;
-/** Measured: Map entry, view, key header. */
+/** An estimate: Map entry, view, key header. */
 const rowOverheadBytes = 200;
 
 class Tray {
@@ -29,8 +29,6 @@ export class HotRows {
   #old = new Tray();
   #slab = new ArrayBuffer(0);
   #slabUsed = 0;
-  /** Rises whenever rows may have been dropped, or one was not taken. */
-  epoch = 0;
 
   /** `bytesMax` bounds both trays together; 0 keeps nothing. */
   constructor(bytesMax: number) {
@@ -61,7 +59,6 @@ export class HotRows {
     if (length > this.#valueBytesMax || this.#trayBytesMax === 0) {
       this.#young.rows.delete(key);
       this.#old.rows.delete(key);
-      this.epoch++;
       return undefined;
     }
     const copy = value === null ? null : this.#copy(value);
@@ -69,6 +66,11 @@ export class HotRows {
     this.#young.bytes += rowOverheadBytes + key.length;
     if (this.#young.bytes >= this.#trayBytesMax) this.#turn();
     return copy;
+  }
+
+  /** A key was written (`null`: deleted): what is kept of it, if anything, must say so. */
+  refresh(key: ByteString, value: Uint8Array | null): void {
+    if (this.#young.rows.has(key) || this.#old.rows.has(key)) this.put(key, value);
   }
 
   /** Forgets everything. */
@@ -82,7 +84,6 @@ export class HotRows {
     this.#young = new Tray();
     this.#slab = new ArrayBuffer(0);
     this.#slabUsed = 0;
-    this.epoch++;
   }
 
   #copy(value: Uint8Array): Uint8Array {

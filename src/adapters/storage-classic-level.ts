@@ -128,9 +128,6 @@ export class ClassicLevelStorage implements Storage {
   #queueBytes = 0;
   #committing = false;
   #closing = false;
-  /** `#hot.epoch` when the oldest batch of the queue, and of the commit under way, was handed in. */
-  #queueEpoch = 0;
-  #commitEpoch = 0;
   readonly #commitValue = new Uint8Array(6);
 
   /** Number of the newest commit handed to LevelDB. */
@@ -219,7 +216,7 @@ export class ClassicLevelStorage implements Storage {
     } catch (error) {
       throw readingError(error);
     }
-    return value === undefined ? undefined : this.#keepRead(key, value);
+    return value === undefined ? undefined : (this.#hot.put(key, value) ?? value);
   }
 
   write(batch: readonly StorageWrite[], durability: Durability, done: Done): void {
@@ -229,17 +226,9 @@ export class ClassicLevelStorage implements Storage {
       done(refused);
       return;
     }
-    if (this.#queue.length === 0) this.#queueEpoch = this.#hot.epoch;
-    const rows: StorageWrite[] = [];
     let bytes = 0;
-    for (const { key, value } of batch) {
-      // One copy serves the queue and the hot rows; the caller's bytes may change once this returns.
-      const copy = this.#hot.put(key, value ?? null);
-      const kept = copy === undefined && value !== undefined ? new Uint8Array(value) : (copy ?? undefined);
-      rows.push({ key, value: kept });
-      bytes += key.length + (kept?.length ?? 0);
-    }
-    this.#queue.push({ rows, bytes, durability, done });
+    for (const { key, value } of batch) bytes += key.length + (value?.length ?? 0);
+    this.#queue.push({ rows: batch, bytes, durability, done });
     this.#queueBytes += bytes;
     if (!this.#committing) this.#commit();
   }
@@ -316,15 +305,6 @@ export class ClassicLevelStorage implements Storage {
     if (this.#database.status !== 'open') throw reopeningError();
   }
 
-  /**
-   * Keeps a row read from disk among the hot ones, if it is surely the newest: a row of a batch under way
-   * is always hot, unless rows were dropped since that batch was handed in.
-   */
-  #keepRead(key: ByteString, value: Uint8Array): Uint8Array {
-    if (this.#committing && this.#commitEpoch !== this.#hot.epoch) return value;
-    return this.#hot.put(key, value) ?? value;
-  }
-
   // ---- commits ----
 
   /** Takes what waits and hands it to LevelDB as one batch. */
@@ -342,7 +322,6 @@ export class ClassicLevelStorage implements Storage {
     }
     this.#queue = this.#queue.slice(group.length);
     this.#committing = true;
-    this.#commitEpoch = this.#queueEpoch;
     if (rowCount === 0 && !sync) {
       queueMicrotask(() => this.#committed(group, bytes, undefined, false));
       return;
@@ -375,6 +354,8 @@ export class ClassicLevelStorage implements Storage {
       return;
     }
     this.#queueBytes -= bytes;
+    // From here on a read must see the batch; one that came earlier may have kept an older row.
+    for (const { rows } of group) for (const { key, value } of rows) this.#hot.refresh(key, value ?? null);
     if (sequence !== undefined) {
       this.#commits++;
       if (sync) this.#syncs++;

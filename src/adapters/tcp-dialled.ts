@@ -93,6 +93,11 @@ export class DialledPipe {
     return true;
   }
 
+  /** The operating system has taken all that was sent. */
+  get isDrained(): boolean {
+    return this.#state === 'up' && this.#socket?.writableLength === 0;
+  }
+
   /** Dials, unless it is dialling or up: at the start, and when the peer shows that it is there. */
   dialNow(): void {
     if (this.#state !== 'waiting') return;

@@ -106,6 +106,10 @@ export class TcpTransport implements Transport {
     return address !== null && typeof address === 'object' ? address.port : 0;
   }
 
+  isDrained(peer: NodeId): boolean {
+    return this.#dialled.get(peer)?.isDrained ?? false;
+  }
+
   send(peer: NodeId, frame: Uint8Array): boolean {
     const pipe = this.#dialled.get(peer);
     return pipe?.send(frame) ?? false;

@@ -212,6 +212,11 @@ export class ByteWriter {
     return this.bytes.subarray(0, this.length);
   }
 
+  /** Starts over in the same memory: what was handed out by `view` must be of no more use. */
+  clear(): void {
+    this.length = 0;
+  }
+
   /** What was written so far, owned by the caller; the writer starts over. */
   take(): Uint8Array {
     const taken = this.bytes.subarray(0, this.length);

@@ -7,6 +7,7 @@
  */
 
 import { setTimeout as delay } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
 import { crc32 } from 'node:zlib';
 import { SystemClock } from '../adapters/clock.ts';
 import { NodeDriver } from '../adapters/driver.ts';
@@ -82,6 +83,10 @@ async function assemble(
   const clock = new SystemClock();
   const random = new SecureRandom();
   accelerateCrc32((bytes, seed) => crc32(bytes, seed));
+  // Frames, rows and chunks are short-lived memory outside the heap. A small young generation is swept
+  // often and frees them early; a large one lets them pile up until V8 collects the whole heap instead,
+  // several times a second (measured on a replicated SET: a tenth of the processor time).
+  setFlagsFromString('--semi-space-growth-factor=1');
   undo.push(await lock(config));
   const storage = await openStorage(config, options, clock, random);
   undo.push(() => closed(storage));

@@ -9,6 +9,7 @@
 import type { ByteString } from '../base/bytes.ts';
 import { ByteWriter, readU48 } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
+import type { HlcReading } from '../causality/hlc.ts';
 import { Hlc } from '../causality/hlc.ts';
 import type { Random } from '../ports/random.ts';
 import type { Storage, StorageWrite } from '../ports/storage.ts';
@@ -22,6 +23,16 @@ const clockKey: ByteString = `${META_PREFIX}clock`;
 
 /** Counters reserved at a time. Renewed when half are used. */
 const reservationSize = 1 << 20;
+
+/**
+ * The clock's high-water mark as stored with the last batch: no row in storage is stamped above it, since
+ * a row is observed before it is stored. All zero for an empty storage.
+ */
+export function clockMark(storage: Storage): HlcReading {
+  const note = storage.get(clockKey);
+  if (note === undefined || note.length !== 8) return { time: 0, logical: 0 };
+  return { time: readU48(note, 0), logical: (note[6]! << 8) | note[7]! };
+}
 
 export class Identity {
   /** 48 random bits, chosen once a data directory. */
@@ -46,10 +57,8 @@ export class Identity {
     } else {
       this.actor = (random.u32() & 0xffff) * 0x1_0000_0000 + random.u32();
     }
-    const clock = storage.get(clockKey);
-    if (clock !== undefined && clock.length === 8 && !this.#forget) {
-      this.hlc.observe(readU48(clock, 0), (clock[6]! << 8) | clock[7]!);
-    }
+    const mark = clockMark(storage);
+    if (!this.#forget) this.hlc.observe(mark.time, mark.logical);
     this.#reserve(replica, this.#counter + reservationSize, done);
   }
 

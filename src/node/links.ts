@@ -11,7 +11,7 @@ import { ReplyTime } from '../coordinator/hedge.ts';
 import type { Liveness } from '../coordinator/plan.ts';
 import type { Log } from '../ports/log.ts';
 import type { NodeId, Transport } from '../ports/transport.ts';
-import { FRAME_HEADER_BYTES, openFrame, sealFrame } from '../wire/frame.ts';
+import { FRAME_HEADER_BYTES, openFrame, sealFrameInPlace } from '../wire/frame.ts';
 import { writePing } from '../wire/messages.ts';
 import type { Member, NodeLimits } from './options.ts';
 
@@ -148,11 +148,13 @@ export class Links implements Liveness {
       return;
     }
     this.framesSent++;
-    const frame = sealFrame(link.writer);
-    if (!this.#transport.send(link.member.id, frame)) {
-      // The queue is full or the pipe is gone: what was in the frame is lost, so start afresh.
-      this.#transport.reset(link.member.id, 'send queue full');
-    }
+    const { id } = link.member;
+    const sent = this.#transport.send(id, sealFrameInPlace(link.writer));
+    // Frames are the largest garbage of a busy node: their memory is used again where that is safe.
+    if (this.#transport.isDrained?.(id)) link.writer.clear();
+    else link.writer.take();
+    // The queue is full or the pipe is gone: what was in the frame is lost, so start afresh.
+    if (!sent) this.#transport.reset(id, 'send queue full');
   }
 
   peerUp(id: NodeId, now: number): void {

@@ -39,7 +39,7 @@ import { Tally } from './context.ts';
 import { Flights } from './flights.ts';
 import { FlushFlight } from './flush-flight.ts';
 import { nodeIdHex } from './id-hex.ts';
-import { Identity } from './identity.ts';
+import { clockMark, Identity } from './identity.ts';
 import type { Link, LinkEvents } from './links.ts';
 import { Links } from './links.ts';
 import { LocalScans } from './local-scans.ts';
@@ -129,7 +129,7 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
    */
   start(done: (error?: CodedError) => void): void {
     try {
-      this.#replica.start();
+      this.#replica.start(clockMark(this.#ports.storage));
       this.#identity.start(this.#ports.storage, this.#ports.random, this.#replica, (error) => {
         this.#requests.open = error === undefined;
         done(error);

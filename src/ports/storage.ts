@@ -21,7 +21,10 @@ import type { CodedError } from '../base/errors.ts';
  */
 export type Durability = 'always' | 'interval';
 
-/** One change: `value` undefined deletes the key. The engine keeps neither the key nor the bytes. */
+/**
+ * One change: `value` undefined deletes the key. The bytes must not change before `done` is called; the
+ * engine keeps no hold on them after it.
+ */
 export interface StorageWrite {
   readonly key: ByteString;
   readonly value: Uint8Array | undefined;
@@ -68,7 +71,10 @@ export interface Storage {
   /** Applies all of `batch` or nothing. Batches are applied in the order they are handed in. */
   write(batch: readonly StorageWrite[], durability: Durability, done: (error?: CodedError) => void): void;
   /** Entries of a stretch of keys, in byte order. Sees every batch handed in before the call. */
-  range(query: RangeQuery, done: (error: CodedError | undefined, entries: readonly StorageEntry[]) => void): void;
+  range(
+    query: RangeQuery,
+    done: (error: CodedError | undefined, entries: readonly StorageEntry[]) => void,
+  ): void;
   figures(): StorageFigures;
   /** Waits for what is under way, makes it durable, and closes. Nothing may be called after it. */
   close(done: (error?: CodedError) => void): void;

@@ -12,10 +12,15 @@ export type NodeId = string;
 
 export interface Transport {
   /**
-   * Hands over one whole frame, owned by the transport from now on.
+   * Hands over one whole frame, owned by the transport until `isDrained` says otherwise.
    * @returns false when there is no pipe to `peer` or its queue is full: nothing was sent.
    */
   send(peer: NodeId, frame: Uint8Array): boolean;
+  /**
+   * Whether nothing handed over for `peer` is still held here, so that its memory may be used again. A
+   * transport that cannot know leaves this out: then frames are never used again.
+   */
+  isDrained?(peer: NodeId): boolean;
   /** Drops the pipe to `peer` and dials anew: for a peer that went silent. */
   reset(peer: NodeId, reason: string): void;
 }

@@ -16,10 +16,12 @@
 
 import type { ByteString } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
+import type { HlcReading } from '../causality/hlc.ts';
 import type { Log } from '../ports/log.ts';
 import type { Durability, Storage, StorageWrite } from '../ports/storage.ts';
+import { SLOT_COUNT } from '../ring/slots.ts';
 import type { RowKey } from '../rows/key.ts';
-import { META_PREFIX } from '../rows/key.ts';
+import { META_PREFIX, rowKeySlot } from '../rows/key.ts';
 import { mergeRows } from '../rows/merge.ts';
 import type { Row, Stamp } from '../rows/row.ts';
 import {
@@ -29,6 +31,7 @@ import {
   isExpired,
   isRowIntact,
   ROW_HEADER_BYTES,
+  rowLogical,
   rowStamp,
   rowTime,
   STAMP_BYTES,
@@ -95,6 +98,12 @@ export class Replica {
   #failure: CodedError | undefined = undefined;
   /** Rows that failed their checksum when read, since start. */
   rowsDamaged = 0;
+  /**
+   * High-water marks a slot: no row of the slot held here, durable or not, is stamped above them. A row
+   * that is needs no look at what is stored: it is newer. Nearly all writes are.
+   */
+  readonly #markTimes: Float64Array = new Float64Array(SLOT_COUNT).fill(Number.POSITIVE_INFINITY);
+  readonly #markLogicals: Uint16Array = new Uint16Array(SLOT_COUNT);
   readonly #mergeLastArrival: boolean;
   readonly #ackBeforeCommit: boolean;
   readonly #floorForgotten: boolean;
@@ -106,8 +115,16 @@ export class Replica {
     this.#floorForgotten = options.mutants.has('floor-forgotten');
   }
 
-  /** Reads the floor back. Call once before anything else. */
-  start(): void {
+  /**
+   * Reads the floor back. Call once before anything else.
+   *
+   * @param mark a clock reading not below that of any row in storage; left out, nothing is known of them.
+   */
+  start(mark?: HlcReading): void {
+    if (mark !== undefined) {
+      this.#markTimes.fill(mark.time);
+      this.#markLogicals.fill(mark.logical);
+    }
     const floor = this.#options.storage.get(floorKey);
     if (floor !== undefined && floor.length === STAMP_BYTES) this.#setFloor(new Uint8Array(floor));
   }
@@ -247,6 +264,10 @@ export class Replica {
       waiter?.stored(new CodedError('overloaded', 'fail', 'storage does not keep up; the row was not taken'));
       return;
     }
+    if (this.#raiseMark(rowKeySlot(rowKey), row)) {
+      this.#lay(rowKey, row, waiter);
+      return;
+    }
     let old: Row | undefined;
     try {
       old = this.#lookup(rowKey);
@@ -263,15 +284,31 @@ export class Replica {
       old = undefined; // a damaged row gives way to an intact one
     }
     if (old === undefined || this.#mergeLastArrival || mergeRows(old, row) === row) {
-      this.#tray.rows.set(rowKey, row);
-      this.#tray.bytes += rowKey.length + row.length;
-      this.#await(this.#tray, waiter);
-      this.#options.wake();
+      this.#lay(rowKey, row, waiter);
       return;
     }
     const tray = this.#trayOf(rowKey);
     if (tray === undefined) waiter?.stored(undefined);
     else this.#await(tray, waiter);
+  }
+
+  #lay(rowKey: RowKey, row: Row, waiter: StoredWaiter | undefined): void {
+    this.#tray.rows.set(rowKey, row);
+    this.#tray.bytes += rowKey.length + row.length;
+    this.#await(this.#tray, waiter);
+    this.#options.wake();
+  }
+
+  /** True, and the slot's mark raised, if the row is stamped above all that the slot holds here. */
+  #raiseMark(slot: number, row: Row): boolean {
+    const time = rowTime(row);
+    const mark = this.#markTimes[slot]!;
+    if (time < mark) return false;
+    const logical = rowLogical(row);
+    if (time === mark && logical <= this.#markLogicals[slot]!) return false;
+    this.#markTimes[slot] = time;
+    this.#markLogicals[slot] = logical;
+    return true;
   }
 
   /**

@@ -60,9 +60,28 @@ export interface StampParts {
   readonly counter: number;
 }
 
-/** Encodes a row. The value is copied: the row owns its bytes. */
+/** New rows are cut from slabs: memory of its own for each would cost more than the rest of its making. */
+const slabBytes = 65_536;
+let slab = new ArrayBuffer(slabBytes);
+let slabUsed = 0;
+
+function rowBytes(length: number): Uint8Array {
+  if (length > slabBytes / 4) return new Uint8Array(length);
+  if (slabUsed + length > slabBytes) {
+    slab = new ArrayBuffer(slabBytes);
+    slabUsed = 0;
+  }
+  const bytes = new Uint8Array(slab, slabUsed, length);
+  slabUsed += (length + 7) & ~7;
+  return bytes;
+}
+
+/**
+ * Encodes a row. The value is copied. The row's memory is part of a slab: whoever keeps a row for long
+ * copies it (storage engines do).
+ */
 export function encodeRow(rowKey: RowKey, body: RowBody, stamp: StampParts): Row {
-  const row = new Uint8Array(ROW_HEADER_BYTES + body.value.length);
+  const row = rowBytes(ROW_HEADER_BYTES + body.value.length);
   row[0] = formatVersion;
   row[1] = body.kind;
   writeU48(row, 2, stamp.time);

@@ -28,9 +28,15 @@ export function openFrame(writer: ByteWriter): void {
 
 /** Fills in length and checksum and hands out the frame; the writer starts over. */
 export function sealFrame(writer: ByteWriter): Uint8Array {
-  const frame = writer.take();
+  sealFrameInPlace(writer);
+  return writer.take();
+}
+
+/** The same, but the frame is a view of the writer's memory: whoever has it decides when that is free. */
+export function sealFrameInPlace(writer: ByteWriter): Uint8Array {
+  const frame = writer.view();
   writeU32(frame, 0, frame.length);
-  writeU32(frame, 4, crc32(frame.subarray(8)));
+  writeU32(frame, 4, crc32(new Uint8Array(frame.buffer, frame.byteOffset + 8, frame.length - 8)));
   return frame;
 }
 
