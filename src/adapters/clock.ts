@@ -6,11 +6,19 @@
 import type { Clock } from '../ports/clock.ts';
 
 export class SystemClock implements Clock {
+  #last = 0;
+
   wall(): number {
     return Date.now();
   }
 
   monotonic(): number {
-    return performance.now();
+    this.#last = performance.now();
+    return this.#last;
+  }
+
+  /** The driver asks for the time at every tick, so this is never much older. */
+  coarse(): number {
+    return this.#last;
   }
 }

@@ -1,9 +1,10 @@
 /**
  * The memory engine: a store, or with a bound and an eviction policy, a cache.
  *
- * The picture: a wall of 16384 pigeonholes, one a slot, each a Map of rows. A `get` is one Map lookup.
- * Order is only made when somebody asks for a range: the pigeonhole then sorts its keys and keeps the
- * list (new keys are merged in at the next range, deleted ones are skipped), so writes never pay for it.
+ * The picture: 64 card files, by the first byte of the key, where a `get` is one Map lookup; and a wall of
+ * 16384 pigeonholes, one a slot, with the names of the keys that lie there. Order is only made when
+ * somebody asks for a range: the pigeonhole then sorts its names and keeps the list (new ones are merged
+ * in at the next range, deleted ones are skipped), so writes never pay for it.
  * Values live in an arena (`byte-arena.ts`); eviction is Redis's sampling (`eviction.ts`).
  *
  * `done` is called before `write` returns: there is nothing to wait for.
@@ -69,35 +70,32 @@ class Row implements ArenaTenant, EvictionRow {
   }
 }
 
-/** The rows of one slot (or, for short and meta keys, of one two-char prefix). */
-class Hole {
-  readonly rows: Map<ByteString, Row> = new Map();
-  /** All keys in order, and maybe some deleted ones; undefined until a range is asked for. */
-  #sorted: ByteString[] | undefined = undefined;
-  #added: ByteString[] = [];
+type Rows = Map<ByteString, Row>;
 
-  keyAdded(key: ByteString): void {
-    if (this.#sorted === undefined) return;
+/** The names of the keys of one slot (or, for short and meta keys, of one two-char prefix). */
+class Hole {
+  /** Names in order; some may be gone. */
+  #sorted: ByteString[] = [];
+  /** Names that came since, in the order they came; some may be gone, or here twice. */
+  #added: ByteString[] = [];
+  /** Keys that are there. */
+  size = 0;
+
+  keyAdded(key: ByteString, rows: Rows): void {
+    this.size++;
     this.#added.push(key);
-    // Nobody asks for ranges while keys come and go: forget the order rather than grow.
-    if (this.#added.length > this.rows.size + 1024) {
-      this.#sorted = undefined;
-      this.#added = [];
-    }
+    // Keys come and go and nobody asks for a range: forget those that are gone rather than grow.
+    if (this.#sorted.length + this.#added.length > this.size * 2 + 64) this.keys(rows);
   }
 
-  /** The keys in order; some may be gone. */
-  keys(): readonly ByteString[] {
-    let sorted = this.#sorted;
-    if (sorted === undefined || sorted.length > this.rows.size * 2 + 1024) {
-      sorted = [...this.rows.keys()].sort(compareText);
-      this.#added = [];
-    } else if (this.#added.length > 0) {
-      sorted = merged(sorted, this.#added.sort(compareText));
+  /** The names in order. */
+  keys(rows: Rows): readonly ByteString[] {
+    if (this.#added.length > 0) {
+      this.#sorted = merged(this.#sorted, this.#added.sort(compareText));
       this.#added = [];
     }
-    this.#sorted = sorted;
-    return sorted;
+    if (this.#sorted.length > this.size) this.#sorted = this.#sorted.filter((key) => rows.has(key));
+    return this.#sorted;
   }
 }
 
@@ -146,6 +144,8 @@ export class MemoryStorage implements Storage, StorageUsage {
   readonly #bytesMax: number;
   readonly #policy: EvictionPolicy;
   readonly #onEvict: ((key: ByteString) => void) | undefined;
+  /** By the first char of the key: a Map of all rows would end at 2^24 of them. */
+  readonly #files: Rows[] = Array.from({ length: 256 }, () => new Map());
   readonly #holes: (Hole | undefined)[] = new Array(65_536).fill(undefined);
   readonly #arena = new ByteArena();
   readonly #evictor: Evictor<Row>;
@@ -166,7 +166,7 @@ export class MemoryStorage implements Storage, StorageUsage {
   }
 
   get(key: ByteString): Uint8Array | undefined {
-    const row = this.#holes[holeOf(key)]?.rows.get(key);
+    const row = this.#rowsOf(key).get(key);
     if (row === undefined) return undefined;
     this.#use(row);
     return row.bytes;
@@ -203,12 +203,13 @@ export class MemoryStorage implements Storage, StorageUsage {
     const last = holeOf(to);
     for (let at = first; at <= last && entries.length < limit; at++) {
       const hole = this.#holes[at];
-      if (hole === undefined || hole.rows.size === 0) continue;
-      const keys = hole.keys();
+      if (hole === undefined || hole.size === 0) continue;
+      const rows = this.#files[at >>> 8]!;
+      const keys = hole.keys(rows);
       for (let i = at === first ? lowerBound(keys, from) : 0; i < keys.length; i++) {
         const key = keys[i]!;
         if (key >= to || entries.length === limit) break;
-        const row = hole.rows.get(key);
+        const row = rows.get(key);
         if (row !== undefined) entries.push({ key, value: row.bytes });
       }
     }
@@ -228,19 +229,20 @@ export class MemoryStorage implements Storage, StorageUsage {
   close(done: (error?: CodedError) => void): void {
     this.#closed = true;
     this.#holes.fill(undefined);
+    for (const rows of this.#files) rows.clear();
     this.#evictor.clear();
     done();
   }
 
   idleSeconds(key: ByteString): number | undefined {
-    const row = this.#holes[holeOf(key)]?.rows.get(key);
+    const row = this.#rowsOf(key).get(key);
     return row === undefined ? undefined : Math.floor((this.#now() - row.usedAt) / 1000);
   }
 
   /** Only counted under the policy `lfu`; undefined under the others. */
   frequency(key: ByteString): number | undefined {
     if (this.#policy !== 'lfu') return undefined;
-    const row = this.#holes[holeOf(key)]?.rows.get(key);
+    const row = this.#rowsOf(key).get(key);
     return row === undefined ? undefined : counterDecayed(row, this.#now());
   }
 
@@ -249,9 +251,13 @@ export class MemoryStorage implements Storage, StorageUsage {
     return this.#arena.bytes;
   }
 
+  #rowsOf(key: ByteString): Rows {
+    return this.#files[key.length === 0 ? 0 : key.charCodeAt(0)]!;
+  }
+
   /** Whole milliseconds, so that a row holds a small integer and not a boxed double. */
   #now(): number {
-    return Math.floor(this.#clock.monotonic());
+    return Math.floor(this.#clock.coarse?.() ?? this.#clock.monotonic());
   }
 
   #use(row: Row): void {
@@ -261,17 +267,15 @@ export class MemoryStorage implements Storage, StorageUsage {
 
   #put(key: ByteString, value: Uint8Array, now: number): void {
     const at = holeOf(key);
-    let hole = this.#holes[at];
-    if (hole === undefined) {
-      hole = new Hole();
-      this.#holes[at] = hole;
-    }
-    let row = hole.rows.get(key);
+    const rows = this.#rowsOf(key);
+    let row = rows.get(key);
     let change: number;
     if (row === undefined) {
       row = new Row(key, now);
-      hole.rows.set(key, row);
-      hole.keyAdded(key);
+      rows.set(key, row);
+      const hole = this.#holes[at] ?? new Hole();
+      this.#holes[at] = hole;
+      hole.keyAdded(key, rows);
       if (this.#policy !== 'none' && at >>> 8 !== metaCode) this.#evictor.add(row);
       change = costOf(key, value.length);
     } else {
@@ -287,11 +291,13 @@ export class MemoryStorage implements Storage, StorageUsage {
 
   #delete(key: ByteString): boolean {
     const at = holeOf(key);
+    const rows = this.#rowsOf(key);
+    const row = rows.get(key);
     const hole = this.#holes[at];
-    const row = hole?.rows.get(key);
     if (hole === undefined || row === undefined) return false;
-    hole.rows.delete(key);
-    if (hole.rows.size === 0) this.#holes[at] = undefined;
+    rows.delete(key);
+    hole.size--;
+    if (hole.size === 0) this.#holes[at] = undefined;
     const cost = costOf(key, row.bytes.length);
     this.#bytes -= cost;
     if (at >>> 8 === metaCode) this.#metaBytes -= cost;
@@ -335,7 +341,7 @@ export class MemoryStorage implements Storage, StorageUsage {
     let growth = 0;
     for (const [key, cost] of finalCosts) {
       const counted = this.#policy === 'none' || key.charCodeAt(0) === metaCode;
-      const row = counted ? this.#holes[holeOf(key)]?.rows.get(key) : undefined;
+      const row = counted ? this.#rowsOf(key).get(key) : undefined;
       growth += cost - (row === undefined ? 0 : costOf(key, row.bytes.length));
     }
     return growth;

@@ -111,7 +111,7 @@ export class Call implements Footprint {
   readonly #finish: (call: Call, reply: RespValue | undefined) => void;
   readonly #start: (call: Call) => void;
   readonly complete: Complete;
-  /** Monotonic time in milliseconds when it began to run. */
+  /** Monotonic time in milliseconds when it began to run; 0 for one that is not timed. */
   startedAt = 0;
   /** The client asked for no reply to it. */
   muted = false;

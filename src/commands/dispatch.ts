@@ -101,8 +101,10 @@ export class Dispatcher {
       session.lane.leave(call);
       return;
     }
-    call.startedAt = call.node.monotonic();
-    session.lastCommandAt = call.startedAt;
+    if (this.statistics.countCall(command.index)) {
+      call.startedAt = call.node.monotonic();
+      session.lastCommandAt = call.startedAt;
+    }
     session.lastCommand = command.fullName;
     try {
       command.handler!(call);
@@ -119,7 +121,7 @@ export class Dispatcher {
     call.replied = true;
     const { statistics } = this;
     const { index } = call.command;
-    if (statistics.countCall(index)) statistics.noteTime(index, call.node.monotonic() - call.startedAt);
+    if (call.startedAt > 0) statistics.noteTime(index, call.node.monotonic() - call.startedAt);
     if (reply instanceof ErrorReply) {
       statistics.failed[index]!++;
       statistics.noteError(reply.code);

@@ -14,7 +14,7 @@ import type { NodeId } from '../ports/transport.ts';
 import type { RowKey } from '../rows/key.ts';
 import { rowKeyOf, rowKeySlot } from '../rows/key.ts';
 import type { Row, RowBody } from '../rows/row.ts';
-import { isRowLive } from '../rows/row.ts';
+import { isRowLive, rowExpireAt } from '../rows/row.ts';
 import { FORWARD_READ, FORWARD_UPDATE, FORWARD_WRITE } from '../wire/messages.ts';
 import type { ReadDone, RequestOptions, UpdateDone, UpdateFunction, WriteDone } from './api.ts';
 import type { NodeContext } from './context.ts';
@@ -151,7 +151,9 @@ export class Requests {
       if (!(error instanceof CodedError)) throw error;
       return false;
     }
-    done(undefined, row !== undefined && isRowLive(row, this.#context.wall()) ? row : undefined);
+    // The clock is looked at only for a row that can expire.
+    const lasting = row !== undefined && rowExpireAt(row) === 0;
+    done(undefined, isRowLive(row, lasting ? 0 : this.#context.wall()) ? row : undefined);
     return true;
   }
 

@@ -7,4 +7,6 @@ export interface Clock {
   wall(): number;
   /** Milliseconds since an arbitrary start; never goes back. For deadlines, timeouts and rates. */
   monotonic(): number;
+  /** `monotonic` as it was when somebody last asked, at most about a tick ago: for ages in seconds. */
+  coarse?(): number;
 }
