@@ -18,25 +18,34 @@ export type ByteString = string;
 
 export const BYTES_EMPTY: Uint8Array = new Uint8Array(0);
 
-const decodeChunk = 8;
+/** Strings up to this length are made in one piece; longer ones are put together from such pieces. */
+const pieceLength = 64;
+const pieces: number[][] = Array.from({ length: pieceLength + 1 }, (_, length) => new Array(length).fill(0));
+
+/**
+ * An array of `length` (1 to 64) chars codes to be filled and handed to `textOfCodes`; the same one each
+ * time. A string made of it is flat: one put together with `+` is flattened when it is first looked up.
+ */
+export function codesOf(length: number): number[] {
+  return pieces[length]!;
+}
+
+/** The string of the char codes. */
+export function textOfCodes(codes: number[]): ByteString {
+  return String.fromCharCode.apply(null, codes);
+}
 
 /** The byte string of `bytes[start..end)`. */
 export function byteString(bytes: Uint8Array, start = 0, end: number = bytes.length): ByteString {
   let text = '';
-  let i = start;
-  for (; i + decodeChunk <= end; i += decodeChunk) {
-    text += String.fromCharCode(
-      bytes[i]!,
-      bytes[i + 1]!,
-      bytes[i + 2]!,
-      bytes[i + 3]!,
-      bytes[i + 4]!,
-      bytes[i + 5]!,
-      bytes[i + 6]!,
-      bytes[i + 7]!,
-    );
+  for (let from = start; from < end; from += pieceLength) {
+    const length = Math.min(pieceLength, end - from);
+    const codes = codesOf(length);
+    for (let i = 0; i < length; i++) codes[i] = bytes[from + i]!;
+    const piece = textOfCodes(codes);
+    if (length === end - start) return piece;
+    text += piece;
   }
-  for (; i < end; i++) text += String.fromCharCode(bytes[i]!);
   return text;
 }
 

@@ -12,6 +12,11 @@ for (let n = 0; n < 256; n++) {
   table[n] = c;
 }
 
+/** The CRC-16 after one more byte. */
+export function crc16Step(crc: number, byte: number): number {
+  return ((crc << 8) & 0xffff) ^ table[((crc >>> 8) ^ byte) & 0xff]!;
+}
+
 /** CRC-16 of `text[start..end)`. */
 export function crc16(text: ByteString, start = 0, end: number = text.length): number {
   let crc = 0;

@@ -12,6 +12,8 @@
  */
 
 import type { ByteString } from '../base/bytes.ts';
+import { codesOf, textOfCodes } from '../base/bytes.ts';
+import { crc16Step } from '../base/crc16.ts';
 import { SLOT_COUNT, slotOf } from '../ring/slots.ts';
 
 /** A shelf mark: a byte string made by `rowKeyOf`. */
@@ -27,8 +29,32 @@ for (let slot = 0; slot < SLOT_COUNT; slot++) {
 
 const keyEnd = '\x00\x00';
 
+/** Keys up to this length are turned into row keys in one pass. */
+const shortKeyLength = 60;
+const openBrace = 0x7b;
+
 /** The row key of a whole key (a string, or the head of a collection). */
 export function rowKeyOf(key: ByteString): RowKey {
+  const length = key.length;
+  if (length > shortKeyLength) return rowKeyOfAny(key);
+  const codes = codesOf(length + 4);
+  let crc = 0;
+  for (let i = 0; i < length; i++) {
+    const code = key.charCodeAt(i);
+    // A hash tag, or a zero byte to be escaped.
+    if (code === openBrace || code === 0) return rowKeyOfAny(key);
+    crc = crc16Step(crc, code);
+    codes[i + 2] = code;
+  }
+  const slot = crc & (SLOT_COUNT - 1);
+  codes[0] = slot >> 8;
+  codes[1] = slot & 0xff;
+  codes[length + 2] = 0;
+  codes[length + 3] = 0;
+  return textOfCodes(codes);
+}
+
+function rowKeyOfAny(key: ByteString): RowKey {
   return slotPrefixes[slotOf(key)]! + escapeKey(key) + keyEnd;
 }
 
