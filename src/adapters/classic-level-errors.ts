@@ -101,14 +101,6 @@ export function failedError(failure: string): CodedError {
 /** The commit that met the error: LevelDB may have written it whole, in part or not at all. */
 export function commitError(full: boolean, cause: string): CodedError {
   return full
-    ? new CodedError(
-        'storage-full',
-        'unknown',
-        'the disk became full during this write: it may have been applied or not; free some space and read the key',
-      )
-    : new CodedError(
-        'storage-failed',
-        'unknown',
-        `the disk failed during this write, which may have been applied or not: ${cause}`,
-      );
+    ? new CodedError('storage-full', 'unknown', 'the disk became full during this write; free some space')
+    : new CodedError('storage-failed', 'unknown', `the disk failed during this write: ${cause}`);
 }

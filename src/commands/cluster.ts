@@ -11,6 +11,7 @@
 import { bytesOf } from '../base/bytes.ts';
 import type { MemberView, NodeApi } from '../node/api.ts';
 import { nodeIdHex } from '../node/id-hex.ts';
+import { partitionsWithoutQuorum } from '../node/reach.ts';
 import { MapReply, type RespValue, VerbatimReply } from '../resp/value.ts';
 import { SLOT_COUNT, slotOf } from '../ring/slots.ts';
 import type { Call, HandlerTable } from './command.ts';
@@ -108,17 +109,18 @@ function nodes(call: Call): void {
   call.reply(new VerbatimReply(bytesOf(lines.map((line) => `${line}\n`).join(''))));
 }
 
-/** `cluster_state` is `ok` while every slot has a live replica. */
+/**
+ * `cluster_state` is `fail` when no slot has a quorum. Clients that wait for `ok` would otherwise stay
+ * away from the slots that are served, because others are not.
+ */
 function info(call: Call): void {
   const { node } = call;
   const members = node.members();
-  let served = 0;
-  for (const { from, to, nodes: holders } of slotRanges(node)) {
-    if (holders.some((member) => member.live)) served += to - from + 1;
-  }
+  const partitions = node.table.partitionCount;
+  const served = (partitions - partitionsWithoutQuorum(node)) * (SLOT_COUNT / partitions);
   const primaries = new Set(slotRanges(node).map((range) => range.nodes[0]!.id));
   const fields: readonly (readonly [string, string | number])[] = [
-    ['cluster_state', served === SLOT_COUNT ? 'ok' : 'fail'],
+    ['cluster_state', served > 0 ? 'ok' : 'fail'],
     ['cluster_slots_assigned', SLOT_COUNT],
     ['cluster_slots_ok', served],
     ['cluster_slots_pfail', 0],

@@ -93,6 +93,9 @@ export const ERROR_WORDS: Readonly<Record<ErrorCode, ErrorWords>> = {
   invalid: { code: 'ERR', meaning: 'the request cannot be carried out', advice: '' },
 };
 
+/** Messages that say themselves that nothing came of the request (of storage, of limits). */
+const saysNothingWasDone = /nothing was (written|done|flushed)/;
+
 /** The reply for what the node reported. */
 export function replyOfError(error: CodedError): ErrorReply {
   if (error.outcome === 'unknown') {
@@ -102,7 +105,9 @@ export function replyOfError(error: CodedError): ErrorReply {
     );
   }
   const words = ERROR_WORDS[error.code];
-  const nothing = error.outcome === 'fail' ? '; nothing was written' : '';
-  const advice = words.advice === '' ? '' : `; ${words.advice}`;
+  const isSaid = error.outcome !== 'fail' || saysNothingWasDone.test(error.message);
+  const nothing = isSaid ? '' : '; nothing was written';
+  const isAdvised = words.advice === '' || error.message.endsWith(words.advice);
+  const advice = isAdvised ? '' : `; ${words.advice}`;
   return new ErrorReply(words.code, `${error.message}${nothing}${advice}`);
 }

@@ -71,7 +71,8 @@ export const CLUSTER_COMMANDS: readonly CommandSpec[] = [
         complexity: 'O(N) where N is the number of nodes',
         syntax: '',
         order: 'free',
-        differs: '`cluster_state` is `ok` while every slot has a live replica.',
+        differs:
+          '`cluster_slots_ok` counts the slots of which this node reaches a quorum; `cluster_state` is `fail` when there are none.',
       },
       {
         name: 'myid',

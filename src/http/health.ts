@@ -8,6 +8,7 @@
  */
 
 import type { NodeApi } from '../node/api.ts';
+import { partitionsWithoutQuorum } from '../node/reach.ts';
 
 export interface Readiness {
   readonly ready: boolean;
@@ -23,36 +24,22 @@ export interface Readiness {
 /** @param fault why the node cannot serve, as far as the process knows (starting, storage lost). */
 export function readinessOf(node: NodeApi, fault: string | undefined): Readiness {
   const members = node.members();
-  const live = new Set<string>();
-  for (const member of members) if (member.live) live.add(member.id);
+  const membersLive = members.filter(({ live }) => live).length;
   const partitions = node.table.partitionCount;
-  const without = partitionsWithoutQuorum(node, live);
+  const without = partitionsWithoutQuorum(node);
   const problems: string[] = [];
   if (fault !== undefined) problems.push(fault);
   if (without > 0) {
     problems.push(
-      `no quorum for ${without} of ${partitions} partitions: ${live.size} of ${members.length} live`,
+      `no quorum for ${without} of ${partitions} partitions: ${membersLive} of ${members.length} live`,
     );
   }
   return {
     ready: fault === undefined && without < partitions,
     problems,
-    membersLive: live.size,
+    membersLive,
     members: members.length,
     partitions,
     partitionsWithoutQuorum: without,
   };
-}
-
-function partitionsWithoutQuorum(node: NodeApi, live: ReadonlySet<string>): number {
-  const { table } = node;
-  const { r, w } = node.policyOf('');
-  const quorum = Math.max(r, w);
-  let without = 0;
-  for (let partition = 0; partition < table.partitionCount; partition++) {
-    let reachable = 0;
-    for (const id of table.preferenceListOfPartition(partition)) if (live.has(id)) reachable++;
-    if (reachable < quorum) without++;
-  }
-  return without;
 }

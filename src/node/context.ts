@@ -64,7 +64,7 @@ export function observeStamp(context: NodeContext, stamp: Stamp): void {
   context.identity.observe(stamp);
 }
 
-/** The error for too few replicas. `outcome` says what became of the data. */
+/** The error for too few replicas. `outcome`, and not the message, says what became of the data. */
 export function quorumError(
   context: NodeContext,
   what: 'read' | 'write',
@@ -73,16 +73,10 @@ export function quorumError(
   outcome: 'fail' | 'unknown' | 'none',
 ): CodedError {
   context.tally.failuresQuorum++;
-  const fate =
-    outcome === 'unknown'
-      ? 'the write may have been applied or not: read the key to learn'
-      : what === 'write'
-        ? 'nothing was written'
-        : 'nothing was changed';
   return new CodedError(
     'quorum-unreachable',
     outcome,
-    `only ${have} of ${context.n} replicas of this key can be reached and the ${what} needs ${needed}; ${fate}`,
+    `only ${have} of ${context.n} replicas of this key can be reached and the ${what} needs ${needed}`,
   );
 }
 
@@ -93,10 +87,8 @@ export function deadlineError(
   outcome: 'fail' | 'unknown' | 'none',
 ): CodedError {
   context.tally.failuresDeadline++;
-  const fate =
-    outcome === 'unknown' ? 'it may have been applied or not: read the key to learn' : 'nothing was changed';
   if (context.flights.closed) {
-    return new CodedError('unavailable', outcome, `this node stopped before the ${what} was done; ${fate}`);
+    return new CodedError('unavailable', outcome, `this node stopped before the ${what} was done`);
   }
-  return new CodedError('deadline-exceeded', outcome, `the ${what} did not finish in time; ${fate}`);
+  return new CodedError('deadline-exceeded', outcome, `the ${what} did not finish in time`);
 }

@@ -101,7 +101,7 @@ export class ForwardFlight extends Flight {
       if (!this.#send()) this.#failUnsent();
       return;
     }
-    const message = `the node that coordinated this write (${peer}) was lost; it may have been applied or not: read the key to learn`;
+    const message = `the node that coordinated this write (${peer}) was lost`;
     this.#finish(new CodedError('quorum-unreachable', 'unknown', message));
   }
 

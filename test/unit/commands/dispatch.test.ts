@@ -70,6 +70,8 @@ describe('the dispatcher', () => {
       '-UNKNOWN no quorum after 1000 ms; the write may or may not be applied; read the key to know|',
     );
     assert.equal(client.ask('set a 1'), '-OOM memory is full; nothing was written|');
+    node.failures.push(new CodedError('overloaded', 'fail', 'full; nothing was written; try again later'));
+    assert.equal(client.ask('set a 1'), '-TRYAGAIN full; nothing was written; try again later|', 'said once');
     node.failures.push(new CodedError('quorum-unreachable', 'none', '0 of 2 replicas reached'));
     assert.equal(client.ask('get a'), '-TRYAGAIN 0 of 2 replicas reached; try again|');
   });

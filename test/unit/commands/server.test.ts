@@ -231,8 +231,11 @@ describe('CLUSTER', () => {
     assert.match(lines[0]!, /^[0-9a-f]{40} 127\.0\.0\.1:6371@7371 myself,master - 0 0 1 connected \d+/);
     assert.match(lines[1]!, /^[0-9a-f]{40} 127\.0\.0\.1:6372@7372 master,fail - 0 \d+ 1 disconnected$/);
     assert.match(textOf(client.ask('cluster info')), /cluster_state:ok\ncluster_slots_assigned:16384\n/);
-    node.dead.add('n1').add('n3');
-    assert.match(textOf(client.ask('cluster info')), /cluster_state:fail/);
+    assert.match(textOf(client.ask('cluster info')), /cluster_slots_ok:16384\n/);
+    node.dead.add('n3');
+    assert.match(textOf(client.ask('cluster info')), /cluster_state:fail/, 'one live replica is no quorum');
+    assert.match(textOf(client.ask('cluster info')), /cluster_slots_ok:0\n/);
+    assert.match(textOf(client.ask('cluster info')), /cluster_slots_fail:16384\n/);
   });
 
   it('NODES gives each slot to one master, and ids agree everywhere', () => {
