@@ -6,7 +6,7 @@
  */
 
 import { assert } from '../base/assert.ts';
-import type { Command, CommandLookup, CommandSpec, Handler } from './command.ts';
+import type { Command, CommandLookup, CommandSpec, Handler, InstantHandler } from './command.ts';
 
 const rackSize = 1024;
 /** Bit that tells small letters from capitals in ASCII. */
@@ -25,10 +25,17 @@ export class CommandTable implements CommandLookup {
   readonly all: readonly Command[];
   readonly #rack: (Slot | undefined)[] = new Array(rackSize).fill(undefined);
 
-  /** @param handlers by full name, `get` or `client|list`. */
-  constructor(specs: readonly CommandSpec[], handlers: ReadonlyMap<string, Handler>) {
+  /**
+   * @param handlers by full name, `get` or `client|list`.
+   * @param instants by full name, for those that have one.
+   */
+  constructor(
+    specs: readonly CommandSpec[],
+    handlers: ReadonlyMap<string, Handler>,
+    instants: ReadonlyMap<string, InstantHandler>,
+  ) {
     const all: Command[] = [];
-    this.commands = specs.map((spec) => prepare(spec, spec.name, handlers, all));
+    this.commands = specs.map((spec) => prepare(spec, spec.name, handlers, instants, all));
     this.all = all;
     for (const command of this.commands) {
       const name = Uint8Array.from(command.fullName, (letter) => letter.charCodeAt(0));
@@ -59,6 +66,7 @@ function prepare(
   spec: CommandSpec,
   fullName: string,
   handlers: ReadonlyMap<string, Handler>,
+  instants: ReadonlyMap<string, InstantHandler>,
   all: Command[],
 ): Command {
   const flags = new Set(spec.flags.split(' ').filter((flag) => flag !== ''));
@@ -70,6 +78,7 @@ function prepare(
     fullName,
     index: all.length,
     handler: handlers.get(fullName),
+    instant: instants.get(fullName),
     subcommands: spec.subcommands === undefined ? undefined : subcommands,
     flags,
     mode: isKeyMode ? order : order === 'plain-write' ? 'write' : 'read',
@@ -79,7 +88,10 @@ function prepare(
   };
   all.push(command);
   for (const subcommand of spec.subcommands ?? []) {
-    subcommands.set(subcommand.name, prepare(subcommand, `${fullName}|${subcommand.name}`, handlers, all));
+    subcommands.set(
+      subcommand.name,
+      prepare(subcommand, `${fullName}|${subcommand.name}`, handlers, instants, all),
+    );
   }
   assert(command.handler !== undefined || subcommands.size > 0, 'every command has a handler');
   return command;

@@ -78,6 +78,16 @@ export interface CommandContext {
 /** Answers a call by `call.reply`, once, now or later. May throw a `CommandError` before it does. */
 export type Handler = (call: Call) => void;
 
+/**
+ * Answers a command of one key at once, if it needs nobody else: no call, no lane. Undefined leaves it to
+ * the command's handler.
+ */
+export type InstantHandler = (
+  context: CommandContext,
+  session: Session,
+  key: ByteString,
+) => RespValue | undefined;
+
 /** A command of the table made ready to run. */
 export interface Command {
   readonly spec: CommandSpec;
@@ -87,6 +97,8 @@ export interface Command {
   readonly index: number;
   /** Missing for a container that does nothing by itself. */
   readonly handler: Handler | undefined;
+  /** Tried first where nothing of the connection is under way. */
+  readonly instant: InstantHandler | undefined;
   readonly subcommands: ReadonlyMap<string, Command> | undefined;
   readonly flags: ReadonlySet<string>;
   readonly mode: KeyMode;

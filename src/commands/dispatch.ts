@@ -13,14 +13,14 @@
 
 import { assert } from '../base/assert.ts';
 import type { ByteString } from '../base/bytes.ts';
-import { utf8Bytes, utf8Text } from '../base/bytes.ts';
+import { byteString, utf8Bytes, utf8Text } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
 import type { NodeApi } from '../node/api.ts';
 import { ErrorReply, type RespValue } from '../resp/value.ts';
 import { Call, type Command, type CommandContext, type Complete, findSubcommand } from './command.ts';
 import { CommandTable } from './command-table.ts';
 import type { ServerFacts } from './facts.ts';
-import { HANDLERS } from './handlers.ts';
+import { HANDLERS, INSTANTS } from './handlers.ts';
 import { keysOf } from './keys-of.ts';
 import type { Footprint } from './lane.ts';
 import { CommandError, ERROR_NO_AUTH, errorReply, replyOfError } from './replies.ts';
@@ -42,7 +42,7 @@ export class Dispatcher {
     this.#complete(call, reply);
 
   constructor(node: NodeApi, facts: ServerFacts) {
-    const table = new CommandTable(COMMANDS, HANDLERS);
+    const table = new CommandTable(COMMANDS, HANDLERS, INSTANTS);
     this.context = { node, facts, table, statistics: new Statistics(table.all.length) };
   }
 
@@ -80,6 +80,7 @@ export class Dispatcher {
       this.#refuse(session, command, wrongArity(command), complete);
       return;
     }
+    if (command.instant !== undefined && this.#answerNow(session, command, args, complete)) return;
     const keys = command.spec.keys === undefined ? noKeys : keysOf(command, args);
     for (const key of keys) {
       if (key.length <= KEY_BYTES_MAX) continue;
@@ -89,6 +90,21 @@ export class Dispatcher {
     }
     const call = new Call(context, session, command, args, keys, complete, this.#start, this.#finish);
     session.lane.enter(call);
+  }
+
+  /** True if the command was answered by its short cut. */
+  #answerNow(session: Session, command: Command, args: readonly Uint8Array[], complete: Complete): boolean {
+    if (session.lane.pending > 0 || !session.authenticated || session.replyMode !== 'on') return false;
+    const { context, statistics } = this;
+    const key = args[command.spec.keys!.first]!;
+    if (key.length > KEY_BYTES_MAX) return false;
+    const reply = command.instant!(context, session, byteString(key));
+    if (reply === undefined) return false;
+    // A call to be timed is counted as one that took no time: it waited for nothing.
+    if (statistics.countCall(command.index)) statistics.noteTime(command.index, 0);
+    session.lastCommand = command.fullName;
+    complete(reply);
+    return true;
   }
 
   #run(call: Call): void {

@@ -4,7 +4,7 @@
 
 import { CLIENT_HANDLERS } from './client.ts';
 import { CLUSTER_HANDLERS } from './cluster.ts';
-import type { Handler, HandlerTable } from './command.ts';
+import type { Handler, HandlerTable, InstantHandler } from './command.ts';
 import { COMMAND_HANDLERS } from './command-command.ts';
 import { CONFIG_HANDLERS } from './config.ts';
 import { CONNECTION_HANDLERS } from './connection.ts';
@@ -15,7 +15,7 @@ import { KEYS_HANDLERS } from './keys.ts';
 import { OBJECT_HANDLERS } from './object.ts';
 import { SCAN_HANDLERS } from './scan.ts';
 import { SERVER_HANDLERS } from './server.ts';
-import { STRINGS_HANDLERS } from './strings.ts';
+import { getNow, STRINGS_HANDLERS } from './strings.ts';
 
 const families: readonly HandlerTable[] = [
   STRINGS_HANDLERS,
@@ -36,3 +36,6 @@ const families: readonly HandlerTable[] = [
 export const HANDLERS: ReadonlyMap<string, Handler> = new Map(
   families.flatMap((family) => Object.entries(family)),
 );
+
+/** The commands worth a short cut. */
+export const INSTANTS: ReadonlyMap<string, InstantHandler> = new Map([['get', getNow]]);

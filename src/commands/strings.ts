@@ -6,7 +6,7 @@
 import type { ByteString } from '../base/bytes.ts';
 import { byteString, bytesOf } from '../base/bytes.ts';
 import { parseInteger } from '../resp/number.ts';
-import { OK } from '../resp/value.ts';
+import { OK, type RespValue } from '../resp/value.ts';
 import { BODY_TOMBSTONE, KIND_STRING, type Row, type RowBody, rowKind, rowValue } from '../rows/row.ts';
 import {
   clampedIntegerOf,
@@ -17,7 +17,7 @@ import {
   refuse,
   syntaxError,
 } from './arguments.ts';
-import type { Call, HandlerTable } from './command.ts';
+import type { Call, CommandContext, HandlerTable } from './command.ts';
 import { CommandError, ERROR_NOT_INTEGER, errorReply } from './replies.ts';
 import {
   gather,
@@ -29,6 +29,7 @@ import {
   updateKey,
   writeBody,
 } from './requests.ts';
+import type { Session } from './session.ts';
 import { STRING_BYTES_MAX, STRING_TOO_LONG } from './updates.ts';
 
 const noBytes = new Uint8Array(0);
@@ -42,6 +43,15 @@ const integerMin = -(2n ** 63n);
 
 function get(call: Call): void {
   readString(call, (value) => call.reply(value ?? null));
+}
+
+/** GET where the row is at hand: most GETs of a cache. */
+export function getNow(context: CommandContext, session: Session, key: ByteString): RespValue | undefined {
+  const row = context.node.readNow(key, session.requestOptions);
+  if (row === undefined || (row !== null && rowKind(row) !== KIND_STRING)) return undefined;
+  if (row === null) context.statistics.keyspaceMisses++;
+  else context.statistics.keyspaceHits++;
+  return row === null ? null : rowValue(row);
 }
 
 function strlen(call: Call): void {

@@ -16,7 +16,7 @@ import type { MemberConfig } from './config-schema.ts';
 /** A node in `cluster.json`. */
 export interface ClusterNode {
   readonly id: string;
-  /** 0 while it does not run. */
+  /** 0 if it could not be started. */
   readonly pid: number;
   readonly respPort: number;
   readonly peerPort: number;
@@ -28,8 +28,6 @@ export interface ClusterNode {
 }
 
 export interface ClusterFile {
-  /** Whether all nodes that could be started are ready for clients. */
-  readonly ready: boolean;
   readonly nodes: readonly ClusterNode[];
 }
 

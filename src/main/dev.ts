@@ -121,9 +121,9 @@ function checked(
   return { config: loaded.config, problems: [...problems, ...loaded.problems] };
 }
 
-/** What was given as flags, as a tree for the YAML file. */
+/** What flags and variables set, as a tree for the YAML file: a node is the same when started alone later. */
 function settingsOf(options: DevOptions): Readonly<Record<string, unknown>> {
-  return gather({ flags: options.flags }).tree;
+  return gather({ flags: options.flags, environment: nodeEnvironment() }).tree;
 }
 
 /** The environment without what would make all nodes the same one. */
@@ -202,9 +202,8 @@ class Foreman {
       for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => done());
     });
     const allGone = Promise.all(this.#crew.map(({ child }) => exited(child)));
-    this.#writeFile(false);
+    this.#writeFile();
     await Promise.race([Promise.all(this.#crew.map(({ settled }) => settled)), stopped]);
-    this.#writeFile(true);
     if (this.#crew.some(({ ready }) => ready)) process.stdout.write(this.#welcome());
     await Promise.race([stopped, allGone]);
     this.#stopping = true;
@@ -276,9 +275,8 @@ class Foreman {
     );
   }
 
-  #writeFile(ready: boolean): void {
+  #writeFile(): void {
     writeClusterFile(this.#dataDir, {
-      ready,
       nodes: this.#crew.map(({ node, child }) => {
         const { id, respPort, peerPort, httpPort, config, argv } = node;
         return { id, pid: child.pid ?? 0, respPort, peerPort, httpPort, config, argv };

@@ -154,6 +154,11 @@ export interface NodeApi {
   /** The policy that applies to a key without an override. */
   policyOf(key: ByteString): Policy;
   read(key: ByteString, options: RequestOptions, done: ReadDone): void;
+  /**
+   * A read that needs nobody else (R=1, the row at hand and durable), at once: the live row, or null for no
+   * such key. Undefined when it is not of that kind, or anything is amiss: then `read` answers.
+   */
+  readNow(key: ByteString, options: RequestOptions): Row | null | undefined;
   /** A blind write or delete: it does not look at what was there. */
   write(key: ByteString, body: RowBody, options: RequestOptions, done: WriteDone): void;
   /** Runs the update function registered as `operation` at the key's coordinator. */

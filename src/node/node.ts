@@ -19,7 +19,7 @@ import { Replica } from '../replica/replica.ts';
 import { SLOT_COUNT } from '../ring/slots.ts';
 import type { Table } from '../ring/table.ts';
 import { rowKeyOf } from '../rows/key.ts';
-import type { RowBody } from '../rows/row.ts';
+import type { Row, RowBody } from '../rows/row.ts';
 import { checkFrame } from '../wire/frame.ts';
 import { decodeMessages } from '../wire/messages.ts';
 import type {
@@ -212,6 +212,10 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
 
   read(key: ByteString, options: RequestOptions, done: ReadDone): void {
     this.#requests.read(key, options, false, done);
+  }
+
+  readNow(key: ByteString, options: RequestOptions): Row | null | undefined {
+    return this.#requests.readNow(key, options);
   }
 
   write(key: ByteString, body: RowBody, options: RequestOptions, done: WriteDone): void {

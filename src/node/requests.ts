@@ -124,8 +124,10 @@ export class Requests {
       this.#forwardRead(key, policy, options, forwarded, plan.remotesLive, done);
       return;
     }
-    if (policy.r === 1 && !isLinearizable(policy, context.n) && !context.replica.isPending(rowKey)) {
-      if (this.#readHere(rowKey, done)) return;
+    const here = this.#readHere(rowKey, policy);
+    if (here !== undefined) {
+      done(undefined, here ?? undefined);
+      return;
     }
     const joined = this.#shared.get(rowKey);
     const share = (error: CodedError | undefined, row: Row | undefined): void =>
@@ -142,19 +144,32 @@ export class Requests {
     flight.start();
   }
 
-  /** R=1 and the row at hand: no flight at all. False when this node cannot vouch for it. */
-  #readHere(rowKey: RowKey, done: ReadDone): boolean {
+  /** See `NodeApi.readNow`. */
+  readNow(key: ByteString, options: RequestOptions): Row | null | undefined {
+    const policy = options.policy ?? this.#policies.policyOf(key);
+    if (policy.r > 1 || this.#refusal(key, false) !== undefined) return undefined;
+    const rowKey = rowKeyOf(key);
+    if (!this.#context.plans.of(rowKeySlot(rowKey)).selfIsReplica) return undefined;
+    const row = this.#readHere(rowKey, policy);
+    if (row !== undefined) this.#context.tally.reads++;
+    return row;
+  }
+
+  /** The live row, or null, if one replica is enough and this one can vouch for it now: no flight at all. */
+  #readHere(rowKey: RowKey, policy: Policy): Row | null | undefined {
+    const context = this.#context;
+    if (policy.r > 1 || isLinearizable(policy, context.n) || context.replica.isPending(rowKey))
+      return undefined;
     let row: Row | undefined;
     try {
-      row = this.#context.replica.peek(rowKey);
+      row = context.replica.peek(rowKey);
     } catch (error) {
       if (!(error instanceof CodedError)) throw error;
-      return false;
+      return undefined;
     }
     // The clock is looked at only for a row that can expire.
     const lasting = row !== undefined && rowExpireAt(row) === 0;
-    done(undefined, isRowLive(row, lasting ? 0 : this.#context.wall()) ? row : undefined);
-    return true;
+    return isRowLive(row, lasting ? 0 : context.wall()) ? row : null;
   }
 
   #forwardRead(

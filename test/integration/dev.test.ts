@@ -37,12 +37,25 @@ describe('dure dev', { timeout: 120_000 }, () => {
   }
 
   it('writes down what runs, and how to start each node alone', async () => {
+    process.env.DURE_STORAGE_DURABILITY = 'always';
+    ends.push(() => delete process.env.DURE_STORAGE_DURABILITY);
     const { dev, ...rest } = await cluster(3, ['--policy', 'PC/EC', '--storage-cache-bytes', '8MiB']);
+    delete process.env.DURE_STORAGE_DURABILITY;
     assert.match(dev.stdout, /3 nodes, N=3 R=2 W=2 strict/);
     const { port, directory } = rest;
     const file = JSON.parse(readFileSync(join(directory, 'cluster.json'), 'utf8'));
-    assert.equal(file.ready, true);
+    assert.deepEqual(Object.keys(file), ['nodes']);
+    assert.equal(file.nodes.length, 3);
     file.nodes.forEach((node: Record<string, unknown>, i: number) => {
+      assert.deepEqual(Object.keys(node), [
+        'id',
+        'pid',
+        'respPort',
+        'peerPort',
+        'httpPort',
+        'config',
+        'argv',
+      ]);
       assert.equal(node.id, `n${i + 1}`);
       assert.deepEqual(
         [node.respPort, node.peerPort, node.httpPort],
@@ -54,6 +67,7 @@ describe('dure dev', { timeout: 120_000 }, () => {
       assert.equal(config.nodeId, node.id);
       assert.equal(config.policy, 'PC/EC');
       assert.equal(config.storage.cacheBytes, '8MiB');
+      assert.equal(config.storage.durability, 'always', 'from the environment');
       assert.deepEqual((node.argv as string[]).slice(-3), ['start', '--config', node.config]);
     });
   });

@@ -108,6 +108,12 @@ export class FakeNode implements NodeApi {
     this.#answer(`read ${key}`, (error) => done(error, error === undefined ? this.#live(key) : undefined));
   }
 
+  readNow(key: ByteString, _options: RequestOptions): Row | null | undefined {
+    if (this.holds || this.failures.length > 0) return undefined;
+    this.log.push(`read ${key}`);
+    return this.#live(key) ?? null;
+  }
+
   write(key: ByteString, body: RowBody, _options: RequestOptions, done: WriteDone): void {
     this.#answer(`write ${key}`, (error) => {
       if (error !== undefined) {

@@ -5,7 +5,7 @@ import { commandsDocument } from '../../../scripts/commands-document.ts';
 import { utf8Bytes } from '../../../src/base/bytes.ts';
 import type { CommandSpec } from '../../../src/commands/command.ts';
 import { CommandTable } from '../../../src/commands/command-table.ts';
-import { HANDLERS } from '../../../src/commands/handlers.ts';
+import { HANDLERS, INSTANTS } from '../../../src/commands/handlers.ts';
 import { parseSyntax, syntaxForPeople } from '../../../src/commands/syntax.ts';
 import { COMMANDS } from '../../../src/commands/table.ts';
 
@@ -28,7 +28,7 @@ function eachSpec(visit: (spec: CommandSpec, fullName: string) => void): void {
 }
 
 describe('the command table', () => {
-  const table = new CommandTable(COMMANDS, HANDLERS);
+  const table = new CommandTable(COMMANDS, HANDLERS, INSTANTS);
 
   it('has a handler for every entry, and an entry for every handler', () => {
     const names = new Set<string>();
