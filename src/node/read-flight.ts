@@ -227,6 +227,8 @@ export class ReadFlight extends Flight implements ReadWaiter {
     const { row, stamp } = this.#core;
     if (peer === context.self) {
       if (isTooFarAhead(context, stamp)) return false;
+      // Once more: what was beyond belief when it came may not be so now, and no row is stored unobserved.
+      observeStamp(context, stamp);
       const waiter = id === 0 ? undefined : { stored: (error?: CodedError) => this.#storedHere(error) };
       if (row === undefined) context.replica.raiseFloor(stamp, waiter);
       else context.replica.merge(this.#rowKey, row, waiter);
@@ -309,6 +311,7 @@ export class ReadFlight extends Flight implements ReadWaiter {
     const context = this.#context;
     const { row, stamp } = this.#core;
     if (context.mutants.has('repair-skipped') || isTooFarAhead(context, stamp)) return;
+    observeStamp(context, stamp);
     if (this.policy.r + this.policy.w > context.n) {
       if (context.replica.replaceDamaged(this.#rowKey, row, context.wall())) context.tally.repairsAfter++;
     } else if (row !== undefined) {

@@ -246,7 +246,8 @@ export class Replica {
 
   /**
    * Merges a row into what is held. `waiter` is told when what is held afterwards is durable: the row
-   * itself, or a greater one that was there; or that this cannot be.
+   * itself, or a greater one that was there; or that this cannot be. The clock must have observed the
+   * row's stamp: the mark stored with the batch says that no row in storage is above it.
    * @param overDamaged even over a newer row, if that is damaged: see `replaceDamaged`
    */
   merge(rowKey: RowKey, row: Row, waiter: StoredWaiter | undefined, overDamaged = false): void {
