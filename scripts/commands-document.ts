@@ -28,6 +28,8 @@ What holds for all of them:
 - Any node takes any command for any key. \`MOVED\` and \`ASK\` are never sent.
 - A command of many keys works whatever slots they are in. It is carried out key by key, at once, and is
   **not atomic**: others may see some of it before the rest, and it may fail in part.
+- There are no transactions and no scripts yet. A client that sends MULTI, commands and EXEC in one go gets
+  an error for MULTI and for EXEC, and the commands between them **are carried out**.
 - *Read*: a quorum of replicas is asked. *Blind write*: the row is written without looking at what was
   there. *Read-modify-write*: a function is run at the key's coordinator, one after the other a key. While a
   network is cut, or while nodes disagree on who is live, two coordinators may run on the same key; then
