@@ -209,7 +209,7 @@ class Foreman {
     this.#stopping = true;
     const alive = this.#crew.filter(({ gone }) => !gone);
     if (alive.length === 0) return failed('every node has ended.');
-    process.stdout.write(`Stopping ${alive.length} nodes ...\n`);
+    process.stdout.write(`Stopping ${alive.length === 1 ? '1 node' : `${alive.length} nodes`} ...\n`);
     for (const { child } of alive) child.kill('SIGTERM');
     const timer = setTimeout(() => {
       for (const { node, child, gone } of this.#crew) {
