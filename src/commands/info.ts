@@ -226,7 +226,7 @@ function info(call: Call): void {
       call.fail(error);
       return;
     }
-    parts.push(sectionText('Keyspace', count === 0 ? [] : [['db0', `keys=${count}`]]));
+    parts.push(sectionText('Keyspace', count === 0 ? [] : [['db0', `keys=${count},subexpiry=0`]]));
     call.reply(new VerbatimReply(parts.join('\r\n')));
   });
 }

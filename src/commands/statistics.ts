@@ -36,11 +36,17 @@ export class Statistics {
     this.#milliseconds = new Float64Array(commandCount);
   }
 
+  /** Whether the next call that is counted is one to be timed. */
+  isTimedNext(index: number): boolean {
+    const count = this.calls[index]! + 1;
+    return count <= timedFirst || count % timedEach === 0;
+  }
+
   /** Counts a call; true if it is one to be timed. Looking at the clock costs more than counting. */
   countCall(index: number): boolean {
-    const count = this.calls[index]! + 1;
-    this.calls[index] = count;
-    return count <= timedFirst || count % timedEach === 0;
+    const timed = this.isTimedNext(index);
+    this.calls[index]!++;
+    return timed;
   }
 
   /** Notes how long a call took from start to reply, with the quorum's answer waited for. */

@@ -120,7 +120,7 @@ describe('connection and server commands', () => {
       assert.ok(all.includes(`\n${field}\n`), field);
     }
     assert.ok(!all.includes('# Keyspace') && !all.includes('# Commandstats'));
-    assert.match(textOf(client.ask('info keyspace')), /# Keyspace\ndb0:keys=1\n/);
+    assert.match(textOf(client.ask('info keyspace')), /# Keyspace\ndb0:keys=1,subexpiry=0\n/);
     assert.match(
       textOf(client.ask('info commandstats')),
       /cmdstat_set:calls=1,usec=\d+,usec_per_call=[\d.]+,rejected_calls=0,failed_calls=0/,
