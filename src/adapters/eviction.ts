@@ -11,86 +11,102 @@
  */
 
 import type { Random } from '../ports/random.ts';
+import { ROW_PLACE, ROW_USED, ROW_WORDS, type RowTable } from './row-table.ts';
 
 export type EvictionPolicy = 'none' | 'lru' | 'lfu';
 
-/** What eviction knows about a row. */
-export interface EvictionRow {
-  /** Place in the dense list of rows that may be evicted, or -1: not there. */
-  place: number;
-  /** Time of the last use, milliseconds of the monotonic clock, whole. */
-  usedAt: number;
-  /** Logarithmic count of uses, 0 to 255 (only kept under LFU). */
-  counter: number;
-}
-
+/**
+ * The unit a row's last use is kept in, milliseconds. Ticks are 32-bit integers and wrap after 2.7 years,
+ * longer than a row lies in a cache.
+ */
+export const tickMs = 20;
+const minuteTicks = 60_000 / tickMs;
 const sampleCount = 5;
 const poolSize = 16;
 const counterInitial = 5;
 const counterMax = 255;
 const logFactor = 10;
-const decayMs = 60_000;
 const u32 = 0x1_0000_0000;
 
-/** The counter of a row that is not used now: one less for each minute that began since its last use. */
-export function counterDecayed(row: EvictionRow, now: number): number {
-  const counter = row.counter - (Math.floor(now / decayMs) - Math.floor(row.usedAt / decayMs));
-  return Math.max(counter, 0);
-}
-
-/** Counts one use under LFU: decay first, then the logarithmic rise. */
-export function counterRaise(row: EvictionRow, now: number, random: Random): void {
-  const counter = counterDecayed(row, now);
-  const above = counter > counterInitial ? counter - counterInitial : 0;
-  const rises = counter < counterMax && random.u32() * (above * logFactor + 1) < u32;
-  row.counter = rises ? counter + 1 : counter;
-  row.usedAt = now;
-}
-
-export const COUNTER_NEW: number = counterInitial;
-
-/** The rows that may go, and the pool of candidates. Adding, removing and drawing are O(1). */
-export class Evictor<Row extends EvictionRow> {
-  readonly #rows: Row[] = [];
+/**
+ * How rows were used, and which of them may go, with the pool of candidates. Adding, removing and drawing
+ * are O(1). Rows are numbers; what is known of them stands in the table. `now` is in ticks.
+ */
+export class Evictor {
+  readonly #table: RowTable;
   readonly #policy: EvictionPolicy;
   readonly #random: Random;
+  readonly #rows: number[] = [];
   /** Candidates, the best last; `#scores` beside it. */
-  readonly #pool: Row[] = [];
+  readonly #pool: number[] = [];
   readonly #scores: number[] = [];
 
-  constructor(policy: EvictionPolicy, random: Random) {
+  constructor(table: RowTable, policy: EvictionPolicy, random: Random) {
+    this.#table = table;
     this.#policy = policy;
     this.#random = random;
   }
 
-  get count(): number {
-    return this.#rows.length;
+  /** Sets what is known of a new row; `mayGo` whether it may be evicted. */
+  add(row: number, now: number, mayGo: boolean): void {
+    const words = this.#table.words;
+    words[row * ROW_WORDS + ROW_USED] = now;
+    words[row * ROW_WORDS + ROW_PLACE] = mayGo ? this.#rows.length : -1;
+    if (mayGo) this.#rows.push(row);
+    if (this.#policy === 'lfu') this.#table.counters[row] = counterInitial;
   }
 
-  add(row: Row): void {
-    row.place = this.#rows.length;
-    this.#rows.push(row);
-  }
-
-  /** Takes a row out by moving the last one into its place. */
-  remove(row: Row): void {
+  /** Forgets a row: the last one moves into its place. */
+  remove(row: number): void {
+    const words = this.#table.words;
+    const place = words[row * ROW_WORDS + ROW_PLACE]!;
+    if (place === -1) return;
     const last = this.#rows.pop()!;
     if (last !== row) {
-      this.#rows[row.place] = last;
-      last.place = row.place;
+      this.#rows[place] = last;
+      words[last * ROW_WORDS + ROW_PLACE] = place;
     }
-    row.place = -1;
+    // Its number may soon be another row's.
+    const candidate = this.#pool.indexOf(row);
+    if (candidate === -1) return;
+    this.#pool.splice(candidate, 1);
+    this.#scores.splice(candidate, 1);
+  }
+
+  /** Counts one use. Under LFU: decay first, then the logarithmic rise. */
+  use(row: number, now: number): void {
+    if (this.#policy === 'lfu') this.#raise(row, now);
+    this.#table.words[row * ROW_WORDS + ROW_USED] = now;
+  }
+
+  /** Ticks since the last use. */
+  idle(row: number, now: number): number {
+    return (now - this.#table.words[row * ROW_WORDS + ROW_USED]!) >>> 0;
+  }
+
+  /** The counter of a row that is not used now: one less for each minute that began since its last use. */
+  counterDecayed(row: number, now: number): number {
+    const usedAt = this.#table.words[row * ROW_WORDS + ROW_USED]! >>> 0;
+    const minutes = Math.floor(((usedAt % minuteTicks) + this.idle(row, now)) / minuteTicks);
+    return Math.max(this.#table.counters[row]! - minutes, 0);
+  }
+
+  #raise(row: number, now: number): void {
+    const counter = this.counterDecayed(row, now);
+    const above = counter > counterInitial ? counter - counterInitial : 0;
+    const rises = counter < counterMax && this.#random.u32() * (above * logFactor + 1) < u32;
+    this.#table.counters[row] = rises ? counter + 1 : counter;
   }
 
   /** How good a candidate a row is: greater goes first. */
-  #score(row: Row, now: number): number {
-    return this.#policy === 'lfu' ? counterMax - counterDecayed(row, now) : now - row.usedAt;
+  #score(row: number, now: number): number {
+    return this.#policy === 'lfu' ? counterMax - this.counterDecayed(row, now) : this.idle(row, now);
   }
 
-  /** The row to drop now, or undefined when there is none. */
-  choose(now: number): Row | undefined {
+  /** The row to drop now, or 0 when there is none. */
+  choose(now: number): number {
     const rows = this.#rows;
-    if (rows.length === 0) return undefined;
+    if (rows.length === 0) return 0;
     for (;;) {
       for (let i = 0; i < sampleCount; i++) {
         const row = rows[Math.floor((this.#random.u32() / u32) * rows.length)]!;
@@ -99,13 +115,13 @@ export class Evictor<Row extends EvictionRow> {
       while (this.#pool.length > 0) {
         const row = this.#pool.pop()!;
         const score = this.#scores.pop()!;
-        // Gone since, or used since it was drawn: not a candidate any more.
-        if (row.place !== -1 && this.#score(row, now) >= score) return row;
+        // Used since it was drawn: not a candidate any more.
+        if (this.#score(row, now) >= score) return row;
       }
     }
   }
 
-  #offer(row: Row, score: number): void {
+  #offer(row: number, score: number): void {
     const pool = this.#pool;
     const scores = this.#scores;
     if (pool.length === poolSize && score <= scores[0]!) return;

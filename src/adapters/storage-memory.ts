@@ -1,11 +1,14 @@
 /**
  * The memory engine: a store, or with a bound and an eviction policy, a cache.
  *
- * The picture: 64 card files, by the first byte of the key, where a `get` is one Map lookup; and a wall of
- * 16384 pigeonholes, one a slot, with the names of the keys that lie there. Order is only made when
- * somebody asks for a range: the pigeonhole then sorts its names and keeps the list (new ones are merged
- * in at the next range, deleted ones are skipped), so writes never pay for it.
- * Values live in an arena (`byte-arena.ts`); eviction is Redis's sampling (`eviction.ts`).
+ * The picture: rows lie in slabs (`byte-arena.ts`), each under a number; an index (`row-index.ts`) leads
+ * from the hash of a key to the number, and a ledger (`row-table.ts`) from the number to the place. A
+ * `get` at random among many rows waits for memory more than it computes, and this way it waits for three
+ * cache lines, one after the other: index, ledger, row. Nothing of it is an object of the heap.
+ * Beside it stands a wall of 16384 pigeonholes, one a slot, with the names of the keys that lie there.
+ * Order is only made when somebody asks for a range: the pigeonhole then sorts its names and keeps the
+ * list (new ones are merged in at the next range, deleted ones are skipped), so writes never pay for it.
+ * Eviction is Redis's sampling (`eviction.ts`).
  *
  * `done` is called before `write` returns: there is nothing to wait for.
  */
@@ -24,15 +27,11 @@ import type {
   StorageUsage,
   StorageWrite,
 } from '../ports/storage.ts';
-import { type ArenaTenant, ByteArena, type Slab } from './byte-arena.ts';
-import {
-  COUNTER_NEW,
-  counterDecayed,
-  counterRaise,
-  type EvictionPolicy,
-  type EvictionRow,
-  Evictor,
-} from './eviction.ts';
+import { ByteArena } from './byte-arena.ts';
+import { type EvictionPolicy, Evictor, tickMs } from './eviction.ts';
+import { KeyWords } from './key-words.ts';
+import { RowIndex } from './row-index.ts';
+import { RowTable } from './row-table.ts';
 
 export interface MemoryStorageOptions {
   readonly clock: Clock;
@@ -46,31 +45,17 @@ export interface MemoryStorageOptions {
 }
 
 /**
- * Bytes of memory a row takes beside its key and its value: the row object, the view of its value, the
- * header of the key string, its place in the Map, the list of rows and the arena. Measured with
+ * Bytes of memory a row takes beside its key and its value: the header of its record, its places in the
+ * index and the table (both just doubled), and its name in the list of its slot. Measured with
  * process.memoryUsage over 10^6 rows spread over all slots (docs/design/storage.md).
  */
-export const rowOverheadBytes = 300;
+export const rowOverheadBytes = 140;
 
-const bytesNone = new Uint8Array(0);
 /** Keys from here on are meta keys: never evicted. */
 const metaCode = 0xff;
 
-class Row implements ArenaTenant, EvictionRow {
-  readonly key: ByteString;
-  bytes: Uint8Array = bytesNone;
-  slab: Slab | undefined = undefined;
-  place = -1;
-  usedAt: number;
-  counter: number = COUNTER_NEW;
-
-  constructor(key: ByteString, usedAt: number) {
-    this.key = key;
-    this.usedAt = usedAt;
-  }
-}
-
-type Rows = Map<ByteString, Row>;
+/** Whether a key is there. */
+type Known = (key: ByteString) => boolean;
 
 /** The names of the keys of one slot (or, for short and meta keys, of one two-char prefix). */
 class Hole {
@@ -81,20 +66,20 @@ class Hole {
   /** Keys that are there. */
   size = 0;
 
-  keyAdded(key: ByteString, rows: Rows): void {
+  keyAdded(key: ByteString, known: Known): void {
     this.size++;
     this.#added.push(key);
     // Keys come and go and nobody asks for a range: forget those that are gone rather than grow.
-    if (this.#sorted.length + this.#added.length > this.size * 2 + 64) this.keys(rows);
+    if (this.#sorted.length + this.#added.length > this.size * 2 + 64) this.keys(known);
   }
 
   /** The names in order. */
-  keys(rows: Rows): readonly ByteString[] {
+  keys(known: Known): readonly ByteString[] {
     if (this.#added.length > 0) {
       this.#sorted = merged(this.#sorted, this.#added.sort(compareText));
       this.#added = [];
     }
-    if (this.#sorted.length > this.size) this.#sorted = this.#sorted.filter((key) => rows.has(key));
+    if (this.#sorted.length > this.size) this.#sorted = this.#sorted.filter(known);
     return this.#sorted;
   }
 }
@@ -140,15 +125,19 @@ export class MemoryStorage implements Storage, StorageUsage {
   readonly engine = 'memory';
   readonly durable = false;
   readonly #clock: Clock;
-  readonly #random: Random;
   readonly #bytesMax: number;
   readonly #policy: EvictionPolicy;
   readonly #onEvict: ((key: ByteString) => void) | undefined;
-  /** By the first char of the key: a Map of all rows would end at 2^24 of them. */
-  readonly #files: Rows[] = Array.from({ length: 256 }, () => new Map());
+  /** The key in hand. */
+  readonly #key: KeyWords;
+  readonly #index = new RowIndex();
+  readonly #table: RowTable;
+  readonly #arena: ByteArena;
+  readonly #evictor: Evictor;
+  readonly #known: Known = (key) => this.#find(key) !== 0;
+  /** Time that ticks are counted from. */
+  readonly #origin: number;
   readonly #holes: (Hole | undefined)[] = new Array(65_536).fill(undefined);
-  readonly #arena = new ByteArena();
-  readonly #evictor: Evictor<Row>;
   #bytes = 0;
   /** Bytes of them that can never be evicted. */
   #metaBytes = 0;
@@ -158,18 +147,21 @@ export class MemoryStorage implements Storage, StorageUsage {
 
   constructor(options: MemoryStorageOptions) {
     this.#clock = options.clock;
-    this.#random = options.random;
     this.#bytesMax = options.memoryBytesMax ?? 0;
     this.#policy = options.evictionPolicy ?? 'none';
     this.#onEvict = options.onEvict;
-    this.#evictor = new Evictor(this.#policy, options.random);
+    this.#key = new KeyWords(options.random.u32(), options.random.u32());
+    this.#table = new RowTable(this.#policy === 'lfu');
+    this.#arena = new ByteArena(this.#table);
+    this.#evictor = new Evictor(this.#table, this.#policy, options.random);
+    this.#origin = options.clock.monotonic();
   }
 
   get(key: ByteString): Uint8Array | undefined {
-    const row = this.#rowsOf(key).get(key);
-    if (row === undefined) return undefined;
-    this.#use(row);
-    return row.bytes;
+    const row = this.#find(key);
+    if (row === 0) return undefined;
+    this.#evictor.use(row, this.#now());
+    return this.#arena.value(row);
   }
 
   write(batch: readonly StorageWrite[], _durability: Durability, done: (error?: CodedError) => void): void {
@@ -204,13 +196,12 @@ export class MemoryStorage implements Storage, StorageUsage {
     for (let at = first; at <= last && entries.length < limit; at++) {
       const hole = this.#holes[at];
       if (hole === undefined || hole.size === 0) continue;
-      const rows = this.#files[at >>> 8]!;
-      const keys = hole.keys(rows);
+      const keys = hole.keys(this.#known);
       for (let i = at === first ? lowerBound(keys, from) : 0; i < keys.length; i++) {
         const key = keys[i]!;
         if (key >= to || entries.length === limit) break;
-        const row = rows.get(key);
-        if (row !== undefined) entries.push({ key, value: row.bytes });
+        const row = this.#find(key);
+        if (row !== 0) entries.push({ key, value: this.#arena.value(row) });
       }
     }
     done(undefined, entries);
@@ -229,90 +220,94 @@ export class MemoryStorage implements Storage, StorageUsage {
   close(done: (error?: CodedError) => void): void {
     this.#closed = true;
     this.#holes.fill(undefined);
-    for (const rows of this.#files) rows.clear();
+    this.#index.clear();
+    this.#table.clear();
+    this.#arena.clear();
     this.#evictor.clear();
     done();
   }
 
   idleSeconds(key: ByteString): number | undefined {
-    const row = this.#rowsOf(key).get(key);
-    return row === undefined ? undefined : Math.floor((this.#now() - row.usedAt) / 1000);
+    const row = this.#find(key);
+    return row === 0 ? undefined : Math.floor((this.#evictor.idle(row, this.#now()) * tickMs) / 1000);
   }
 
   /** Only counted under the policy `lfu`; undefined under the others. */
   frequency(key: ByteString): number | undefined {
     if (this.#policy !== 'lfu') return undefined;
-    const row = this.#rowsOf(key).get(key);
-    return row === undefined ? undefined : counterDecayed(row, this.#now());
+    const row = this.#find(key);
+    return row === 0 ? undefined : this.#evictor.counterDecayed(row, this.#now());
   }
 
-  /** Memory taken for values, with the garbage that cleaning has not got to. For figures and tests. */
+  /** Memory taken for keys and values, with the garbage that cleaning has not got to. For figures and tests. */
   get arenaBytes(): number {
     return this.#arena.bytes;
   }
 
-  #rowsOf(key: ByteString): Rows {
-    return this.#files[key.length === 0 ? 0 : key.charCodeAt(0)]!;
+  /** The row of a key, or 0. The key is in hand after it. */
+  #find(key: ByteString): number {
+    const wanted = this.#key;
+    wanted.read(key);
+    let row = this.#index.find(wanted.hash);
+    while (row !== 0 && !this.#arena.isKey(row, wanted)) row = this.#index.find(wanted.hash, row);
+    return row;
   }
 
-  /** Whole milliseconds, so that a row holds a small integer and not a boxed double. */
+  /** The time in ticks, a 32-bit integer. */
   #now(): number {
-    return Math.floor(this.#clock.coarse?.() ?? this.#clock.monotonic());
-  }
-
-  #use(row: Row): void {
-    if (this.#policy === 'lfu') counterRaise(row, this.#now(), this.#random);
-    else row.usedAt = this.#now();
+    return (((this.#clock.coarse?.() ?? this.#clock.monotonic()) - this.#origin) / tickMs) | 0;
   }
 
   #put(key: ByteString, value: Uint8Array, now: number): void {
     const at = holeOf(key);
-    const rows = this.#rowsOf(key);
-    let row = rows.get(key);
+    const meta = at >>> 8 === metaCode;
+    let row = this.#find(key);
+    const isNew = row === 0;
     let change: number;
-    if (row === undefined) {
-      row = new Row(key, now);
-      rows.set(key, row);
-      const hole = this.#holes[at] ?? new Hole();
-      this.#holes[at] = hole;
-      hole.keyAdded(key, rows);
-      if (this.#policy !== 'none' && at >>> 8 !== metaCode) this.#evictor.add(row);
+    if (isNew) {
+      row = this.#table.add();
+      this.#index.insert(this.#key.hash, row);
+      this.#evictor.add(row, now, this.#policy !== 'none' && !meta);
       change = costOf(key, value.length);
     } else {
-      change = value.length - row.bytes.length;
+      change = value.length - this.#arena.valueLength(row);
       this.#arena.release(row);
-      if (this.#policy === 'lfu') counterRaise(row, now, this.#random);
-      else row.usedAt = now;
+      this.#evictor.use(row, now);
     }
-    this.#arena.place(row, value);
+    this.#arena.place(row, this.#key, value);
     this.#bytes += change;
-    if (at >>> 8 === metaCode) this.#metaBytes += change;
+    if (meta) this.#metaBytes += change;
+    if (!isNew) return;
+    // Last, since it may look up other keys.
+    const hole = this.#holes[at] ?? new Hole();
+    this.#holes[at] = hole;
+    hole.keyAdded(key, this.#known);
   }
 
-  #delete(key: ByteString): boolean {
+  #delete(key: ByteString): void {
     const at = holeOf(key);
-    const rows = this.#rowsOf(key);
-    const row = rows.get(key);
+    const row = this.#find(key);
     const hole = this.#holes[at];
-    if (hole === undefined || row === undefined) return false;
-    rows.delete(key);
+    if (hole === undefined || row === 0) return;
     hole.size--;
     if (hole.size === 0) this.#holes[at] = undefined;
-    const cost = costOf(key, row.bytes.length);
+    const cost = costOf(key, this.#arena.valueLength(row));
     this.#bytes -= cost;
     if (at >>> 8 === metaCode) this.#metaBytes -= cost;
-    if (row.place !== -1) this.#evictor.remove(row);
+    this.#evictor.remove(row);
     this.#arena.release(row);
-    return true;
+    this.#index.remove(this.#key.hash, row);
+    this.#table.remove(row);
   }
 
   #evict(now: number): void {
     while (this.#bytes > this.#bytesMax) {
       const row = this.#evictor.choose(now);
-      if (row === undefined) return;
-      this.#delete(row.key);
+      if (row === 0) return;
+      const key = this.#arena.key(row);
+      this.#delete(key);
       this.#evictions++;
-      this.#onEvict?.(row.key);
+      this.#onEvict?.(key);
     }
   }
 
@@ -341,8 +336,8 @@ export class MemoryStorage implements Storage, StorageUsage {
     let growth = 0;
     for (const [key, cost] of finalCosts) {
       const counted = this.#policy === 'none' || key.charCodeAt(0) === metaCode;
-      const row = counted ? this.#rowsOf(key).get(key) : undefined;
-      growth += cost - (row === undefined ? 0 : costOf(key, row.bytes.length));
+      const row = counted ? this.#find(key) : 0;
+      growth += cost - (row === 0 ? 0 : costOf(key, this.#arena.valueLength(row)));
     }
     return growth;
   }

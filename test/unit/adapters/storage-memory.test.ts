@@ -127,7 +127,7 @@ describe('memory engine: the bound', () => {
     assert.equal(
       rig.write([
         { key: key(1), value: new Uint8Array(10) },
-        { key: key(1), value: new Uint8Array(9800) },
+        { key: key(1), value: new Uint8Array(9950) },
       ])?.code,
       'storage-full',
     );
