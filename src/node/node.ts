@@ -51,6 +51,9 @@ import { CountFlight, ScanFlight } from './scan-flight.ts';
 const noMutants: ReadonlySet<string> = new Set();
 const hashSpan = 0x1_0000_0000;
 
+/** What a count may take if the request does not say, milliseconds. */
+const countTimeoutMs = 30_000;
+
 export class Node implements NodeApi, TransportHandler, LinkEvents {
   readonly id: NodeId;
   readonly idHex: string;
@@ -254,7 +257,8 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
       done(refusal, 0);
       return;
     }
-    const deadline = this.#deadline(options);
+    // A count walks all rows: the deadline of a request on one key would never do.
+    const deadline = this.#deadline({ timeoutMs: countTimeoutMs, ...options });
     const ranges = [slotFrom, slotTo];
     new CountFlight(this.#context, this.table, this.#scans, ranges, [], deadline, done).start();
   }
