@@ -29,7 +29,6 @@ export function errorReply(text: string): ErrorReply {
 
 export const ERROR_SYNTAX: ErrorReply = errorReply('ERR syntax error');
 export const ERROR_NOT_INTEGER: ErrorReply = errorReply('ERR value is not an integer or out of range');
-export const ERROR_NOT_FLOAT: ErrorReply = errorReply('ERR value is not a valid float');
 export const ERROR_NO_KEY: ErrorReply = errorReply('ERR no such key');
 export const ERROR_DB_INDEX: ErrorReply = errorReply('ERR DB index is out of range');
 export const ERROR_NO_AUTH: ErrorReply = errorReply('NOAUTH Authentication required.');

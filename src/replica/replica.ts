@@ -173,8 +173,7 @@ export class Replica {
   }
 
   /**
-   * Reads a row at once if what it says is durable.
-   * @returns false when it is not: use `read` and wait. Otherwise `out` was told before returning.
+   * Tells `out` what is held: before returning if that is durable, else when its tray is.
    */
   read(rowKey: RowKey, out: ReadWaiter): void {
     let row: Row | undefined;

@@ -3,20 +3,15 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import {
-  addLongDouble,
-  formatLongDouble,
-  isFiniteLongDouble,
-  parseLongDouble,
-} from '../../../src/resp/long-double.ts';
+import { addLongDoubles, formatLongDouble, parseLongDouble } from '../../../src/commands/long-double.ts';
 
 /** What INCRBYFLOAT answers. */
 function sum(a: string, b: string): string {
   const left = parseLongDouble(a);
   const right = parseLongDouble(b);
   if (left === undefined || right === undefined) return 'no float';
-  const value = addLongDouble(left, right);
-  return isFiniteLongDouble(value) ? formatLongDouble(value) : 'not finite';
+  const value = addLongDoubles(left, right);
+  return value === undefined ? 'not finite' : formatLongDouble(value);
 }
 
 test('sums', () => {
