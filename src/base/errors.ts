@@ -33,6 +33,8 @@ export type ErrorCode =
   | 'corrupt'
   /** A message or a handshake that does not follow the protocol. */
   | 'protocol'
+  /** A row from before the tombstone horizon that came too late to be told from a deleted one; it was not taken. */
+  | 'straggler'
   /** An operation this node does not know (a newer or older peer). */
   | 'unsupported'
   /** A request with an argument that cannot be used. */

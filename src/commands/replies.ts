@@ -84,6 +84,11 @@ export const ERROR_WORDS: Readonly<Record<ErrorCode, ErrorWords>> = {
     meaning: 'a message between nodes was not understood',
     advice: 'see the log of the node',
   },
+  straggler: {
+    code: 'TRYAGAIN',
+    meaning: 'the write came too late to be told from one that was deleted',
+    advice: 'try again; check the clocks',
+  },
   unsupported: {
     code: 'ERR',
     meaning: 'a node of the cluster does not know this operation',

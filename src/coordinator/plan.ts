@@ -18,6 +18,11 @@ export interface Plan {
   readonly remotesLive: readonly NodeId[];
   /** Replicas but this node that are believed dead. */
   readonly remotesDead: readonly NodeId[];
+  /**
+   * Nodes that may stand in for the dead replicas under a sloppy policy: live, no replicas, this node
+   * included if it is none; in the order a clockwise walk of the ring meets them.
+   */
+  readonly standIns: readonly NodeId[];
   /** First live replica in ring order: where read-modify-writes are serialised. */
   readonly primary: NodeId | undefined;
 }
@@ -45,7 +50,7 @@ export class PlanBook {
     const partition = this.#table.partitionOfSlot(slot);
     const known = this.#plans[partition];
     if (known !== undefined) return known;
-    const made = this.#make(this.#table.preferenceList(slot));
+    const made = this.#make(this.#table.preferenceList(slot), this.#table.standIns(slot));
     this.#plans[partition] = made;
     return made;
   }
@@ -55,7 +60,7 @@ export class PlanBook {
     this.#plans = [];
   }
 
-  #make(replicas: readonly NodeId[]): Plan {
+  #make(replicas: readonly NodeId[], walk: readonly NodeId[]): Plan {
     const zone = this.#liveness.zoneOf(this.#self);
     const remotes = replicas.filter((id) => id !== this.#self);
     const live = remotes.filter((id) => this.#liveness.isLive(id));
@@ -67,6 +72,7 @@ export class PlanBook {
       selfIsReplica: replicas.includes(this.#self),
       remotesLive: [...near, ...far],
       remotesDead: remotes.filter((id) => !this.#liveness.isLive(id)),
+      standIns: walk.filter((id) => id === this.#self || this.#liveness.isLive(id)),
       primary: replicas.find((id) => id === this.#self || this.#liveness.isLive(id)),
     };
   }

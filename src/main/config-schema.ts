@@ -176,6 +176,37 @@ const limits = z.strictObject({
     node.hedgeShareMax,
     'extra reads that hedging may cause, as a share',
   ),
+  hintBytesMax: setting(bytes(64 * KiB), node.hintBytesMax, 'hints kept here for one absent member'),
+  handoffBytesPerSecond: setting(
+    bytes(64 * KiB),
+    node.handoffBytesPerSecond,
+    'hints are handed over at most so fast, a second',
+  ),
+  repairIntervalMs: setting(
+    duration(100, 30 * 24 * 3_600_000),
+    node.repairIntervalMs,
+    'every partition is compared with its replicas this often',
+  ),
+  repairShareMax: setting(
+    number(0.001, 1, false),
+    node.repairShareMax,
+    'share of a core that comparing replicas may take',
+  ),
+  horizonIntervalMs: setting(
+    duration(100, 30 * 24 * 3_600_000),
+    node.horizonIntervalMs,
+    'between two attempts to raise a tombstone horizon',
+  ),
+  horizonMarginMs: setting(
+    duration(1000),
+    node.horizonMarginMs,
+    'tombstones younger than this stay; a row that comes later than this is refused',
+  ),
+  horizonAlarmMs: setting(
+    duration(1000, 30 * 24 * 3_600_000),
+    node.horizonAlarmMs,
+    'a tombstone horizon held for so long raises an alarm',
+  ),
   clientsMax: setting(integer(1), door.clientsMax, 'Redis clients connected at a time'),
   idleTimeoutMs: setting(duration(0), door.idleTimeoutMs, 'a client silent for longer is closed; 0: never'),
   pendingCommandsMax: setting(integer(1), door.pendingCommandsMax, 'commands of one client under way'),
@@ -298,6 +329,13 @@ export interface LimitsConfig {
   readonly heartbeatIntervalMs: number;
   readonly silenceMaxMs: number;
   readonly hedgeShareMax: number;
+  readonly hintBytesMax: number;
+  readonly handoffBytesPerSecond: number;
+  readonly repairIntervalMs: number;
+  readonly repairShareMax: number;
+  readonly horizonIntervalMs: number;
+  readonly horizonMarginMs: number;
+  readonly horizonAlarmMs: number;
   readonly clientsMax: number;
   readonly idleTimeoutMs: number;
   readonly pendingCommandsMax: number;

@@ -237,6 +237,13 @@ function nodeOptions(config: NodeConfig): ConstructorParameters<typeof Node>[0] 
       heartbeatIntervalMs: limits.heartbeatIntervalMs,
       silenceMaxMs: limits.silenceMaxMs,
       hedgeShareMax: limits.hedgeShareMax,
+      hintBytesMax: limits.hintBytesMax,
+      handoffBytesPerSecond: limits.handoffBytesPerSecond,
+      repairIntervalMs: limits.repairIntervalMs,
+      repairShareMax: limits.repairShareMax,
+      horizonIntervalMs: limits.horizonIntervalMs,
+      horizonMarginMs: limits.horizonMarginMs,
+      horizonAlarmMs: limits.horizonAlarmMs,
     },
     updates: UPDATES,
   };

@@ -36,6 +36,7 @@ import type {
 } from './api.ts';
 import type { NodeContext } from './context.ts';
 import { Tally } from './context.ts';
+import type { Desk } from './desk.ts';
 import { Flights } from './flights.ts';
 import { FlushFlight } from './flush-flight.ts';
 import { nodeIdHex } from './id-hex.ts';
@@ -72,9 +73,12 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
   readonly #scans: LocalScans;
   readonly #requests: Requests;
   readonly #desk: PeerDesk;
+  /** Desks of the rarer messages; the peer desk finds them by family. */
+  readonly #desks: readonly Desk[];
   readonly #context: NodeContext;
   readonly #tally: Tally = new Tally();
   readonly #frameUnchecked: boolean;
+  readonly #frameSequenceUnchecked: boolean;
 
   constructor(options: NodeOptions, ports: NodePorts) {
     const self = options.members.find((member) => member.id === options.id);
@@ -90,6 +94,7 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
     this.pairBytesMax = options.limits.pairBytesMax;
     const mutants = options.mutants ?? noMutants;
     this.#frameUnchecked = mutants.has('frame-unchecked');
+    this.#frameSequenceUnchecked = mutants.has('frame-sequence-unchecked');
     const wake = (): void => ports.turn.wake();
     const { storage, log, clock, transport, random } = ports;
     this.#identity = new Identity(mutants);
@@ -101,7 +106,7 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
       noteOfCommit: () => this.#identity.clockNote(),
       mutants,
     });
-    this.#links = new Links(self, options.members, transport, options.limits, log, this, wake);
+    this.#links = new Links(self, options.members, random.u32(), transport, options.limits, log, this, wake);
     this.#flights = new Flights(random.u32());
     this.#plans = new PlanBook(options.id, options.table, this.#links);
     this.#context = {
@@ -123,7 +128,8 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
     const confirmed = (): boolean => this.#links.isClockConfirmed(clock.monotonic(), clock.wall());
     this.#scans = new LocalScans(storage, this.#replica, () => clock.wall(), confirmed, wake);
     this.#requests = new Requests(this.#context, options.policies, options.updates);
-    this.#desk = new PeerDesk(this.#context, this.#requests, this.#scans);
+    this.#desks = [];
+    this.#desk = new PeerDesk(this.#context, this.#requests, this.#scans, this.#desks);
   }
 
   /**
@@ -165,6 +171,10 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
     if (link === undefined) return;
     try {
       if (!this.#frameUnchecked) checkFrame(frame);
+      if (!link.frameOrder.take(frame) && !this.#frameSequenceUnchecked) {
+        this.#tally.framesLate++;
+        return;
+      }
       this.#links.heard(link, this.#ports.clock.monotonic());
       decodeMessages(frame, link, this.#desk);
     } catch (error) {
@@ -179,6 +189,7 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
   livenessChanged(link: Link): void {
     this.#plans.invalidate();
     if (!link.live) this.#flights.peerLost(link.member.id);
+    for (const desk of this.#desks) desk.livenessChanged?.(link);
   }
 
   // Inputs from whoever drives the node.
@@ -189,12 +200,14 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
     this.#flights.tick(now);
     this.#links.tick(now, this.#ports.clock.wall(), this.#replica.floor);
     this.#scans.sweep(now);
+    for (const desk of this.#desks) desk.tick?.(now);
   }
 
   /** Ends a turn: one batch to storage, one frame to each peer. */
   endTurn(): void {
     this.#requests.turnEnded();
     this.#scans.turn();
+    for (const desk of this.#desks) desk.endTurn?.();
     this.#replica.commit();
     this.#links.flush();
   }

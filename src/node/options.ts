@@ -40,6 +40,23 @@ export interface NodeLimits {
   readonly silenceMaxMs: number;
   /** Extra requests that hedging may cause, as a share of reads (0.05 is 5%). */
   readonly hedgeShareMax: number;
+  /** Hints kept here for one absent member, keys and rows together, bytes; beyond it hints are refused. */
+  readonly hintBytesMax: number;
+  /** Hints are handed over to a member that is back at most so fast, bytes a second. */
+  readonly handoffBytesPerSecond: number;
+  /** Every partition is compared with its other replicas this often when nothing is amiss, milliseconds. */
+  readonly repairIntervalMs: number;
+  /** Share of this node's time that comparing replicas may take, 0 to 1. */
+  readonly repairShareMax: number;
+  /** Between two attempts to raise a partition's tombstone horizon, milliseconds. */
+  readonly horizonIntervalMs: number;
+  /**
+   * A horizon stays so far behind the clock, milliseconds: more than the longest request, a delay of the
+   * network and two clock offsets together. A message later than this is refused as a straggler.
+   */
+  readonly horizonMarginMs: number;
+  /** A horizon that has not moved for so long raises an alarm, milliseconds. */
+  readonly horizonAlarmMs: number;
 }
 
 export const NODE_LIMITS_DEFAULT: NodeLimits = {
@@ -50,6 +67,13 @@ export const NODE_LIMITS_DEFAULT: NodeLimits = {
   heartbeatIntervalMs: 200,
   silenceMaxMs: 1000,
   hedgeShareMax: 0.05,
+  hintBytesMax: 256 * 1024 * 1024,
+  handoffBytesPerSecond: 32 * 1024 * 1024,
+  repairIntervalMs: 600_000,
+  repairShareMax: 0.05,
+  horizonIntervalMs: 600_000,
+  horizonMarginMs: 120_000,
+  horizonAlarmMs: 3 * 3_600_000,
 };
 
 export interface NodeOptions {

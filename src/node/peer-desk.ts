@@ -31,6 +31,7 @@ import {
 import type { RequestOptions, UpdateReply } from './api.ts';
 import type { NodeContext } from './context.ts';
 import { isTooFarAhead, observeStamp } from './context.ts';
+import type { Desk } from './desk.ts';
 import {
   readBody,
   readUpdateCall,
@@ -111,11 +112,20 @@ export class PeerDesk implements MessageHandler<Link> {
   readonly #context: NodeContext;
   readonly #requests: Requests;
   readonly #scans: LocalScans;
+  readonly #desks: ReadonlyMap<number, Desk>;
 
-  constructor(context: NodeContext, requests: Requests, scans: LocalScans) {
+  /** @param desks those that take the messages of families */
+  constructor(context: NodeContext, requests: Requests, scans: LocalScans, desks: readonly Desk[]) {
     this.#context = context;
     this.#requests = requests;
     this.#scans = scans;
+    this.#desks = new Map(desks.map((desk) => [desk.family, desk]));
+  }
+
+  family(link: Link, type: number, id: number, reader: ByteReader): void {
+    const desk = this.#desks.get(Math.floor(type / 10));
+    if (desk === undefined) throw new CodedError('protocol', 'none', `message of unknown type ${type}`);
+    desk.message(link, type, id, reader);
   }
 
   read(

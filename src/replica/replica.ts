@@ -20,6 +20,7 @@ import type { HlcReading } from '../causality/hlc.ts';
 import type { Log } from '../ports/log.ts';
 import type { Durability, Storage, StorageWrite } from '../ports/storage.ts';
 import { SLOT_COUNT } from '../ring/slots.ts';
+import { PARTITION_COUNT_DEFAULT } from '../ring/table.ts';
 import type { RowKey } from '../rows/key.ts';
 import { META_PREFIX, rowKeySlot } from '../rows/key.ts';
 import { mergeRows } from '../rows/merge.ts';
@@ -38,6 +39,7 @@ import {
   STAMP_NONE,
   tombstoneOf,
 } from '../rows/row.ts';
+import { Horizons } from './horizons.ts';
 
 const floorKey: ByteString = `${META_PREFIX}floor`;
 
@@ -50,6 +52,19 @@ const lateMaxMs = 3_600_000;
 
 /** A write may be under way for so long, milliseconds: the longest a request between nodes may take. */
 const underwayMaxMs = 65_536;
+
+/**
+ * Where a row to be merged comes from, which decides what is believed of an old one:
+ * - `request`: a client's write, a hint, a read repair. Its message may be an hour late.
+ * - `sync`: anti-entropy, from a replica whose horizon is not below ours and that holds it now.
+ * - `mend`: what a read quorum holds in place of a damaged row; see `replaceDamaged`.
+ */
+export type MergeSource = 'request' | 'sync' | 'mend';
+
+/** Told of every row key whose row is handed to storage or deleted there: hash trees follow it. */
+export interface RowWatcher {
+  rowChanged(rowKey: RowKey): void;
+}
 
 /** Told when what it waited for is durable, or that it is not. */
 export interface StoredWaiter {
@@ -78,12 +93,24 @@ export interface ReplicaOptions {
   readonly wake: () => void;
   /** Notes to store with every batch: the clock's high-water mark. */
   readonly noteOfCommit: () => StorageWrite | undefined;
+  /** Told of every row that changes in storage. */
+  readonly watcher?: RowWatcher;
+  /** Partitions of the ring, for horizons; 1024 if left out. */
+  readonly partitionCount?: number;
   /** Test flags, see `sim/mutants.ts`. */
   readonly mutants: ReadonlySet<string>;
 }
 
 function trayEmpty(): Tray {
   return { rows: new Map(), notes: [], waiters: [], bytes: 0 };
+}
+
+function stragglerError(): CodedError {
+  return new CodedError(
+    'straggler',
+    'fail',
+    'a row from before the tombstone horizon came too late and was not taken',
+  );
 }
 
 export class Replica {
@@ -107,9 +134,12 @@ export class Replica {
   readonly #mergeLastArrival: boolean;
   readonly #ackBeforeCommit: boolean;
   readonly #floorForgotten: boolean;
+  /** What is too old to be taken, a partition. */
+  readonly horizons: Horizons;
 
   constructor(options: ReplicaOptions) {
     this.#options = options;
+    this.horizons = new Horizons(options.partitionCount ?? PARTITION_COUNT_DEFAULT, options.mutants);
     this.#mergeLastArrival = options.mutants.has('merge-last-arrival');
     this.#ackBeforeCommit = options.mutants.has('ack-before-commit');
     this.#floorForgotten = options.mutants.has('floor-forgotten');
@@ -125,6 +155,8 @@ export class Replica {
       this.#markTimes.fill(mark.time);
       this.#markLogicals.fill(mark.logical);
     }
+    this.horizons.load(this.#options.storage);
+    for (let slot = 0; slot < SLOT_COUNT; slot++) this.#raiseMarkTo(slot, this.horizons.fence(slot));
     const floor = this.#options.storage.get(floorKey);
     if (floor !== undefined && floor.length === STAMP_BYTES) this.#setFloor(new Uint8Array(floor));
   }
@@ -247,9 +279,10 @@ export class Replica {
    * Merges a row into what is held. `waiter` is told when what is held afterwards is durable: the row
    * itself, or a greater one that was there; or that this cannot be. The clock must have observed the
    * row's stamp: the mark stored with the batch says that no row in storage is above it.
-   * @param overDamaged even over a newer row, if that is damaged: see `replaceDamaged`
+   * An old row that would change what is held is refused with `straggler` below the partition's fence
+   * (`horizons.ts`).
    */
-  merge(rowKey: RowKey, row: Row, waiter: StoredWaiter | undefined, overDamaged = false): void {
+  merge(rowKey: RowKey, row: Row, waiter: StoredWaiter | undefined, source: MergeSource = 'request'): void {
     if (this.#failure !== undefined) {
       waiter?.stored(this.#failure);
       return;
@@ -277,13 +310,20 @@ export class Replica {
         waiter?.stored(error);
         return;
       }
-      if (!overDamaged && this.#isBehindDamaged(rowKey, row)) {
+      if (source !== 'mend' && this.#isBehindDamaged(rowKey, row)) {
         waiter?.stored(error);
         return;
       }
       old = undefined; // a damaged row gives way to an intact one
     }
     if (old === undefined || this.#mergeLastArrival || mergeRows(old, row) === row) {
+      if (old === undefined || compareRowStamps(old, row) !== 0) {
+        const verdict = this.horizons.judge(rowKeySlot(rowKey), row, source);
+        if (verdict !== 'take') {
+          waiter?.stored(verdict === 'dead' ? undefined : stragglerError());
+          return;
+        }
+      }
       this.#lay(rowKey, row, waiter);
       return;
     }
@@ -309,6 +349,61 @@ export class Replica {
     this.#markTimes[slot] = time;
     this.#markLogicals[slot] = logical;
     return true;
+  }
+
+  /**
+   * Raises the fence of a partition: rows stamped at or before `time` are taken from nobody but a replica
+   * that holds them. `waiter` is told when that is durable.
+   */
+  raiseFence(partition: number, time: number, waiter: StoredWaiter): void {
+    this.horizons.raiseFence(partition, time);
+    const { slotFirst, slotEnd } = this.horizons.slotsOf(partition);
+    for (let slot = slotFirst; slot < slotEnd; slot++) this.#raiseMarkTo(slot, time);
+    // Even if it was as high already: it may have been raised just now, and not be durable.
+    this.note(this.horizons.noteKey(partition), this.horizons.noteOf(partition), waiter);
+  }
+
+  /**
+   * Raises the horizon of a partition: all its replicas proved equal up to `time`. Rows that died at or
+   * before it count as gone from now on; `cleanUp` takes them away.
+   */
+  raiseHorizon(partition: number, time: number, waiter: StoredWaiter): void {
+    this.horizons.raiseHorizon(partition, time);
+    this.raiseFence(partition, time, waiter);
+  }
+
+  /** No row above the fence may take the short way past it: the fast path of `merge` looks at marks only. */
+  #raiseMarkTo(slot: number, time: number): void {
+    if (this.#markTimes[slot]! > time) return;
+    this.#markTimes[slot] = time;
+    this.#markLogicals[slot] = 0xffff;
+  }
+
+  /** Whether a row counts as gone: dead by a flush, or dead since before the horizon. */
+  isGone(rowKey: RowKey, row: Row): boolean {
+    return this.isBelowFloor(row) || this.horizons.isPast(rowKeySlot(rowKey), row);
+  }
+
+  /**
+   * Deletes rows as they were read from storage, if nothing happened to them since: anti-entropy found
+   * that they were deleted elsewhere and their tombstones collected.
+   * @returns how many are deleted, with the next batch
+   */
+  dropRows(entries: readonly { key: RowKey; stamp: Stamp }[], waiter: StoredWaiter | undefined): number {
+    let dropped = 0;
+    for (const { key, stamp } of entries) {
+      if (this.#trayOf(key) !== undefined) continue;
+      const held = this.#peekStored(key);
+      if (held === undefined || held.length < ROW_HEADER_BYTES || compareRowStamp(held, stamp) !== 0)
+        continue;
+      this.#tray.notes.push({ key, value: undefined });
+      dropped++;
+    }
+    if (dropped > 0) {
+      this.#await(this.#tray, waiter);
+      this.#options.wake();
+    } else waiter?.stored(undefined);
+    return dropped;
   }
 
   /**
@@ -347,7 +442,7 @@ export class Replica {
       if (row === undefined || compareRowStamps(damaged, row) > 0) return false;
     }
     if (row !== undefined && !this.isBelowFloor(row)) {
-      this.merge(rowKey, row, undefined, true);
+      this.merge(rowKey, row, undefined, 'mend');
       return true;
     }
     // What a floor that may yet be forgotten declares dead is not deleted.
@@ -411,7 +506,8 @@ export class Replica {
     let cleaned = 0;
     for (const { key, value } of entries) {
       // What a floor that may yet be forgotten declares dead is not deleted.
-      const dead = this.#floorDurable && this.isBelowFloor(value);
+      const dead =
+        this.#floorDurable && this.isBelowFloor(value) ? true : this.horizons.isPast(rowKeySlot(key), value);
       if ((!dead && !isExpired(value, expiredBefore)) || this.#trayOf(key) !== undefined) continue;
       // Since the page was read a newer row may have been stored: look again.
       const held = this.#peekStored(key);
@@ -443,6 +539,7 @@ export class Replica {
     // Deletes first: a row written again this turn must survive its own clean-up.
     const batch: StorageWrite[] = tray.notes;
     for (const [key, value] of tray.rows) batch.push({ key, value });
+    this.#tellWatcher(batch);
     if (batch.length === 0) {
       this.#committed(tray, undefined);
       return;
@@ -452,8 +549,16 @@ export class Replica {
     this.#options.storage.write(batch, this.#options.durability, (error) => this.#committed(tray, error));
   }
 
+  #tellWatcher(batch: readonly StorageWrite[]): void {
+    const { watcher } = this.#options;
+    if (watcher === undefined) return;
+    for (const { key } of batch) if (key.charCodeAt(0) < 0x40) watcher.rowChanged(key);
+  }
+
   #committed(tray: Tray, error: CodedError | undefined): void {
     this.#underway = undefined;
+    // What was not stored after all is not there either.
+    if (error !== undefined) this.#tellWatcher(tray.notes);
     if (error?.code === 'storage-failed' && this.#failure === undefined) {
       this.#failure = error;
       this.#options.log.write('alarm', 'storage-failed', { message: error.message });

@@ -198,10 +198,24 @@ export function isExpired(row: Row, wall: number): boolean {
   return row[1] !== KIND_TOMBSTONE && expireAt !== 0 && expireAt < wall;
 }
 
-/** The tombstone with a row's own stamp: what is left of it when its value is taken out. */
+/**
+ * When a row died or will die, milliseconds: a deleted one at its stamp, one with an expiry then, never
+ * before its stamp; Infinity for one that lasts.
+ */
+export function rowDeathTime(row: Row): number {
+  const expireAt = rowExpireAt(row);
+  if (row[1] !== KIND_TOMBSTONE && expireAt === 0) return Number.POSITIVE_INFINITY;
+  return Math.max(expireAt, rowTime(row));
+}
+
+/**
+ * The tombstone with a row's own stamp: what is left of it when its value is taken out. It keeps the time
+ * of expiry, so that every replica agrees when it died.
+ */
 export function tombstoneOf(rowKey: RowKey, row: Row): Row {
   const time = rowTime(row);
-  return encodeRow(rowKey, BODY_TOMBSTONE, {
+  const body: RowBody = { kind: KIND_TOMBSTONE, value: BODY_TOMBSTONE.value, expireAt: rowExpireAt(row) };
+  return encodeRow(rowKey, body, {
     time,
     logical: rowLogical(row),
     actor: rowActor(row),

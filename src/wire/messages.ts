@@ -99,6 +99,24 @@ export interface MessageHandler<Peer> {
   /** How many live rows lie in these ranges of slots (pairs of start and end)? */
   count(peer: Peer, id: number, timeoutMs: number, ranges: readonly number[]): void;
   countReply(peer: Peer, id: number, count: number): void;
+  /**
+   * A message of a family (type 20 and above, ten types a family): the handler reads its body, all of it
+   * and no more.
+   * @throws CodedError `protocol` for a type that is not known.
+   */
+  family(peer: Peer, type: number, id: number, reader: ByteReader): void;
+}
+
+/** Families of messages by the tens of their types; each has its own codec file and desk. */
+export const FAMILY_GOSSIP = 2;
+export const FAMILY_HINTS = 3;
+export const FAMILY_REPAIR = 4;
+export const FAMILY_HORIZON = 5;
+export const FAMILY_PAST = 6;
+
+/** Begins a message of a family: `type` is ten times the family and 0 to 9. The caller appends the body. */
+export function writeFamilyHead(writer: ByteWriter, type: number, id: number): void {
+  head(writer, type, id);
 }
 
 function head(writer: ByteWriter, type: number, id: number): void {
@@ -352,6 +370,10 @@ function decodeRareMessage<Peer>(
       handler.countReply(peer, id, reader.u48());
       return;
     default:
+      if (type >= 20) {
+        handler.family(peer, type, id, reader);
+        return;
+      }
       throw new CodedError('protocol', 'none', `message of unknown type ${type}`);
   }
 }
@@ -382,6 +404,7 @@ const codes: readonly ErrorCode[] = [
   'protocol',
   'unsupported',
   'invalid',
+  'straggler',
 ];
 
 function codeAt(index: number): ErrorCode {

@@ -1,0 +1,108 @@
+/**
+ * Horizons: how far back a partition's past is settled.
+ *
+ * The picture: two lines on the time line of each partition. Behind the *fence* no row is taken any
+ * more from a message that may be an hour late: only a replica that holds the row can still hand it
+ * over. Behind the *horizon* all replicas have proved equal: what was deleted before it is deleted
+ * everywhere, so its tombstone has nobody left to tell and counts as gone. The fence is raised first,
+ * so that nothing new appears behind it while the replicas compare (`src/repair/horizon-round.ts`).
+ *
+ * Times are those of row stamps, milliseconds. Both lines only rise, and are kept in a note a
+ * partition; a node that lost its disk lost them too, and learns the horizon from its peers.
+ */
+
+import type { ByteString } from '../base/bytes.ts';
+import { readU48, writeU48 } from '../base/bytes.ts';
+import type { Storage } from '../ports/storage.ts';
+import { SLOT_COUNT } from '../ring/slots.ts';
+import { META_PREFIX } from '../rows/key.ts';
+import type { Row } from '../rows/row.ts';
+import { rowDeathTime, rowTime } from '../rows/row.ts';
+
+/** `take`; `dead`: it is gone already, there is nothing to keep; `straggler`: it came too late. */
+export type HorizonVerdict = 'take' | 'dead' | 'straggler';
+
+const noteBytes = 12;
+
+export class Horizons {
+  readonly #fences: Float64Array;
+  readonly #horizons: Float64Array;
+  readonly #shift: number;
+  readonly #stragglersTaken: boolean;
+  readonly #fenceForgotten: boolean;
+
+  /** @param partitionCount a power of two, up to 16,384 */
+  constructor(partitionCount: number, mutants: ReadonlySet<string>) {
+    this.#fences = new Float64Array(partitionCount);
+    this.#horizons = new Float64Array(partitionCount);
+    this.#shift = Math.log2(SLOT_COUNT / partitionCount);
+    this.#stragglersTaken = mutants.has('straggler-taken');
+    this.#fenceForgotten = mutants.has('fence-forgotten');
+  }
+
+  /** Reads the notes back. */
+  load(storage: Storage): void {
+    for (let partition = 0; partition < this.#fences.length; partition++) {
+      const note = storage.get(this.noteKey(partition));
+      if (note === undefined || note.length !== noteBytes) continue;
+      if (!this.#fenceForgotten) this.#fences[partition] = readU48(note, 0);
+      this.#horizons[partition] = readU48(note, 6);
+    }
+  }
+
+  noteKey(partition: number): ByteString {
+    return `${META_PREFIX}horizon${String.fromCharCode(partition >> 8, partition & 0xff)}`;
+  }
+
+  noteOf(partition: number): Uint8Array {
+    const note = new Uint8Array(noteBytes);
+    writeU48(note, 0, this.#fences[partition]!);
+    writeU48(note, 6, this.#horizons[partition]!);
+    return note;
+  }
+
+  /** The slots of a partition, end excluded. */
+  slotsOf(partition: number): { readonly slotFirst: number; readonly slotEnd: number } {
+    return { slotFirst: partition << this.#shift, slotEnd: (partition + 1) << this.#shift };
+  }
+
+  fence(slot: number): number {
+    return this.#fences[slot >> this.#shift]!;
+  }
+
+  horizonOf(partition: number): number {
+    return this.#horizons[partition]!;
+  }
+
+  fenceOf(partition: number): number {
+    return this.#fences[partition]!;
+  }
+
+  /** @returns whether it rose. */
+  raiseFence(partition: number, time: number): boolean {
+    if (time <= this.#fences[partition]!) return false;
+    this.#fences[partition] = time;
+    return true;
+  }
+
+  /** @returns whether it rose. */
+  raiseHorizon(partition: number, time: number): boolean {
+    if (time <= this.#horizons[partition]!) return false;
+    this.#horizons[partition] = time;
+    return true;
+  }
+
+  /** Whether a row died at or before the horizon. */
+  isPast(slot: number, row: Row): boolean {
+    const horizon = this.#horizons[slot >> this.#shift]!;
+    return horizon > 0 && rowTime(row) <= horizon && rowDeathTime(row) <= horizon;
+  }
+
+  /** What to do with a row that would change what is held. */
+  judge(slot: number, row: Row, source: 'request' | 'sync' | 'mend'): HorizonVerdict {
+    const time = rowTime(row);
+    if (time > this.#fences[slot >> this.#shift]! || this.#stragglersTaken) return 'take';
+    if (source !== 'request') return this.isPast(slot, row) ? 'dead' : 'take';
+    return 'straggler';
+  }
+}
