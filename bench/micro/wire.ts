@@ -55,7 +55,7 @@ function throughFrames(write: (writer: ByteWriter, id: number) => void): MicroBe
     for (let done = 0; done < iterations; done += messagesPerFrame) {
       openFrame(writer);
       for (let i = 0; i < messagesPerFrame; i++) write(writer, done + i);
-      const frame = sealFrame(writer);
+      const frame = sealFrame(writer, 1, done + 1);
       checkFrame(frame);
       decodeMessages(frame, 'n2', handler);
     }
@@ -67,7 +67,7 @@ function decodeOnly(write: (writer: ByteWriter, id: number) => void): MicroBench
   const writer = new ByteWriter(64 * 1024);
   openFrame(writer);
   for (let i = 0; i < messagesPerFrame; i++) write(writer, i + 1);
-  const frame = sealFrame(writer);
+  const frame = sealFrame(writer, 1, 1);
   return (iterations) => {
     const counter = new Counter();
     const handler = counter as unknown as MessageHandler<string>;
@@ -83,7 +83,7 @@ function sealAndCheck(messages: number): MicroBenchmark['run'] {
     for (let done = 0; done < iterations; done++) {
       openFrame(writer);
       for (let i = 0; i < messages; i++) writeWrite(writer, i, rowKey, row);
-      checkFrame(sealFrame(writer));
+      checkFrame(sealFrame(writer, 1, done + 1));
     }
   };
 }

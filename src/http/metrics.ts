@@ -68,6 +68,7 @@ const nodeCounters: readonly Read<NodeFigures>[] = [
   ['dure_failures_deadline_total', 'Requests failed at their deadline', (f) => f.failuresDeadline],
   ['dure_failures_overload_total', 'Requests refused because of overload', (f) => f.failuresOverload],
   ['dure_frames_damaged_total', 'Frames of peers that failed their check', (f) => f.framesDamaged],
+  ['dure_frames_late_total', 'Frames of peers that came twice or behind later ones', (f) => f.framesLate],
   ['dure_rows_damaged_total', 'Stored rows that failed their check', (f) => f.rowsDamaged],
   ['dure_rows_refused_clock_total', 'Rows refused for a stamp too far ahead', (f) => f.rowsRefusedClock],
   ['dure_frames_sent_total', 'Frames sent to peers', (f) => f.framesSent],

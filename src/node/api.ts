@@ -127,6 +127,8 @@ export interface NodeFigures {
   readonly failuresDeadline: number;
   readonly failuresOverload: number;
   readonly framesDamaged: number;
+  /** Frames that came a second time, or behind later ones, and were not read. */
+  readonly framesLate: number;
   readonly rowsDamaged: number;
   readonly rowsRefusedClock: number;
   /** Requests not answered yet. */

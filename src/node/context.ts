@@ -30,6 +30,7 @@ export class Tally {
   failuresDeadline = 0;
   failuresOverload = 0;
   framesDamaged = 0;
+  framesLate = 0;
   rowsRefusedClock = 0;
 }
 

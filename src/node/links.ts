@@ -11,7 +11,7 @@ import { ReplyTime } from '../coordinator/hedge.ts';
 import type { Liveness } from '../coordinator/plan.ts';
 import type { Log } from '../ports/log.ts';
 import type { NodeId, Transport } from '../ports/transport.ts';
-import { FRAME_HEADER_BYTES, openFrame, sealFrameInPlace } from '../wire/frame.ts';
+import { FRAME_HEADER_BYTES, FrameOrder, openFrame, sealFrameInPlace } from '../wire/frame.ts';
 import { writePing } from '../wire/messages.ts';
 import type { Member, NodeLimits } from './options.ts';
 
@@ -47,6 +47,8 @@ export class Link {
   /** The heartbeat it owes an answer to. */
   pingSequence = 0;
   readonly replyTime: ReplyTime = new ReplyTime();
+  /** Turns away its doubled and late frames. */
+  readonly frameOrder: FrameOrder = new FrameOrder();
 
   constructor(member: Member) {
     this.member = member;
@@ -68,6 +70,8 @@ export class Links implements Liveness {
   readonly #wake: () => void;
   #dirty: Link[] = [];
   #pingSequence = 0;
+  /** Names this life of the node to its peers; frames are numbered over it. */
+  readonly #life: number;
   #tickedAt = 0;
   framesSent = 0;
   messagesSent = 0;
@@ -77,6 +81,7 @@ export class Links implements Liveness {
   constructor(
     self: Member,
     members: readonly Member[],
+    life: number,
     transport: Transport,
     limits: NodeLimits,
     log: Log,
@@ -84,6 +89,7 @@ export class Links implements Liveness {
     wake: () => void,
   ) {
     this.#self = self;
+    this.#life = life;
     this.#transport = transport;
     this.#limits = limits;
     this.#log = log;
@@ -149,7 +155,7 @@ export class Links implements Liveness {
     }
     this.framesSent++;
     const { id } = link.member;
-    const sent = this.#transport.send(id, sealFrameInPlace(link.writer));
+    const sent = this.#transport.send(id, sealFrameInPlace(link.writer, this.#life, this.framesSent));
     // Frames are the largest garbage of a busy node: their memory is used again where that is safe.
     if (this.#transport.isDrained?.(id)) link.writer.clear();
     else link.writer.take();

@@ -9,9 +9,11 @@
 
 import { readU32 } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
-import { FRAME_BYTES_MAX, FRAME_HEADER_BYTES } from './frame.ts';
+import { FRAME_BYTES_MAX } from './frame.ts';
 
 const lengthBytes = 4;
+/** Length, checksum and one byte: a handshake may be shorter than the header of a message frame. */
+const frameBytesMin = 9;
 const gatherBytesMin = 4096;
 
 export class FrameSplitter {
@@ -85,11 +87,11 @@ export class FrameSplitter {
   }
 
   #checkedLength(length: number): number {
-    if (length < FRAME_HEADER_BYTES || length > this.frameBytesMax) {
+    if (length < frameBytesMin || length > this.frameBytesMax) {
       throw new CodedError(
         'protocol',
         'none',
-        `frame of ${length} bytes announced; ${FRAME_HEADER_BYTES} to ${this.frameBytesMax} are possible`,
+        `frame of ${length} bytes announced; ${frameBytesMin} to ${this.frameBytesMax} are possible`,
       );
     }
     return length;

@@ -91,7 +91,7 @@ function sealed(messages: readonly Sent[]): Uint8Array {
   const writer = new ByteWriter(16);
   openFrame(writer);
   for (const { write } of messages) write(writer);
-  return sealFrame(writer);
+  return sealFrame(writer, 1, 1);
 }
 
 function decoded(frame: Uint8Array): unknown[][] {
@@ -245,12 +245,12 @@ class Hostile {
     return this.#prng.chance(0.6) ? whole : this.#bytes(this.#prng.below(50));
   }
 
-  frame(): Uint8Array {
+  /** A frame of lies that passes for one of `from`. */
+  frame(cluster: PumpedCluster, from: string, to: string): Uint8Array {
     const prng = this.#prng;
-    const writer = new ByteWriter();
-    openFrame(writer);
-    for (let left = prng.between(1, 6); left > 0; left--) this.#message(writer, prng.below(18));
-    const frame = sealFrame(writer);
+    const frame = cluster.forge(from, to, (writer) => {
+      for (let left = prng.between(1, 6); left > 0; left--) this.#message(writer, prng.below(18));
+    });
     if (prng.chance(0.15)) frame[prng.below(frame.length)]! ^= 1 << prng.below(8);
     return prng.chance(0.05) ? this.#bytes(prng.below(80)) : frame;
   }
@@ -336,7 +336,7 @@ test('a hostile peer: the node never throws, answers every request once, and lea
       cluster.endTurn('n1');
       for (const frame of cluster.waiting('n1', 'n2')) hostile.learn(frame);
       for (let i = 0; i < 10; i++) {
-        cluster.seat('n1').node.frame('n2', hostile.frame());
+        cluster.seat('n1').node.frame('n2', hostile.frame(cluster, 'n2', 'n1'));
         if (i % 3 === 0) cluster.endTurn('n1');
       }
       cluster.advance(25);

@@ -207,6 +207,7 @@ export class FakeNode implements NodeApi {
       failuresDeadline: 0,
       failuresOverload: 0,
       framesDamaged: 0,
+      framesLate: 0,
       rowsDamaged: 0,
       rowsRefusedClock: 0,
       requestsInFlight: 0,

@@ -7,6 +7,7 @@ import { TcpTransport, type TcpTransportOptions } from '../../../src/adapters/tc
 import type { Log, LogFields, LogLevel } from '../../../src/ports/log.ts';
 import { LOG_SILENT } from '../../../src/ports/log.ts';
 import type { NodeId } from '../../../src/ports/transport.ts';
+import { PROTOCOL_VERSION } from '../../../src/wire/frame.ts';
 import { encodeHandshake, type Handshake } from '../../../src/wire/handshake.ts';
 import { RecordingHandler, sampleFrame, transportConformance } from '../../conformance/transport.ts';
 import { LinkProxy } from '../../support/link-proxy.ts';
@@ -160,7 +161,7 @@ describe('TcpTransport', () => {
 
   const hello = (nodeId: NodeId): Handshake => ({
     kind: 'hello',
-    protocolVersion: 1,
+    protocolVersion: PROTOCOL_VERSION,
     clusterName: 'test',
     nodeId,
     nodeIdExpected: 'a',

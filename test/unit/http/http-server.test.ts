@@ -23,6 +23,7 @@ const figures: NodeFigures = {
   failuresDeadline: 110,
   failuresOverload: 111,
   framesDamaged: 112,
+  framesLate: 118,
   rowsDamaged: 113,
   rowsRefusedClock: 114,
   requestsInFlight: 115,

@@ -5,9 +5,7 @@
 
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { ByteWriter } from '../../../src/base/bytes.ts';
 import { compareStamps, encodeStamp, STAMP_NONE } from '../../../src/rows/row.ts';
-import { openFrame, sealFrame } from '../../../src/wire/frame.ts';
 import {
   decodeMessages,
   type MessageHandler,
@@ -18,13 +16,6 @@ import {
   writeScan,
 } from '../../../src/wire/messages.ts';
 import { messageNames, PumpedCluster, textOf } from '../../support/pumped-cluster.ts';
-
-function sealed(write: (writer: ByteWriter) => void): Uint8Array {
-  const writer = new ByteWriter();
-  openFrame(writer);
-  write(writer);
-  return sealFrame(writer);
-}
 
 /** Id of the first message of a name in a frame. */
 function idOf(frame: Uint8Array, wanted: string): number {
@@ -57,7 +48,7 @@ describe('a peer that lies', () => {
     const id = idOf(lastFrame(cluster, 'n1', 'n2'), 'read');
     cluster.node('n1').frame(
       'n2',
-      sealed((writer) => writeReadFloor(writer, id, farAhead)),
+      cluster.forge('n2', 'n1', (writer) => writeReadFloor(writer, id, farAhead)),
     );
     cluster.pump();
     assert.equal(read.isDone, true);
@@ -83,7 +74,7 @@ describe('a peer that lies', () => {
     const before = cluster.node('n1').figures().framesDamaged;
     cluster.node('n1').frame(
       'n2',
-      sealed((writer) => writeReadStamp(writer, id, stamp)),
+      cluster.forge('n2', 'n1', (writer) => writeReadStamp(writer, id, stamp)),
     );
     cluster.pump();
     assert.equal(cluster.node('n1').figures().framesDamaged, before + 1);
@@ -100,7 +91,7 @@ describe('a peer that lies', () => {
     cluster.endTurn('n1');
     const target = cluster.ids.find((id) => id !== 'n1' && cluster.waiting('n1', id).length > 0)!;
     const id = idOf(lastFrame(cluster, 'n1', target), 'forward');
-    const reply = sealed((writer) => {
+    const reply = cluster.forge(target, 'n1', (writer) => {
       const at = writeForwardReplyHead(writer, id, 1);
       writer.blob(new Uint8Array(3));
       writer.blobEnd(at);
@@ -113,7 +104,7 @@ describe('a peer that lies', () => {
 
   test('frames of strangers and of ourselves are ignored', () => {
     const cluster = new PumpedCluster();
-    const frame = sealed((writer) => writeReadFloor(writer, 1, farAhead));
+    const frame = cluster.forge('n2', 'n1', (writer) => writeReadFloor(writer, 1, farAhead));
     cluster.node('n1').frame('nobody', frame);
     cluster.node('n1').frame('n1', new Uint8Array(3));
     cluster.node('n1').peerUp('nobody');
@@ -127,7 +118,7 @@ describe('a peer that lies', () => {
     for (let i = 0; i < 2500; i++) cluster.write('n1', `key ${i}`, 'v');
     cluster.pump();
     cluster.hold('n1', 'n2');
-    const flood = sealed((writer) => {
+    const flood = cluster.forge('n2', 'n1', (writer) => {
       for (let i = 1; i <= 2000; i++) {
         writeScan(writer, i, 1000, 0, 16384, 10_000);
         writeCount(writer, i, 1000, [0, 16384]);

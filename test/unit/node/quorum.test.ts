@@ -7,6 +7,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { CodedError } from '../../../src/base/errors.ts';
 import { rowTime } from '../../../src/rows/row.ts';
+import { FRAME_HEADER_BYTES } from '../../../src/wire/frame.ts';
 import { PumpedCluster, textOf } from '../../support/pumped-cluster.ts';
 
 const policies = ['PA/EL', 'PA/EC', 'PC/EL', 'PC/EC'] as const;
@@ -377,8 +378,13 @@ describe('answers from the past', () => {
         for (const from of cluster.ids) {
           for (const to of cluster.ids) {
             if (from === to || cluster.waiting(from, to).length === 0) continue;
-            cluster.seat(to).node.frame(from, cluster.waiting(from, to)[0]!);
+            const frame = cluster.waiting(from, to)[0]!;
             cluster.deliver(from, to);
+            // The frame itself again, which is turned away, and its messages in a frame that is not.
+            cluster.seat(to).node.frame(from, frame);
+            const messages = frame.subarray(FRAME_HEADER_BYTES);
+            const again = cluster.forge(from, to, (writer) => writer.raw(messages));
+            cluster.seat(to).node.frame(from, again);
           }
         }
       }
@@ -387,6 +393,7 @@ describe('answers from the past', () => {
       assert.equal(write.progress?.acknowledgements, 3, 'a doubled STORED counts once');
       assert.equal(cluster.mustRead('n3', 'plum'), `value ${i}`);
     }
+    for (const id of cluster.ids) assert.ok(cluster.node(id).figures().framesLate > 0);
     cluster.finish();
   });
 });

@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { ByteReader, ByteWriter } from '../../../src/base/bytes.ts';
 import { CodedError, type ErrorCode } from '../../../src/base/errors.ts';
-import { checkFrame, FRAME_HEADER_BYTES, openFrame, sealFrame } from '../../../src/wire/frame.ts';
+import { checkFrame, FRAME_HEADER_BYTES, FrameOrder, openFrame, sealFrame } from '../../../src/wire/frame.ts';
 import {
   decodeMessages,
   type MessageHandler,
@@ -21,7 +21,7 @@ function sealed(write: (writer: ByteWriter) => void): Uint8Array {
   const writer = new ByteWriter();
   openFrame(writer);
   write(writer);
-  return sealFrame(writer);
+  return sealFrame(writer, 0xabcdef01, 0x010203040506);
 }
 
 /** A handler that notes calls. */
@@ -46,21 +46,23 @@ describe('frames', () => {
     const writer = new ByteWriter();
     openFrame(writer);
     writeStored(writer, 7);
-    const frame = sealFrame(writer);
+    const frame = sealFrame(writer, 1, 1);
     assert.equal(writer.length, 0);
     const copy = new Uint8Array(frame);
     openFrame(writer);
     writePong(writer, 1, 2);
     assert.deepEqual(frame, copy, 'a frame that was handed out is never written again');
     checkFrame(frame);
-    checkFrame(sealFrame(writer));
+    checkFrame(sealFrame(writer, 1, 2));
   });
 
   test('the layout other nodes rely on', () => {
     const frame = sealed((writer) => writeStored(writer, 0x01020304));
-    assert.equal(FRAME_HEADER_BYTES, 9);
-    assert.deepEqual([...frame.subarray(0, 4)], [0, 0, 0, 14], 'length of the whole');
-    assert.deepEqual([...frame.subarray(8)], [1, 7, 1, 2, 3, 4], 'version, type, id');
+    assert.equal(FRAME_HEADER_BYTES, 19);
+    assert.deepEqual([...frame.subarray(0, 4)], [0, 0, 0, 24], 'length of the whole');
+    assert.deepEqual([...frame.subarray(8, 13)], [2, 0xab, 0xcd, 0xef, 0x01], 'version, life');
+    assert.deepEqual([...frame.subarray(13, 19)], [1, 2, 3, 4, 5, 6], 'sequence number');
+    assert.deepEqual([...frame.subarray(19)], [7, 1, 2, 3, 4], 'type, id');
   });
 
   test('a wrong length, a wrong checksum, another version', () => {
@@ -69,13 +71,15 @@ describe('frames', () => {
     assert.throws(() => checkFrame(frame.subarray(0, 5)), isCoded('protocol'));
     assert.throws(() => checkFrame(new Uint8Array(0)), isCoded('protocol'));
     const flipped = new Uint8Array(frame);
-    flipped[10]! ^= 1;
+    flipped[20]! ^= 1;
     assert.throws(() => checkFrame(flipped), isCoded('corrupt'));
     const writer = new ByteWriter();
     writer.u32(0);
     writer.u32(0);
-    writer.u8(2);
-    assert.throws(() => checkFrame(sealFrame(writer)), isCoded('protocol'));
+    writer.u8(1);
+    writer.u32(0);
+    writer.u48(0);
+    assert.throws(() => checkFrame(sealFrame(writer, 1, 1)), isCoded('protocol'));
   });
 
   test('a frame of no messages is no error', () => {
@@ -84,6 +88,56 @@ describe('frames', () => {
     checkFrame(frame);
     decodeMessages(frame, 'n2', handler);
     assert.deepEqual(calls, []);
+  });
+});
+
+/** Whether each frame, given as life and number, was taken. */
+function taken(frames: readonly (readonly [number, number])[]): boolean[] {
+  const order = new FrameOrder();
+  return frames.map(([life, sequence]) => {
+    const writer = new ByteWriter();
+    openFrame(writer);
+    return order.take(sealFrame(writer, life, sequence));
+  });
+}
+
+describe('the order of frames', () => {
+  test('numbers rise within a life, with gaps; what is doubled or late is turned away', () => {
+    const sent = [
+      [7, 1],
+      [7, 2],
+      [7, 2],
+      [7, 9],
+      [7, 3],
+      [7, 9],
+      [7, 2 ** 40],
+      [7, 10],
+    ] as const;
+    assert.deepEqual(taken(sent), [true, true, false, true, false, false, true, false]);
+  });
+
+  test('a new life starts over, also at a smaller number; the life before is heard no more', () => {
+    const sent = [
+      [7, 500],
+      [8, 3],
+      [7, 501],
+      [8, 3],
+      [8, 4],
+      [9, 0],
+      [8, 5],
+      [7, 502],
+      [9, 1],
+    ] as const;
+    assert.deepEqual(taken(sent), [true, true, false, false, true, true, false, false, true]);
+  });
+
+  test('eight ended lives are remembered, not more', () => {
+    const lives = Array.from({ length: 10 }, (_, i) => [i, 5] as const);
+    const late = lives.map(([life]) => [life, 6] as const);
+    const answers = taken([...lives, ...late.slice(1, 9)]);
+    assert.deepEqual(answers.slice(0, 10), new Array(10).fill(true));
+    assert.deepEqual(answers.slice(10), new Array(8).fill(false));
+    assert.equal(taken([...lives, late[0]!]).at(-1), true);
   });
 });
 
@@ -108,7 +162,7 @@ describe('messages', () => {
   test('an unknown type is refused, after the messages before it', () => {
     const frame = sealed((writer) => {
       writeStored(writer, 3);
-      writer.u8(200);
+      writer.u8(19);
       writer.u32(1);
     });
     const { calls, handler } = noting();
