@@ -121,6 +121,8 @@ password:
       'log.level': 'warn',
       'log.format': 'json',
       'limits.hedgeShareMax': '0.5',
+      'limits.repairShareMax': '0.5',
+      'limits.handoffBytesPerSecond': '5MiB',
       'limits.outputBytesSoft': '2MiB',
       'limits.outputBytesHard': '4MiB',
     };
