@@ -12,9 +12,16 @@
  * A write whose outcome is unknown may take effect at any later time: if its value was read it is a
  * write that never returned, else it is left out. A write that failed must never be read. The value
  * "nothing" was written before the beginning.
+ *
+ * Beside the zones stands the search of `sim/linearizability/`, which decides the same question by other
+ * means. Both judge every key, and must agree: where they do not, one of the judges is wrong, and that
+ * is a finding like any other.
  */
 
 import type { OpRecord } from '../history.ts';
+import { judgeKey } from '../linearizability/checker.ts';
+import { REGISTER, type RegisterAction } from '../linearizability/model.ts';
+import type { Operation } from '../linearizability/search.ts';
 import { type Finding, opText, type RunRecord } from './oracle.ts';
 
 /** A request on a register. `value` is unique among writes; 0 is what was there at the beginning. */
@@ -141,9 +148,28 @@ export function judgeLinearizable(run: RunRecord): Finding[] {
   for (const [key, ops] of ofKey) {
     if (notRegisters.has(key)) continue;
     const fault = registerFault(ops);
-    if (fault !== undefined) findings.push({ oracle: 'P6', text: faultText(run, key, fault) });
+    const { verdict, text } = judgeKey(key, REGISTER, ops.map(asOperation), undefined, placeText);
+    if (fault !== undefined) findings.push({ oracle: 'P6', text: `${faultText(run, key, fault)}\n${text}` });
+    else if (verdict === 'unknown') findings.push({ oracle: 'P6', text: `key${key} is ${text}` });
+    if ((fault !== undefined) !== (verdict === 'violated')) {
+      findings.push({
+        oracle: 'P6',
+        text: `the judges of key${key} disagree: zones say ${fault ?? 'linearizable'}; the search says ${verdict}\n${text}`,
+      });
+    }
   }
   return findings;
+}
+
+/** The same for the search; value 0 is nothing. */
+function asOperation({ write, value, invoke, return: end }: RegisterOp): Operation<RegisterAction> {
+  const held = value === 0 ? null : value;
+  return { invoke, return: end, action: { kind: write ? 'write' : 'read', value: held } };
+}
+
+/** Times are places among all invocations and returns. */
+function placeText(place: number): string {
+  return `place ${place}`;
 }
 
 /** The fault, and the requests on the values it names. */
