@@ -1,0 +1,171 @@
+/**
+ * Horizons and fences at the replica: what is too old to be taken from a message, what counts as gone,
+ * and that both lines survive a restart.
+ */
+
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { bytesOf } from '../../../src/base/bytes.ts';
+import type { CodedError } from '../../../src/base/errors.ts';
+import { LOG_SILENT } from '../../../src/ports/log.ts';
+import { type MergeSource, Replica } from '../../../src/replica/replica.ts';
+import { rowKeyOf, rowKeySlot } from '../../../src/rows/key.ts';
+import {
+  encodeRow,
+  isExpired,
+  KIND_STRING,
+  KIND_TOMBSTONE,
+  type Row,
+  rowDeathTime,
+  rowTime,
+  tombstoneOf,
+} from '../../../src/rows/row.ts';
+import { ManualStorage } from '../../support/manual-storage.ts';
+
+const key = rowKeyOf('plum');
+const partition = rowKeySlot(key) >> 4;
+
+function row(time: number, kind = KIND_STRING, expireAt = 0): Row {
+  const value = kind === KIND_STRING ? bytesOf(`at ${time}`) : new Uint8Array(0);
+  return encodeRow(key, { kind, value, expireAt }, { time, logical: 0, actor: 7, counter: time });
+}
+
+function replicaOn(storage: ManualStorage, mutants: readonly string[] = []): Replica {
+  const replica = new Replica({
+    storage,
+    durability: 'always',
+    log: LOG_SILENT,
+    wake: () => {},
+    noteOfCommit: () => undefined,
+    mutants: new Set(mutants),
+  });
+  replica.start({ time: 0, logical: 0 });
+  return replica;
+}
+
+/** Merges and commits; the code of the refusal, or 'ok'. */
+function taken(replica: Replica, merged: Row, source: MergeSource = 'request'): string {
+  let answer = 'nothing';
+  replica.merge(
+    key,
+    merged,
+    { stored: (error: CodedError | undefined) => (answer = error?.code ?? 'ok') },
+    source,
+  );
+  replica.commit();
+  return answer;
+}
+
+const ignored = { stored: (): void => {} };
+
+describe('horizons', () => {
+  test('behind the fence a row that is not held is refused from a message, and taken from a replica', () => {
+    const storage = new ManualStorage(true);
+    const replica = replicaOn(storage);
+    replica.raiseFence(partition, 100, ignored);
+    replica.commit();
+    assert.equal(taken(replica, row(100)), 'straggler');
+    assert.equal(storage.get(key), undefined);
+    assert.equal(taken(replica, row(101)), 'ok');
+    assert.equal(taken(replica, row(90)), 'ok', 'an older row than the one held is no news');
+    const other = replicaOn(new ManualStorage(true));
+    other.raiseFence(partition, 100, ignored);
+    assert.equal(taken(other, row(100), 'sync'), 'ok');
+  });
+
+  test('a slot that was quiet before the fence rose has no fast way past it', () => {
+    const replica = replicaOn(new ManualStorage(true));
+    assert.equal(taken(replica, row(10)), 'ok');
+    replica.raiseFence(partition, 100, ignored);
+    assert.equal(taken(replica, row(50)), 'straggler');
+    assert.equal(taken(replica, row(50, KIND_TOMBSTONE)), 'straggler');
+  });
+
+  test('only the partition that was fenced is', () => {
+    const replica = replicaOn(new ManualStorage(true));
+    replica.raiseFence(partition + 1, 100, ignored);
+    replica.raiseFence(partition - 1, 100, ignored);
+    assert.equal(taken(replica, row(50)), 'ok');
+  });
+
+  test('fence and horizon survive a restart', () => {
+    const storage = new ManualStorage(true);
+    const replica = replicaOn(storage);
+    replica.raiseHorizon(partition, 80, ignored);
+    replica.raiseFence(partition, 100, ignored);
+    replica.commit();
+    const again = replicaOn(storage);
+    assert.equal(again.horizons.fenceOf(partition), 100);
+    assert.equal(again.horizons.horizonOf(partition), 80);
+    assert.equal(taken(again, row(100)), 'straggler');
+    assert.equal(taken(replicaOn(storage, ['fence-forgotten']), row(90)), 'ok', 'the mutant forgets it');
+  });
+
+  test('what died before the horizon counts as gone, and is cleaned up', () => {
+    const storage = new ManualStorage(true);
+    const replica = replicaOn(storage);
+    assert.equal(taken(replica, row(50, KIND_TOMBSTONE)), 'ok');
+    replica.raiseHorizon(partition, 49, ignored);
+    replica.commit();
+    assert.equal(replica.isGone(key, row(50, KIND_TOMBSTONE)), false);
+    assert.equal(replica.cleanUp([{ key, value: row(50, KIND_TOMBSTONE) }], 0), 0);
+    replica.raiseHorizon(partition, 50, ignored);
+    assert.equal(replica.isGone(key, row(50, KIND_TOMBSTONE)), true);
+    assert.equal(replica.isGone(key, row(50)), false, 'a living row stays');
+    assert.equal(replica.cleanUp([{ key, value: row(50, KIND_TOMBSTONE) }], 0), 1);
+    replica.commit();
+    assert.equal(storage.get(key), undefined);
+    assert.equal(taken(replica, row(50, KIND_TOMBSTONE), 'sync'), 'ok', 'nothing to keep, so all is well');
+    assert.equal(storage.get(key), undefined);
+  });
+
+  test('an expired row is gone only when it expired before the horizon, and its tombstone knows when', () => {
+    const storage = new ManualStorage(true);
+    const replica = replicaOn(storage);
+    const expiring = row(50, KIND_STRING, 70);
+    assert.equal(rowDeathTime(expiring), 70);
+    const tombstone = tombstoneOf(key, expiring);
+    assert.equal(rowTime(tombstone), 50);
+    assert.equal(rowDeathTime(tombstone), 70);
+    assert.equal(isExpired(expiring, 71), true);
+    replica.raiseHorizon(partition, 60, ignored);
+    assert.equal(replica.isGone(key, expiring), false);
+    assert.equal(replica.isGone(key, tombstone), false);
+    replica.raiseHorizon(partition, 70, ignored);
+    assert.equal(replica.isGone(key, expiring), true);
+    assert.equal(replica.isGone(key, tombstone), true);
+    assert.equal(rowDeathTime(row(50, KIND_STRING, 20)), 50, 'nothing dies before it is written');
+    assert.equal(rowDeathTime(row(50)), Number.POSITIVE_INFINITY);
+  });
+
+  test('rows are dropped only as they were seen', () => {
+    const storage = new ManualStorage(true);
+    const replica = replicaOn(storage);
+    taken(replica, row(50));
+    const stamp = row(50).slice(2, 22);
+    taken(replica, row(60));
+    assert.equal(replica.dropRows([{ key, stamp }], undefined), 0);
+    assert.equal(replica.dropRows([{ key, stamp: row(60).slice(2, 22) }], undefined), 1);
+    replica.commit();
+    assert.equal(storage.get(key), undefined);
+  });
+
+  test('the watcher is told of every row that changes, and not of notes', () => {
+    const changed: string[] = [];
+    const storage = new ManualStorage(true);
+    const replica = new Replica({
+      storage,
+      durability: 'always',
+      log: LOG_SILENT,
+      wake: () => {},
+      noteOfCommit: () => ({ key: '\xffclock', value: new Uint8Array(8) }),
+      watcher: { rowChanged: (rowKey) => changed.push(rowKey) },
+      mutants: new Set(),
+    });
+    replica.start({ time: 0, logical: 0 });
+    taken(replica, row(50));
+    replica.dropRows([{ key, stamp: row(50).slice(2, 22) }], undefined);
+    replica.commit();
+    assert.deepEqual(changed, [key, key]);
+  });
+});
