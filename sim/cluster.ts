@@ -16,7 +16,7 @@ import type { NodeOptions, NodePorts } from '../src/node/options.ts';
 import type { LogFields, LogLevel } from '../src/ports/log.ts';
 import type { NodeId, TransportHandler } from '../src/ports/transport.ts';
 import { type ClockFaults, SimClock } from './clock.ts';
-import { type DiskProfile, SimDisk, type SimStorage } from './disk.ts';
+import { type DiskProfile, type DiskSnapshot, SimDisk, type SimStorage } from './disk.ts';
 import { type NetworkProfile, SimNetwork } from './network.ts';
 import type { Micros, Schedule } from './schedule.ts';
 import { EVENT, type Trace } from './trace.ts';
@@ -62,6 +62,10 @@ export class Machine {
   pending: (() => void)[] = [];
   woken = false;
   turnSet = false;
+  /** Each input takes so long, microseconds; 0 for no time at all. */
+  slowUs = 0;
+  /** When a slow machine will have worked off what it was given. */
+  busyUntil = 0;
 
   constructor(index: number, id: NodeId, clock: SimClock, disk: SimDisk) {
     this.index = index;
@@ -75,6 +79,9 @@ export class Machine {
   }
 }
 
+/** A slow machine is behind by so much at most, microseconds. */
+const BACKLOG_MAX_US = 600_000;
+
 export class Cluster {
   readonly machines: readonly Machine[];
   readonly network: SimNetwork;
@@ -82,7 +89,7 @@ export class Cluster {
   readonly faults: string[] = [];
   /** Called when a process ends, so that its clients learn of it. */
   onEnd: ((machine: Machine) => void) | undefined;
-  /** Called when a process is frozen: the deadlines of its requests mean nothing then. */
+  /** Called when a process is frozen or slow: the deadlines of its requests mean nothing then. */
   onFreeze: ((machine: Machine) => void) | undefined;
   readonly #schedule: Schedule;
   readonly #trace: Trace;
@@ -120,6 +127,7 @@ export class Cluster {
     machine.pending = [];
     machine.woken = false;
     machine.turnSet = false;
+    machine.busyUntil = 0;
     machine.clock.reboot(this.#prng.below(1_000_000));
     const storage = machine.disk.open((run) => this.#run(machine, life, run));
     storage.onDone = (entries, failed) => {
@@ -160,13 +168,25 @@ export class Cluster {
   }
 
   /** Cuts the power: what was not synced may be lost, and peers hear nothing. */
-  losePower(index: number): void {
-    this.#end(index, true, (disk) => disk.losePower());
+  losePower(index: number, torn = false): void {
+    this.#end(index, true, (disk) => disk.losePower(torn));
   }
 
   /** The machine is lost and an empty one takes its place. */
   wipe(index: number): void {
     this.#end(index, true, (disk) => disk.wipe());
+  }
+
+  /** The machine's disk is replaced by an older copy of itself. */
+  restore(index: number, snapshot: DiskSnapshot): void {
+    this.#end(index, true, (disk) => disk.restore(snapshot));
+  }
+
+  /** From now on each input takes the machine so long; 0 is as before. */
+  slowCpu(index: number, slowUs: number): void {
+    const machine = this.machines[index]!;
+    machine.slowUs = slowUs;
+    if (slowUs > 0) this.onFreeze?.(machine);
   }
 
   /** Stops the process as SIGTERM does: requests are answered with errors, the storage is closed. */
@@ -214,6 +234,28 @@ export class Cluster {
       machine.pending.push(() => this.#run(machine, life, run));
       return;
     }
+    if (machine.slowUs > 0 || machine.busyUntil > this.#schedule.now) {
+      this.#queue(machine, life, run);
+      return;
+    }
+    this.#runNow(machine, life, run);
+  }
+
+  /** A slow machine works one input off after another; what it is given meanwhile waits its turn. */
+  #queue(machine: Machine, life: number, run: () => void): void {
+    const now = this.#schedule.now;
+    const free = Math.max(now, machine.busyUntil);
+    // More than a machine can bear is not simulated: it would never get out again.
+    const takes = free - now > BACKLOG_MAX_US ? 0 : machine.slowUs;
+    machine.busyUntil = free + takes;
+    this.#schedule.at(machine.busyUntil, () => {
+      if (machine.life !== life || !machine.node) return;
+      if (machine.frozen) machine.pending.push(() => this.#run(machine, life, run));
+      else this.#runNow(machine, life, run);
+    });
+  }
+
+  #runNow(machine: Machine, life: number, run: () => void): void {
     try {
       run();
       if (machine.woken && machine.life === life && this.#config.turnUs === 0) this.#endTurn(machine);

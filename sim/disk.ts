@@ -59,6 +59,9 @@ interface Slip {
   undo: Undo[] | undefined;
 }
 
+/** What a disk held at a moment. */
+export type DiskSnapshot = ReadonlyMap<ByteString, Uint8Array>;
+
 export class SimDisk {
   /** The next commits fail with an IO error, this many. */
   failNext = 0;
@@ -95,10 +98,13 @@ export class SimDisk {
     this.#holder = undefined;
   }
 
-  /** The power is gone: what is not dry may be lost too, last ones first. */
-  losePower(): void {
+  /**
+   * The power is gone: what is not dry may be lost too, last ones first.
+   * @param torn the page being written is torn, and nothing that is not dry is legible.
+   */
+  losePower(torn = false): void {
     this.crash();
-    const kept = this.#prng.below(this.#unsynced.length + 1);
+    const kept = torn ? 0 : this.#prng.below(this.#unsynced.length + 1);
     for (let i = this.#unsynced.length - 1; i >= kept; i--) this.undo(this.#unsynced[i]!);
     this.#unsynced = [];
   }
@@ -108,6 +114,34 @@ export class SimDisk {
     this.crash();
     this.#entries.clear();
     this.#unsynced = [];
+  }
+
+  /** A copy of what is in the book, as a backup makes it. */
+  snapshot(): DiskSnapshot {
+    const copy = new Map(this.#entries);
+    for (const undo of this.#holder?.shownEarly() ?? []) undoIn(copy, undo);
+    return copy;
+  }
+
+  /** The disk is put back to an older state. */
+  restore(snapshot: DiskSnapshot): void {
+    this.crash();
+    this.#entries = new Map(snapshot);
+    this.#unsynced = [];
+  }
+
+  /**
+   * Flips a bit of a stored value. Nobody is told: a reader must notice.
+   * @returns false if nothing is stored there.
+   */
+  rot(key: ByteString, bit: number): boolean {
+    const value = this.#entries.get(key);
+    if (value === undefined || value.length === 0) return false;
+    const rotten = value.slice();
+    const at = (bit >>> 3) % rotten.length;
+    rotten[at] = rotten[at]! ^ (1 << (bit & 7));
+    this.#entries.set(key, rotten);
+    return true;
   }
 
   /** What is stored, for oracles: not a way for a node to read. */
@@ -147,11 +181,7 @@ export class SimDisk {
   }
 
   undo(changes: readonly Undo[]): void {
-    for (let i = changes.length - 1; i >= 0; i--) {
-      const { key, before } = changes[i]!;
-      if (before === undefined) this.#entries.delete(key);
-      else this.#entries.set(key, before);
-    }
+    undoIn(this.#entries, changes);
   }
 
   /** A batch is in the book. With `sync` all that is there is dry; else it dries in a while. */
@@ -173,6 +203,14 @@ export class SimDisk {
     for (const key of this.#entries.keys()) if (key >= query.from && key < query.to) keys.push(key);
     keys.sort();
     return keys.slice(0, query.limit).map((key) => ({ key, value: this.#entries.get(key)! }));
+  }
+}
+
+function undoIn(entries: Map<ByteString, Uint8Array>, changes: readonly Undo[]): void {
+  for (let i = changes.length - 1; i >= 0; i--) {
+    const { key, before } = changes[i]!;
+    if (before === undefined) entries.delete(key);
+    else entries.set(key, before);
   }
 }
 
@@ -248,6 +286,11 @@ export class SimStorage implements Storage {
       this.#gone = true;
       this.#complete(() => done());
     });
+  }
+
+  /** Changes that readers see although they are not in the book yet, last ones first. */
+  shownEarly(): (readonly Undo[])[] {
+    return this.#slips.flatMap((slip) => (slip.undo ? [slip.undo] : [])).reverse();
   }
 
   /** The process died: each slip may have reached the book, first ones first. */

@@ -5,8 +5,13 @@
  * `healAll` is the moment after which the promises about convergence are checked.
  */
 
+import { Prng } from '../src/base/prng.ts';
+import { isRowKey } from '../src/rows/key.ts';
 import type { Cluster } from './cluster.ts';
-import type { Plan, PlanFault } from './plan.ts';
+import type { DiskSnapshot } from './disk.ts';
+import type { PlanFault } from './faults.ts';
+import type { LinkTrouble } from './network.ts';
+import type { Plan } from './plan.ts';
 import type { Schedule } from './schedule.ts';
 import { EVENT, type Trace } from './trace.ts';
 
@@ -15,6 +20,8 @@ export class Nemesis {
   readonly #trace: Trace;
   readonly #cluster: Cluster;
   readonly #plan: Plan;
+  readonly #prng: Prng;
+  readonly #snapshots = new Map<PlanFault, DiskSnapshot>();
   #over = false;
 
   constructor(schedule: Schedule, trace: Trace, cluster: Cluster, plan: Plan) {
@@ -22,11 +29,13 @@ export class Nemesis {
     this.#trace = trace;
     this.#cluster = cluster;
     this.#plan = plan;
+    this.#prng = new Prng(plan.seed ^ 0x6e656d65);
   }
 
   /** Sets an alarm for every fault. */
   begin(startMs: number): void {
     this.#plan.faults.forEach((fault, number) => {
+      if (fault.kind === 'restore') this.#copyDisk(fault, startMs);
       this.#schedule.at((startMs + fault.atMs) * 1000, () => {
         if (this.#over) return;
         this.#trace.add(this.#schedule.now, EVENT.fault, fault.node, number, fault.peer);
@@ -43,6 +52,7 @@ export class Nemesis {
     for (const machine of this.#cluster.machines) {
       machine.disk.full = false;
       machine.disk.slowFactor = 1;
+      this.#cluster.slowCpu(machine.index, 0);
       machine.clock.setSkew(this.#plan.clocks[machine.index]!.skewMs);
       this.#cluster.thaw(machine.index);
       // A node that saw its disk fail serves no more until it is started anew.
@@ -56,29 +66,55 @@ export class Nemesis {
   readonly #failed = new Set<number>();
 
   #apply(fault: PlanFault): void {
-    const undo = this.#applyToMachine(fault) ?? this.#applyToLink(fault);
+    const undo = this.#applyToProcess(fault) ?? this.#applyToMachine(fault) ?? this.#applyToLink(fault);
     if (undo) this.#later(fault, undo);
   }
 
-  /** Faults of a machine. Returns how to take the fault back, or undefined if it is not of this kind. */
+  /** Faults that end a process. Returns how to take the fault back, or undefined if it is not of this kind. */
+  #applyToProcess(fault: PlanFault): (() => void) | undefined {
+    const cluster = this.#cluster;
+    const { node } = fault;
+    switch (fault.kind) {
+      case 'crash':
+        cluster.crash(node);
+        break;
+      case 'crash-loop':
+        this.#crashAgain(fault, fault.amount);
+        break;
+      case 'power':
+        cluster.losePower(node);
+        break;
+      case 'torn':
+        cluster.losePower(node, true);
+        break;
+      case 'wipe':
+        cluster.wipe(node);
+        break;
+      case 'restore':
+        cluster.restore(node, this.#snapshots.get(fault)!);
+        break;
+      case 'stop':
+        cluster.stop(node);
+        break;
+      default:
+        return undefined;
+    }
+    return () => cluster.start(node);
+  }
+
+  /** Faults of a machine and its disk, likewise. */
   #applyToMachine(fault: PlanFault): (() => void) | undefined {
     const cluster = this.#cluster;
     const { node } = fault;
     const machine = cluster.machines[node]!;
     const { disk } = machine;
     switch (fault.kind) {
-      case 'crash':
-        cluster.crash(node);
-        return () => cluster.start(node);
-      case 'power':
-        cluster.losePower(node);
-        return () => cluster.start(node);
-      case 'wipe':
-        cluster.wipe(node);
-        return () => cluster.start(node);
-      case 'stop':
-        cluster.stop(node);
-        return () => cluster.start(node);
+      case 'rot':
+        this.#rot(fault);
+        return () => {};
+      case 'slow-cpu':
+        cluster.slowCpu(node, fault.amount);
+        return () => cluster.slowCpu(node, 0);
       case 'freeze':
         cluster.freeze(node);
         return () => cluster.thaw(node);
@@ -116,12 +152,62 @@ export class Nemesis {
       case 'slow':
         network.slow(node, peer, fault.amount);
         return () => network.slow(node, peer, 1);
+      case 'delay':
+        return this.#trouble(fault, { delayUs: fault.amount * 1000 }, { delayUs: 0 });
+      case 'drop':
+        return this.#trouble(fault, { drop: fault.amount / 100 }, { drop: 0 });
+      case 'double':
+        return this.#trouble(fault, { double: fault.amount / 100 }, { double: 0 });
+      case 'reorder':
+        return this.#trouble(fault, { reorder: fault.amount / 100 }, { reorder: 0 });
+      case 'half-open':
+        network.halfOpen(node, peer);
+        return undefined;
       case 'flap':
         this.#flap(fault, 0);
         return undefined;
       default:
         this.#cutFor(this.#directions(fault), fault.forMs);
         return undefined;
+    }
+  }
+
+  #trouble({ node, peer }: PlanFault, begin: Partial<LinkTrouble>, end: Partial<LinkTrouble>): () => void {
+    const { network } = this.#cluster;
+    network.trouble(node, peer, begin);
+    return () => network.trouble(node, peer, end);
+  }
+
+  /** A copy of the disk as it is `amount` milliseconds before it will be put back. */
+  #copyDisk(fault: PlanFault, startMs: number): void {
+    const atMs = startMs + Math.max(0, fault.atMs - fault.amount);
+    this.#schedule.at(atMs * 1000, () => {
+      this.#snapshots.set(fault, this.#cluster.machines[fault.node]!.disk.snapshot());
+    });
+  }
+
+  /** Ends the process so many times, with a short life in between. The last start is that of `#later`. */
+  #crashAgain(fault: PlanFault, times: number): void {
+    const cluster = this.#cluster;
+    cluster.crash(fault.node);
+    if (times <= 1) return;
+    const pauseUs = Math.floor((fault.forMs * 1000) / (2 * fault.amount));
+    this.#schedule.after(pauseUs, () => {
+      if (this.#over) return;
+      cluster.start(fault.node);
+      this.#schedule.after(pauseUs, () => {
+        if (!this.#over) this.#crashAgain(fault, times - 1);
+      });
+    });
+  }
+
+  /** Flips bits in rows of a disk, notes of the node excepted. */
+  #rot(fault: PlanFault): void {
+    const { disk } = this.#cluster.machines[fault.node]!;
+    const keys = [...disk.entries()].map(([key]) => key).filter((key) => isRowKey(key));
+    keys.sort();
+    for (let left = fault.amount; left > 0 && keys.length > 0; left--) {
+      disk.rot(this.#prng.pick(keys), this.#prng.u32());
     }
   }
 

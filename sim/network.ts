@@ -5,8 +5,12 @@
  * out in the order they went in, each after its own delay (or after the one before it). What TCP does
  * to a program is what happens here: a cut link holds the capsules back and lets them out after it
  * heals; a broken pipe loses what was in it, or hands over the first few and loses the rest; a dead
- * peer is told at once (its process ended) or only after a long silence (its power went). Nothing is
- * ever delivered twice within a pipe; late capsules of an old pipe may arrive while a new one is open.
+ * peer is told at once (its process ended) or only after a long silence (its power went). Late capsules
+ * of an old pipe may arrive while a new one is open.
+ *
+ * And worse than TCP on request (`trouble`): single capsules are lost, come twice or overtake others, so
+ * that the promises do not lean on what a pipe gives; and a pipe may be half open, that is, swallow
+ * everything while its sender believes in it.
  */
 
 import { readU32 } from '../src/base/bytes.ts';
@@ -27,6 +31,22 @@ export interface NetworkProfile {
   /** Frames one pipe holds; `send` refuses more. */
   readonly queueFramesMax: number;
 }
+
+/** What happens to frames of one direction: shares of them, 0 to 1, and a delay of all. */
+export interface LinkTrouble {
+  /** Lost, although those after them arrive. */
+  readonly drop: number;
+  /** Delivered a second time, later. */
+  readonly double: number;
+  /** Delivered behind frames that were sent after them. */
+  readonly reorder: number;
+  readonly delayUs: number;
+}
+
+const NO_TROUBLE: LinkTrouble = { drop: 0, double: 0, reorder: 0, delayUs: 0 };
+
+/** A frame out of order comes at most so much late. */
+const STRAY_MAX_US = 150_000;
 
 /** No frame takes longer, however slow the link. */
 const DELAY_MAX_US = 1_500_000;
@@ -61,6 +81,7 @@ class Pipe {
   refused = false;
   slowFactor = 1;
   corruptNext = 0;
+  trouble: LinkTrouble = NO_TROUBLE;
   lastAt: Micros = 0;
   /** When the next alarm for it rings; infinity if none is set. */
   pumpAt: Micros = Number.POSITIVE_INFINITY;
@@ -83,6 +104,9 @@ class Pipe {
 export class SimNetwork {
   /** Frames damaged on the way, for the figures of a run. */
   framesCorrupted = 0;
+  /** Frames lost, doubled or put out of order one by one. */
+  framesDropped = 0;
+  framesStrayed = 0;
   #healed = false;
   readonly #schedule: Schedule;
   readonly #prng: Prng;
@@ -186,6 +210,7 @@ export class SimNetwork {
         pipe.refused = false;
         pipe.slowFactor = 1;
         pipe.corruptNext = 0;
+        pipe.trouble = NO_TROUBLE;
         this.#hasten(pipe);
         this.#resume(pipe);
       }
@@ -207,6 +232,23 @@ export class SimNetwork {
   /** Breaks a pipe, as a middlebox or a dying kernel does. */
   breakPipe(from: number, to: number): void {
     this.#break(this.#pipes[from]![to]!, 'connection reset');
+  }
+
+  /** Mistreats frames of one direction from now on; what is left out stays as it is. */
+  trouble(from: number, to: number, change: Partial<LinkTrouble>): void {
+    const pipe = this.#pipes[from]![to]!;
+    pipe.trouble = { ...pipe.trouble, ...change };
+  }
+
+  /**
+   * The pipe of one direction swallows everything from now on and its sender is not told, as after a
+   * middlebox forgot the connection. Only a fresh pipe helps.
+   */
+  halfOpen(from: number, to: number): void {
+    const pipe = this.#pipes[from]![to]!;
+    if (!pipe.up) return;
+    pipe.deaf = true;
+    pipe.clear();
   }
 
   /** Damages the next `count` frames of one direction. */
@@ -231,11 +273,39 @@ export class SimNetwork {
       pipe.corruptNext--;
       sent = this.#damage(frame, pipe);
     }
+    if (pipe.trouble !== NO_TROUBLE && this.#mistreat(pipe, sent)) return true;
     const at = Math.max(pipe.lastAt, Math.floor(this.#schedule.now + this.#delay(pipe)));
     pipe.lastAt = at;
     pipe.queue.push({ frame: sent, at });
     this.#arm(pipe);
     return true;
+  }
+
+  /** @returns whether the frame is lost or goes its own way. */
+  #mistreat(pipe: Pipe, frame: Uint8Array): boolean {
+    const { drop, double, reorder } = pipe.trouble;
+    if (drop > 0 && this.#prng.chance(drop)) {
+      this.framesDropped++;
+      this.#trace.say(
+        this.#schedule.now,
+        () => `${this.#name(pipe)} a frame of ${frame.length} bytes is lost`,
+      );
+      return true;
+    }
+    if (double > 0 && this.#prng.chance(double)) this.#stray(pipe, frame);
+    if (reorder === 0 || !this.#prng.chance(reorder)) return false;
+    this.#stray(pipe, frame);
+    return true;
+  }
+
+  /** A frame that goes its own way; it does not pass a link that is cut when its time comes. */
+  #stray(pipe: Pipe, frame: Uint8Array): void {
+    this.framesStrayed++;
+    const life = pipe.toLife;
+    const at = this.#schedule.now + Math.floor(this.#delay(pipe)) + this.#prng.below(STRAY_MAX_US);
+    this.#schedule.at(at, () => {
+      if (pipe.blocked === 0) this.#deliver(pipe.from, pipe.to, life, frame);
+    });
   }
 
   #damage(frame: Uint8Array, pipe: Pipe): Uint8Array {
@@ -259,7 +329,7 @@ export class SimNetwork {
     let delay = profile.delayMinUs - profile.delayMeanUs * Math.log(1 - this.#prng.unit());
     if (profile.tailShare > 0 && !this.#healed && this.#prng.chance(profile.tailShare))
       delay += this.#prng.below(profile.delayTailUs);
-    return Math.min(delay * pipe.slowFactor, DELAY_MAX_US);
+    return Math.min(delay * pipe.slowFactor + pipe.trouble.delayUs, DELAY_MAX_US);
   }
 
   #arm(pipe: Pipe): void {

@@ -10,6 +10,7 @@
 import { Prng } from '../src/base/prng.ts';
 import type { ClockFaults } from './clock.ts';
 import type { DiskProfile } from './disk.ts';
+import { drawFaults, FAULT_KINDS, type FaultKind, type PlanFault } from './faults.ts';
 import type { NetworkProfile } from './network.ts';
 
 export type OpKind = 'read' | 'write' | 'delete' | 'expire' | 'setnx' | 'incr' | 'flush';
@@ -26,40 +27,6 @@ export interface PlanOp {
   readonly padBytes?: number;
   /** For `expire`: how long the value lives. */
   readonly ttlMs?: number;
-}
-
-export const FAULT_KINDS = [
-  'crash',
-  'power',
-  'wipe',
-  'stop',
-  'freeze',
-  'cut',
-  'cut-one-way',
-  'isolate',
-  'split',
-  'flap',
-  'slow',
-  'break',
-  'corrupt',
-  'clock-jump',
-  'disk-slow',
-  'disk-error',
-  'disk-full',
-] as const;
-
-export type FaultKind = (typeof FAULT_KINDS)[number];
-
-/** One fault: it begins at `atMs` and, if it is a state, ends after `forMs`. */
-export interface PlanFault {
-  readonly atMs: number;
-  readonly forMs: number;
-  readonly kind: FaultKind;
-  readonly node: number;
-  /** The other end of a link. */
-  readonly peer: number;
-  /** Strength, by kind: factor of slowness, frames to damage, milliseconds of skew. */
-  readonly amount: number;
 }
 
 export interface Plan {
@@ -139,7 +106,19 @@ export function drawPlan(seed: number, bias: PlanBias = {}): Plan {
     })),
     keys,
     ops: drawOps(prng.fork(), { nodes, keys, strict, calm, durationMs, bias }),
-    faults: calm ? [] : drawFaults(prng.fork(), { nodes, w, strict, durability, durationMs, bias }),
+    faults: calm
+      ? []
+      : drawFaults(prng.fork(), {
+          nodes,
+          n,
+          w,
+          strict,
+          durability,
+          durationMs,
+          kinds: bias.faultKinds,
+          count: bias.faults ?? [1, 12],
+          wildClocks: bias.wildClocks,
+        }),
   };
 }
 
@@ -234,70 +213,6 @@ function drawMix(prng: Prng, strict: boolean): Partial<Record<OpKind, number>> {
   if (prng.chance(0.4)) mix.incr = 0.5;
   if (prng.chance(0.3)) mix.flush = 0.04;
   return mix;
-}
-
-interface FaultsContext {
-  readonly nodes: number;
-  readonly w: number;
-  readonly strict: boolean;
-  readonly durability: 'always' | 'interval';
-  readonly durationMs: number;
-  readonly bias: PlanBias;
-}
-
-function drawFaults(prng: Prng, context: FaultsContext): PlanFault[] {
-  const allowed = FAULT_KINDS.filter((kind) => isAllowed(kind, context));
-  const kinds = context.bias.faultKinds ?? allowed.filter(() => prng.chance(0.35));
-  if (kinds.length === 0) return [];
-  const [low, high] = context.bias.faults ?? [1, 12];
-  const count = prng.between(low, high);
-  const faults: PlanFault[] = [];
-  // P6 holds whatever the clocks say; the other promises need clocks within the allowed offset.
-  const wild = context.strict && (context.bias.wildClocks ?? prng.chance(0.15));
-  let wipes = 0;
-  for (let i = 0; i < count; i++) {
-    const kind = prng.pick(kinds);
-    // P1 holds while fewer than W disks are lost.
-    if (kind === 'wipe' && ++wipes >= context.w) continue;
-    const node = prng.below(context.nodes);
-    faults.push({
-      atMs: prng.below(context.durationMs),
-      forMs: prng.chance(0.3) ? prng.between(1, 60) : prng.between(50, 1500),
-      kind,
-      node,
-      peer: (node + 1 + prng.below(Math.max(1, context.nodes - 1))) % context.nodes,
-      amount: drawAmount(prng, kind, wild),
-    });
-  }
-  return faults.sort((a, b) => a.atMs - b.atMs);
-}
-
-/** Faults that no promise bears are not drawn: power loss with `interval`, a lost disk under P6. */
-function isAllowed(kind: FaultKind, context: FaultsContext): boolean {
-  if (kind === 'power') return context.durability === 'always';
-  if (kind === 'wipe') return !context.strict && context.w > 1;
-  return true;
-}
-
-function drawAmount(prng: Prng, kind: FaultKind, wild: boolean): number {
-  switch (kind) {
-    case 'slow':
-    case 'disk-slow':
-      return prng.pick([3, 10, 50]);
-    case 'corrupt':
-      return prng.pick([1, 1, 3, 20]);
-    case 'clock-jump':
-      return wild ? prng.pick([-3_600_000, -5000, -1500, 700, 5000, 3_600_000]) : prng.between(-200, 200);
-    case 'disk-error':
-      return 1;
-    default:
-      return 0;
-  }
-}
-
-/** Whether clocks are further off than nodes bear: rows may then be refused, and replicas differ. */
-export function hasWildClocks(plan: Plan): boolean {
-  return plan.faults.some((fault) => fault.kind === 'clock-jump' && Math.abs(fault.amount) > 200);
 }
 
 /** The plan as text that `readPlan` reads back. */

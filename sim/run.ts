@@ -146,7 +146,10 @@ class Run {
     const lastMs = Math.max(
       0,
       ...plan.ops.map((op) => op.atMs),
-      ...plan.faults.map((fault) => fault.atMs + Math.min(fault.forMs, 300)),
+      // A long freeze is long on purpose; other states end with the healing.
+      ...plan.faults.map(
+        ({ kind, atMs, forMs }) => atMs + (kind === 'freeze' ? forMs : Math.min(forMs, 300)),
+      ),
     );
     this.#advance(START_MS + lastMs + 20);
     this.#nemesis.healAll();

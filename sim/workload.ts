@@ -91,7 +91,7 @@ export class Workload {
       seenStamp: undefined,
       reply: 0,
       answers: 0,
-      disturbed: machine.frozen,
+      disturbed: machine.frozen || machine.slowUs > 0 || machine.busyUntil > this.#schedule.now,
     };
     this.history.push(record);
     this.pending++;

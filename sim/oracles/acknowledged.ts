@@ -9,8 +9,8 @@
 import { rowKeyOf } from '../../src/rows/key.ts';
 import { compareRowStamp, compareStamps, rowStamp, type Stamp, stampTime } from '../../src/rows/row.ts';
 import { EPOCH_MS } from '../clock.ts';
+import { hasForgetful, hasWildClocks } from '../faults.ts';
 import { type OpRecord, stampText } from '../history.ts';
-import { hasWildClocks } from '../plan.ts';
 import { keyOf } from '../workload.ts';
 import { type Finding, type KeyState, opText, type RunRecord } from './oracle.ts';
 import { stampsFollowTime } from './order.ts';
@@ -38,7 +38,7 @@ export function judgeAcknowledged(run: RunRecord): Finding[] {
     if (acknowledged === undefined || compareStamps(acknowledged.stamp, run.floor) <= 0) continue;
     findings.push(...judgeDisks(state, acknowledged.op, acknowledged.stamp));
   }
-  if (run.plan.r + run.plan.w > run.plan.n && !run.plan.faults.some((fault) => fault.kind === 'wipe')) {
+  if (run.plan.r + run.plan.w > run.plan.n && !hasForgetful(run.plan)) {
     findings.push(...judgeReads(run, newest));
   }
   return findings;

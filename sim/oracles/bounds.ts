@@ -4,8 +4,9 @@
  * goes wrong, nothing fails and every increment counts.
  */
 
+import { hasWildClocks } from '../faults.ts';
 import type { OpRecord } from '../history.ts';
-import { hasWildClocks, type Plan } from '../plan.ts';
+import type { Plan } from '../plan.ts';
 import { type Finding, opText, type RunRecord } from './oracle.ts';
 
 /** After the deadline: two ticks, a turn, and a forwarded request's own two ticks. */

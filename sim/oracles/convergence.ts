@@ -14,8 +14,8 @@ import {
   rowStamp,
   type Stamp,
 } from '../../src/rows/row.ts';
+import { hasWildClocks } from '../faults.ts';
 import { stampText } from '../history.ts';
-import { hasWildClocks } from '../plan.ts';
 import { keyOf } from '../workload.ts';
 import type { Finding, RunRecord } from './oracle.ts';
 

@@ -11,8 +11,8 @@ import {
   rowKind,
   type Stamp,
 } from '../../src/rows/row.ts';
+import { hasWildClocks } from '../faults.ts';
 import { idOf } from '../history.ts';
-import { hasWildClocks } from '../plan.ts';
 import { type Finding, opText, type RunRecord } from './oracle.ts';
 
 export function judgeFlush(run: RunRecord): Finding[] {

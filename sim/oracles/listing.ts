@@ -4,7 +4,7 @@
  */
 
 import { compareRowStamp, isRowLive, type Row, rowExpireAt } from '../../src/rows/row.ts';
-import { hasWildClocks } from '../plan.ts';
+import { hasWildClocks } from '../faults.ts';
 import { keyOf } from '../workload.ts';
 import type { Finding, KeyState, RunRecord } from './oracle.ts';
 

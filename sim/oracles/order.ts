@@ -8,6 +8,7 @@
  */
 
 import { compareStamps, type Stamp } from '../../src/rows/row.ts';
+import { hasForgetful } from '../faults.ts';
 import { type OpRecord, stampText } from '../history.ts';
 import type { Plan } from '../plan.ts';
 import { type Finding, opText, type RunRecord } from './oracle.ts';
@@ -15,7 +16,7 @@ import { type Finding, opText, type RunRecord } from './oracle.ts';
 /** Whether a later write must have the greater stamp. (A replaced disk has forgotten what it heard.) */
 export function stampsFollowTime(plan: Plan): boolean {
   const linearizable = plan.strict && plan.r + plan.w > plan.n;
-  return (linearizable || plan.w === plan.n) && !plan.faults.some((fault) => fault.kind === 'wipe');
+  return (linearizable || plan.w === plan.n) && !hasForgetful(plan);
 }
 
 interface Stamped {

@@ -132,6 +132,58 @@ describe('simulated disk', () => {
     }
   });
 
+  it('has lost all that was not synced when the log is torn', () => {
+    const world = worldOf(1, false);
+    world.write('a', 'always');
+    world.schedule.runUntil(10_000);
+    for (const name of names) world.write(name, 'interval');
+    world.schedule.runUntil(20_000);
+    assert.ok(world.done.length > 5);
+    world.disk.losePower(true);
+    assert.ok(world.disk.peek('a'));
+    assert.equal(prefixHeld(world, names), 0);
+  });
+
+  for (const visibleEarly of [false, true]) {
+    it(`is put back to what was stored when the copy was made (seen early: ${visibleEarly})`, () => {
+      const world = worldOf(1, visibleEarly);
+      world.write('a', 'always');
+      world.schedule.runUntil(100_000);
+      world.write('late', 'always');
+      const copy = world.disk.snapshot();
+      world.schedule.runUntil(200_000);
+      world.write('b', 'always');
+      world.schedule.runUntil(300_000);
+      assert.deepEqual(world.done, ['a', 'late', 'b']);
+      world.disk.restore(copy);
+      assert.deepEqual(
+        [...world.disk.entries()].map(([key]) => key),
+        ['a'],
+        'a batch under way is not in it',
+      );
+      world.disk.losePower(true);
+      assert.ok(world.disk.peek('a'), 'what was put back is dry');
+    });
+  }
+
+  it('rots one bit of one value, and no copy anybody holds of it', () => {
+    const world = worldOf(1, false);
+    world.write('abc', 'always');
+    world.schedule.runUntil(100_000);
+    const before = world.disk.peek('abc')!;
+    assert.equal(world.disk.rot('nothing there', 3), false);
+    for (const bit of [0, 13, 23, 24, 0xffff_ffff]) {
+      const held = world.disk.peek('abc')!;
+      assert.equal(world.disk.rot('abc', bit), true);
+      const flips = [...world.disk.peek('abc')!]
+        .map((byte, i) => byte ^ held[i]!)
+        .filter((bits) => bits !== 0);
+      assert.equal(flips.length, 1);
+      assert.equal(Math.log2(flips[0]!) % 1, 0, 'one bit');
+    }
+    assert.deepEqual(before, bytesOf('abc'));
+  });
+
   it('is empty after a wipe', () => {
     const world = worldOf(1, false);
     world.write('a', 'always');

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type NetworkProfile, SimNetwork } from '../../../sim/network.ts';
+import { type LinkTrouble, type NetworkProfile, SimNetwork } from '../../../sim/network.ts';
 import { Schedule } from '../../../sim/schedule.ts';
 import { Trace } from '../../../sim/trace.ts';
 import { Prng } from '../../../src/base/prng.ts';
@@ -136,6 +136,64 @@ describe('simulated network', () => {
     assert.deepEqual(same, [false, false, true]);
     assert.deepEqual(frames[0], sampleFrame(50, 0));
     assert.equal(network.framesCorrupted, 2);
+  });
+
+  it('loses, doubles and reorders single frames on demand, and stops when healed', () => {
+    const frames = Array.from({ length: 200 }, (_, i) => i);
+    const through = (trouble: Partial<LinkTrouble>): number[] => {
+      const { schedule, network, a, b, transport } = up(5);
+      network.trouble(0, 1, trouble);
+      for (const i of frames) {
+        transport.send('b', sampleFrame(20, i));
+        schedule.runUntil(schedule.now + 1000);
+      }
+      schedule.runUntil(schedule.now + 1_000_000);
+      assert.deepEqual(a.events, ['up b'], 'the pipe stays up');
+      const before = b.frames.length;
+      network.healAll();
+      for (const i of frames) transport.send('b', sampleFrame(20, i));
+      schedule.runUntil(schedule.now + 1_000_000);
+      assert.deepEqual(received(b).slice(before), frames, 'healed');
+      return received(b).slice(0, before);
+    };
+    const sorted = (numbers: readonly number[]) => [...numbers].sort((x, y) => x - y);
+    const dropped = through({ drop: 0.3 });
+    assert.ok(dropped.length > 100 && dropped.length < 180, `${dropped.length} of 200 arrived`);
+    assert.deepEqual(dropped, sorted(dropped), 'the others in order');
+    const doubled = through({ double: 0.3 });
+    assert.ok(doubled.length > 220 && doubled.length < 300, `${doubled.length} arrived of 200`);
+    assert.deepEqual([...new Set(sorted(doubled))], frames, 'each at least once');
+    const reordered = through({ reorder: 0.3 });
+    assert.deepEqual(sorted(reordered), frames, 'each once');
+    assert.notDeepEqual(reordered, frames);
+  });
+
+  it('delays each frame of a direction on demand, and only of that one', () => {
+    const { schedule, network, handlers, a, b, transport } = up(1);
+    assert.ok(handlers[1]);
+    network.trouble(0, 1, { delayUs: 250_000 });
+    const back = network.attach(1);
+    schedule.runUntil(schedule.now + 5_000_000);
+    transport.send('b', sampleFrame(20, 1));
+    back.send('a', sampleFrame(20, 2));
+    schedule.runUntil(schedule.now + 240_000);
+    assert.deepEqual([received(a), received(b)], [[2], []]);
+    schedule.runUntil(schedule.now + 100_000);
+    assert.deepEqual(received(b), [1]);
+  });
+
+  it('lets a half-open pipe swallow everything, until its sender asks for a fresh one', () => {
+    const { schedule, network, a, b, transport } = up(1);
+    network.halfOpen(0, 1);
+    assert.equal(transport.send('b', sampleFrame(20, 1)), true);
+    schedule.runUntil(schedule.now + 60_000_000);
+    assert.deepEqual([received(b), a.events], [[], ['up b']], 'nobody is told');
+    transport.reset('b', 'no answers');
+    schedule.runUntil(schedule.now + 1_000_000);
+    assert.deepEqual(a.events, ['up b', 'down b', 'up b']);
+    transport.send('b', sampleFrame(20, 2));
+    schedule.runUntil(schedule.now + 1_000_000);
+    assert.deepEqual(received(b), [2]);
   });
 
   it('tells of a lost process soon, and of lost power only after a long silence', () => {
