@@ -9,31 +9,40 @@
  * begin write k v2 at a as second # a request that is not waited for …
  * await second -> unknown         # … until here
  * cut a b                         # cut a > b, mend a b, isolate c, heal
- * crash c                         # power c, wipe c, stop c, freeze c; start c, thaw c
+ * drop a > b 30                   # percent of frames; double, reorder; delay a b 200 (milliseconds);
+ *                                 # 0 ends it. break a > b, half-open a > b, corrupt a > b 3 (frames)
+ * crash c                         # power c, torn c, wipe c, stop c, freeze c; start c, thaw c
+ * copy c                          # a copy of its disk; restore c puts it back
+ * rot c k 77                      # flips bit 77 of the row of k on its disk
+ * busy c 5ms                      # each input takes c so long; busy c 0ms ends it
  * read k at b r=1 -> v1           # nothing, error, or the value
  * disk c full                     # full, ok, slow 50, error
  * advance 2s                      # time passes: ms or s
- * expect c holds k v1             # what is on the disk: a value, nothing, tombstone
+ * expect c holds k v1             # what is on the disk: a value, nothing, tombstone, damaged
  * expect a hedges 1               # a figure of the node is at least so much
+ * expect replicas equal           # the replicas of every key hold the same
+ * within 3s c holds k v1          # the same expectations, and time for them to come true
  * ```
  */
 
-import { byteString, bytesOf } from '../src/base/bytes.ts';
+import { byteString, bytesOf, equalBytes } from '../src/base/bytes.ts';
 import type { CodedError } from '../src/base/errors.ts';
 import { PolicyTable } from '../src/coordinator/policy.ts';
 import type { RequestOptions } from '../src/node/api.ts';
 import { NODE_LIMITS_DEFAULT } from '../src/node/options.ts';
+import { slotOf } from '../src/ring/slots.ts';
 import { META_PREFIX, rowKeyOf } from '../src/rows/key.ts';
 import {
   BODY_TOMBSTONE,
   compareRowStamp,
+  isRowIntact,
   KIND_STRING,
   KIND_TOMBSTONE,
   rowKind,
   rowValue,
 } from '../src/rows/row.ts';
 import { Cluster, type Machine, type SimulatedNode } from './cluster.ts';
-import { DISK_PROFILE_CALM } from './disk.ts';
+import { DISK_PROFILE_CALM, type DiskSnapshot } from './disk.ts';
 import { NODE_FACTORY, simMembers, simTable } from './run.ts';
 import { Schedule } from './schedule.ts';
 import { Trace, type TraceSink } from './trace.ts';
@@ -64,6 +73,20 @@ interface Request {
   answer: string | undefined;
 }
 
+/** What can be done to a link, or to one direction of it. */
+const LINK_VERBS: ReadonlySet<string> = new Set([
+  'cut',
+  'mend',
+  'slow',
+  'drop',
+  'double',
+  'reorder',
+  'delay',
+  'break',
+  'half-open',
+  'corrupt',
+]);
+
 /** A request is waited for this long, virtual milliseconds. */
 const patienceMs = 10_000;
 
@@ -74,6 +97,8 @@ class Story {
   readonly #settings = { nodes: 3, n: 0, r: 0, w: 0, strict: false, durability: 'interval', timeout: 1000 };
   readonly #skews = new Map<string, number>();
   readonly #requests = new Map<string, Request>();
+  readonly #copies = new Map<Machine, DiskSnapshot>();
+  readonly #keys = new Set<string>();
   #cluster: Cluster | undefined;
 
   constructor(sink: TraceSink | undefined, mutants: ReadonlySet<string>) {
@@ -167,6 +192,7 @@ class Story {
 
   #send(node: SimulatedNode, words: readonly string[], options: RequestOptions, request: Request): void {
     const [verb, key = '', value = ''] = words;
+    if (key !== '') this.#keys.add(key);
     const done = (error: CodedError | undefined, answer: string) => {
       if (request.answer !== undefined) throw new ScenarioError('a request was answered twice');
       request.answer = error === undefined ? answer : error.outcome === 'none' ? 'error' : error.outcome;
@@ -229,20 +255,31 @@ class Story {
     if (verb === 'advance') this.#advance(durationMs(first));
     else if (verb === 'heal') this.#heal();
     else if (verb === 'expect') this.#expect(words.slice(1));
+    else if (verb === 'within') this.#within(durationMs(first), words.slice(2));
     else if (verb === 'disk') this.#disk(this.#machine(first), second, third);
     else if (verb === 'clock') this.#machine(first).clock.setSkew(Number(second));
-    else if (verb === 'cut' || verb === 'mend' || verb === 'slow') this.#link(verb, words.slice(1));
     else if (verb === 'isolate') this.#isolate(this.#machine(first));
+    else if (verb === 'rot') this.#rot(this.#machine(first), second, third);
+    else if (verb === 'busy') this.#cluster!.slowCpu(this.#machine(first).index, durationMs(second) * 1000);
+    else if (LINK_VERBS.has(verb!)) this.#link(verb!, words.slice(1));
     else this.#process(verb, this.#machine(first));
   }
 
-  #process(verb: string | undefined, { index }: Machine): void {
+  #process(verb: string | undefined, machine: Machine): void {
     const cluster = this.#cluster!;
+    const { index } = machine;
     const acts: Record<string, () => void> = {
       start: () => cluster.start(index),
       crash: () => cluster.crash(index),
       power: () => cluster.losePower(index),
+      torn: () => cluster.losePower(index, true),
       wipe: () => cluster.wipe(index),
+      copy: () => void this.#copies.set(machine, machine.disk.snapshot()),
+      restore: () => {
+        const copy = this.#copies.get(machine);
+        if (copy === undefined) throw new ScenarioError(`no copy of the disk of ${machine.id} was made`);
+        cluster.restore(index, copy);
+      },
       stop: () => cluster.stop(index),
       freeze: () => cluster.freeze(index),
       thaw: () => cluster.thaw(index),
@@ -252,22 +289,32 @@ class Story {
     act();
   }
 
-  /** `cut a b` both ways, `cut a > b` one way; `slow a > b 50`. */
-  #link(verb: 'cut' | 'mend' | 'slow', words: readonly string[]): void {
-    const { network } = this.#cluster!;
+  /** `cut a b` both ways, `cut a > b` one way; `slow a > b 50`, `drop a b 30`. */
+  #link(verb: string, words: readonly string[]): void {
     const oneWay = words[1] === '>';
     const a = this.#machine(words[0]).index;
     const b = this.#machine(words[oneWay ? 2 : 1]).index;
-    const factor = Number(words.at(-1));
-    for (const [from, to] of oneWay
-      ? [[a, b]]
-      : [
-          [a, b],
-          [b, a],
-        ]) {
-      if (verb === 'slow') network.slow(from!, to!, factor);
-      else network[verb](from!, to!);
-    }
+    const amount = Number(words[oneWay ? 3 : 2] ?? 1);
+    if (Number.isNaN(amount)) throw new ScenarioError(`${words.at(-1)} is no number`);
+    this.#direction(verb, a, b, amount);
+    if (!oneWay) this.#direction(verb, b, a, amount);
+  }
+
+  #direction(verb: string, from: number, to: number, amount: number): void {
+    const { network } = this.#cluster!;
+    const acts: Record<string, () => void> = {
+      cut: () => network.cut(from, to),
+      mend: () => network.mend(from, to),
+      slow: () => network.slow(from, to, amount),
+      drop: () => network.trouble(from, to, { drop: amount / 100 }),
+      double: () => network.trouble(from, to, { double: amount / 100 }),
+      reorder: () => network.trouble(from, to, { reorder: amount / 100 }),
+      delay: () => network.trouble(from, to, { delayUs: amount * 1000 }),
+      break: () => network.breakPipe(from, to),
+      'half-open': () => network.halfOpen(from, to),
+      corrupt: () => network.corrupt(from, to, amount),
+    };
+    acts[verb]!();
   }
 
   #isolate(machine: Machine): void {
@@ -297,24 +344,65 @@ class Story {
     } else throw new ScenarioError(`a disk is full, ok, slow or error, not ${state}`);
   }
 
-  /** `c holds k v1`, `a hedges 1`. */
+  #rot({ id, disk }: Machine, key: string | undefined, bit: string | undefined): void {
+    if (!disk.rot(rowKeyOf(key ?? ''), Number(bit ?? 0))) throw new ScenarioError(`${id} holds no ${key}`);
+  }
+
+  /** Tries an expectation every 10 ms, until it holds or the time is over. */
+  #within(ms: number, words: readonly string[]): void {
+    const deadline = this.#schedule.now + ms * 1000;
+    for (;;) {
+      const wrong = this.#contradiction(words);
+      if (wrong === undefined) return;
+      if (this.#schedule.now >= deadline) throw new ScenarioError(wrong);
+      this.#advance(10);
+    }
+  }
+
   #expect(words: readonly string[]): void {
-    const machine = this.#machine(words[0]);
-    if (words[1] === 'holds') {
-      const held = this.#held(machine, words[2]!);
-      if (held !== words[3]) throw new ScenarioError(`${machine.id} holds ${held}`);
-      return;
+    const wrong = this.#contradiction(words);
+    if (wrong !== undefined) throw new ScenarioError(wrong);
+  }
+
+  /** What speaks against `c holds k v1`, `a hedges 1`, `replicas equal`; undefined if nothing does. */
+  #contradiction(words: readonly string[]): string | undefined {
+    const [first, verb, third, fourth] = words;
+    if (first === 'replicas' && verb === 'equal') return this.#difference();
+    const machine = this.#machine(first);
+    if (verb === 'holds') {
+      const held = this.#held(machine, third!);
+      return held === fourth ? undefined : `${machine.id} holds ${held}`;
     }
     const figures = machine.node?.figures() as unknown as Record<string, unknown> | undefined;
-    const figure = figures?.[words[1]!];
-    if (typeof figure !== 'number') throw new ScenarioError(`there is no figure ${words[1]}`);
-    if (figure < Number(words[2])) throw new ScenarioError(`${words[1]} of ${machine.id} is ${figure}`);
+    const figure = figures?.[verb!];
+    if (typeof figure !== 'number') throw new ScenarioError(`there is no figure ${verb}`);
+    return figure < Number(third) ? `${verb} of ${machine.id} is ${figure}` : undefined;
+  }
+
+  /** A key whose replicas hold different things, and what they hold. */
+  #difference(): string | undefined {
+    const { nodes } = this.#settings;
+    const table = simTable(nodes, this.#settings.n || Math.min(nodes, 3));
+    for (const key of this.#keys) {
+      const held = table.preferenceList(slotOf(key)).map((id) => {
+        const machine = this.#machine(id);
+        return { id, held: this.#held(machine, key), row: machine.disk.peek(rowKeyOf(key)) };
+      });
+      // A row that is gone by a flush is as good as none.
+      const same = (a: (typeof held)[number], b: (typeof held)[number]) =>
+        a.held === b.held && (a.held === 'nothing' || equalBytes(a.row!, b.row!));
+      if (held.every((one) => same(one, held[0]!))) continue;
+      return `the replicas of ${key} differ: ${held.map((one) => `${one.id} ${one.held}`).join(', ')}`;
+    }
+    return undefined;
   }
 
   #held({ disk }: Machine, key: string): string {
     const row = disk.peek(rowKeyOf(key));
     const floor = disk.peek(`${META_PREFIX}floor`);
-    if (row === undefined || (floor !== undefined && compareRowStamp(row, floor) <= 0)) return 'nothing';
+    if (row === undefined) return 'nothing';
+    if (!isRowIntact(rowKeyOf(key), row)) return 'damaged';
+    if (floor !== undefined && compareRowStamp(row, floor) <= 0) return 'nothing';
     return rowKind(row) === KIND_TOMBSTONE ? 'tombstone' : byteString(rowValue(row));
   }
 

@@ -23,6 +23,9 @@ describe('scenarios', () => {
       'expect a holds k v9',
       'write k v2 at a -> fail',
       'expect a writes 5',
+      'crash c\nwrite k v2 at a -> ok\nexpect replicas equal',
+      'rot b k 99\nexpect b holds k v1',
+      'within 1s c holds k v2',
     ]) {
       assert.throws(() => runScenario(story + wrong), ScenarioError, wrong);
     }
@@ -36,6 +39,10 @@ describe('scenarios', () => {
       'write k v -> ok',
       'disk a wet',
       'await x -> ok',
+      'drop a > b much',
+      'restore a',
+      'rot a k',
+      'busy a 5',
     ]) {
       assert.throws(() => runScenario(`nodes 2\n\n${wrong}`), /line 3/, wrong);
     }
