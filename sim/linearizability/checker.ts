@@ -6,8 +6,8 @@
  * bound is *unknown*: it has not passed, and whoever asks must say so.
  */
 
-import type { Held, Model } from './model.ts';
-import { type DeadEnd, type Operation, SEARCH_LIMITS_DEFAULT, type SearchLimits, search } from './search.ts';
+import { type Held, heldText, type Model } from './model.ts';
+import { type Operation, SEARCH_LIMITS_DEFAULT, type SearchLimits, search } from './search.ts';
 
 /** How times are shown. */
 export type TimeText = (time: number) => string;
@@ -22,7 +22,7 @@ export interface KeyVerdict<K> {
   readonly text: string;
 }
 
-/** Lines of an explanation before and after the point where no order goes on. */
+/** Operations shown before the point where no order goes on, and beside it. */
 const linesMax = 8;
 
 /** Judges the history of one key. */
@@ -33,11 +33,11 @@ export function judgeKey<K, S extends Held, A>(
   limits: SearchLimits = SEARCH_LIMITS_DEFAULT,
   timeText: TimeText = String,
 ): KeyVerdict<K> {
-  const { verdict, deadEnd, configurations, steps } = search(model, operations, limits);
+  const { verdict, configurations, steps } = search(model, operations, limits);
   let text = '';
   if (verdict === 'unknown') {
     text = `undecided after ${configurations} configurations and ${steps} steps: this counts as not passed`;
-  } else if (deadEnd !== undefined) text = explain(model, operations, deadEnd, timeText);
+  } else if (verdict === 'violated') text = explain(model, operations, limits, timeText);
   return { key, verdict, operations: operations.length, configurations, text };
 }
 
@@ -51,11 +51,53 @@ export function judgeKeys<K, S extends Held, A>(
   return [...ofKey].map(([key, operations]) => judgeKey(key, model, operations, limits, timeText));
 }
 
+/** A history cut where it ceases to be linearizable. */
+interface Break {
+  /** Indices in an order that explains everything that returned before. */
+  readonly order: readonly number[];
+  /** The operation whose return no order explains any more. */
+  readonly stuck: number;
+}
+
+/**
+ * Finds the break. A history is cut at a return: what had not returned by then is lost, what had not been
+ * called is not there. If a cut is violated so is every later one, so halving finds the first.
+ */
+function breakOf<S extends Held, A>(
+  model: Model<S, A>,
+  operations: readonly Operation<A>[],
+  limits: SearchLimits,
+): Break {
+  const returns = operations
+    .map((_, i) => i)
+    .filter((i) => operations[i]!.return !== Number.POSITIVE_INFINITY)
+    .sort((a, b) => operations[a]!.return - operations[b]!.return);
+  const cutAfter = (count: number) => {
+    const end = returns[count - 1];
+    const until = end === undefined ? Number.NEGATIVE_INFINITY : operations[end]!.return;
+    const indices = operations.map((_, i) => i).filter((i) => operations[i]!.invoke <= until);
+    const before = new Set(returns.slice(0, count));
+    const cut = indices.map((i) => {
+      return before.has(i) ? operations[i]! : { ...operations[i]!, return: Number.POSITIVE_INFINITY };
+    });
+    const { verdict, order } = search(model, cut, limits);
+    return { isViolated: verdict === 'violated', order: order.map((i) => indices[i]!) };
+  };
+  let good = 0;
+  let bad = returns.length;
+  while (bad - good > 1) {
+    const middle = (good + bad) >> 1;
+    if (cutAfter(middle).isViolated) bad = middle;
+    else good = middle;
+  }
+  return { order: cutAfter(good).order, stuck: returns[bad - 1]! };
+}
+
 /** The longest part that can be ordered, and what does not fit after it. */
 function explain<S extends Held, A>(
   model: Model<S, A>,
   operations: readonly Operation<A>[],
-  deadEnd: DeadEnd,
+  limits: SearchLimits,
   timeText: TimeText,
 ): string {
   const line = (index: number): string => {
@@ -63,24 +105,22 @@ function explain<S extends Held, A>(
     const until = end === Number.POSITIVE_INFINITY ? 'never answered' : timeText(end);
     return `    ${model.text(action)} (${timeText(invoke)} to ${until})`;
   };
-  const { order, stuck, state } = deadEnd;
+  const { order, stuck } = breakOf(model, operations, limits);
+  let state: S = model.initial;
+  for (const i of order) state = model.step(state, operations[i]!.action) ?? state;
   const taken = new Set(order);
-  const by = operations[stuck]!.return;
   const besides = operations
     .map((_, i) => i)
-    .filter((i) => i !== stuck && !taken.has(i) && operations[i]!.invoke <= by)
+    .filter((i) => i !== stuck && !taken.has(i) && operations[i]!.invoke <= operations[stuck]!.return)
     .sort((a, b) => operations[b]!.invoke - operations[a]!.invoke);
   const lines = [
     `${order.length} of ${operations.length} operations can be put in an order; it ends`,
     ...order.slice(-linesMax).map(line),
-    `  which leaves ${state === null ? 'nothing' : `the value ${state}`}. No order has a place for`,
+    `  which leaves ${heldText(state)}. In no order is there a place for`,
     line(stuck),
   ];
   if (besides.length > 0) {
-    lines.push(
-      '  and none of those that were under way as well helps:',
-      ...besides.slice(0, linesMax).map(line),
-    );
+    lines.push('  and what was under way as well does not help:', ...besides.slice(0, linesMax).map(line));
     if (besides.length > linesMax) lines.push(`    and ${besides.length - linesMax} more`);
   }
   return lines.join('\n');

@@ -20,10 +20,11 @@ export interface Model<S extends Held, A> {
   /** Whether the action leaves every state in which it fits as it is. */
   isRead(action: A): boolean;
   /**
-   * Of actions whose outcome is unknown: whether leaving this one out changes no verdict, whatever the
-   * `others` are. It keeps hundreds of lost requests from doubling the work each.
+   * Only of a register, where every action is a read or a blind write (what was there before it does not
+   * matter after it): the value that is read or written.
    */
-  canLeaveOut(action: A, others: Iterable<A>): boolean;
+  readonly registerValue?: (action: A) => S;
+  /** The action in words; two actions of the same words are the same. */
   text(action: A): string;
 }
 
@@ -41,13 +42,7 @@ export const REGISTER: Model<Held, RegisterAction> = {
     return action.kind === 'write' ? action.value : null;
   },
   isRead: (action) => action.kind === 'read',
-  // A value that nobody saw was overwritten before anybody looked: without it the order is as good.
-  canLeaveOut(action, others) {
-    if (action.kind === 'read') return true;
-    const value = action.kind === 'write' ? action.value : null;
-    for (const other of others) if (other.kind === 'read' && other.value === value) return false;
-    return true;
-  },
+  registerValue: (action) => (action.kind === 'delete' ? null : action.value),
   text: registerText,
 };
 
@@ -87,8 +82,6 @@ export const UPDATES: Model<Held, UpdateAction> = {
     }
   },
   isRead: (action) => action.kind === 'read',
-  // A lost write may be why a condition did not hold: nothing but a read is without consequence.
-  canLeaveOut: (action) => action.kind === 'read',
   text(action) {
     switch (action.kind) {
       case 'set-if-missing':

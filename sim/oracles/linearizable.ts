@@ -15,7 +15,8 @@
  *
  * Beside the zones stands the search of `sim/linearizability/`, which decides the same question by other
  * means. Both judge every key, and must agree: where they do not, one of the judges is wrong, and that
- * is a finding like any other.
+ * is a finding like any other. Keys with deletes only the search can judge, since deletes are writes of
+ * one value, nothing. A key that the search cannot decide has not passed.
  */
 
 import type { OpRecord } from '../history.ts';
@@ -131,38 +132,48 @@ export function asRegisterOp(op: OpRecord): RegisterOp | undefined {
 export function judgeLinearizable(run: RunRecord): Finding[] {
   const { plan } = run;
   if (!plan.strict || plan.r + plan.w <= plan.n) return [];
-  const ofKey = new Map<number, RegisterOp[]>();
-  const notRegisters = new Set<number>();
-  let flushed = false;
+  const ofKey = new Map<number, OpRecord[]>();
   for (const op of run.history) {
-    if (op.kind === 'flush') flushed = true;
-    if (op.kind === 'delete' || op.kind === 'expire' || op.kind === 'setnx') notRegisters.add(op.key);
-    const registerOp = op.kind === 'incr' ? undefined : asRegisterOp(op);
-    if (registerOp === undefined) continue;
+    if (op.kind === 'flush') return [];
+    if (op.kind === 'incr') continue;
     const ops = ofKey.get(op.key);
-    if (ops === undefined) ofKey.set(op.key, [registerOp]);
-    else ops.push(registerOp);
+    if (ops === undefined) ofKey.set(op.key, [op]);
+    else ops.push(op);
   }
-  if (flushed) return [];
-  const findings: Finding[] = [];
-  for (const [key, ops] of ofKey) {
-    if (notRegisters.has(key)) continue;
-    const fault = registerFault(ops);
-    const { verdict, text } = judgeKey(key, REGISTER, ops.map(asOperation), undefined, placeText);
-    if (fault !== undefined) findings.push({ oracle: 'P6', text: `${faultText(run, key, fault)}\n${text}` });
-    else if (verdict === 'unknown') findings.push({ oracle: 'P6', text: `key${key} is ${text}` });
-    if ((fault !== undefined) !== (verdict === 'violated')) {
-      findings.push({
-        oracle: 'P6',
-        text: `the judges of key${key} disagree: zones say ${fault ?? 'linearizable'}; the search says ${verdict}\n${text}`,
-      });
-    }
-  }
-  return findings;
+  return [...ofKey].flatMap(([key, ops]) => judgeKeyOfRun(run, key, ops));
 }
 
-/** The same for the search; value 0 is nothing. */
-function asOperation({ write, value, invoke, return: end }: RegisterOp): Operation<RegisterAction> {
+function judgeKeyOfRun(run: RunRecord, key: number, ops: readonly OpRecord[]): Finding[] {
+  // Time takes values away and an update is no register's: such keys promise less.
+  if (ops.some(({ kind }) => kind === 'expire' || kind === 'setnx')) return [];
+  const actions = ops.flatMap((op) => asOperation(op) ?? []);
+  const { verdict, text } = judgeKey(key, REGISTER, actions, undefined, placeText);
+  const finding = (words: string): Finding => ({ oracle: 'P6', text: words });
+  if (verdict === 'unknown') return [finding(`key${key} is ${text}`)];
+  // Deletes all write the same, nothing: the zones cannot tell them apart.
+  if (ops.some(({ kind }) => kind === 'delete')) {
+    return verdict === 'violated' ? [finding(`key${key} is not linearizable: ${text}`)] : [];
+  }
+  const fault = registerFault(ops.flatMap((op) => asRegisterOp(op) ?? []));
+  if ((fault !== undefined) !== (verdict === 'violated')) {
+    const zones = fault ?? 'linearizable';
+    return [
+      finding(`the judges of key${key} disagree: zones say ${zones}; the search says ${verdict}\n${text}`),
+    ];
+  }
+  return fault === undefined ? [] : [finding(`${faultText(run, key, fault)}\n${text}`)];
+}
+
+/** The same for the search, which knows deletes. */
+function asOperation(op: OpRecord): Operation<RegisterAction> | undefined {
+  if (op.kind === 'delete') {
+    if (op.outcome === 'fail' || op.outcome === 'none') return undefined;
+    const end = op.outcome === 'ok' ? op.returnOrder : Number.POSITIVE_INFINITY;
+    return { invoke: op.invokeOrder, return: end, action: { kind: 'delete' } };
+  }
+  const registerOp = asRegisterOp(op);
+  if (registerOp === undefined) return undefined;
+  const { write, value, invoke, return: end } = registerOp;
   const held = value === 0 ? null : value;
   return { invoke, return: end, action: { kind: write ? 'write' : 'read', value: held } };
 }
