@@ -40,6 +40,11 @@ import {
   tombstoneOf,
 } from '../rows/row.ts';
 import { Horizons } from './horizons.ts';
+import { Notes } from './notes.ts';
+import type { StoredWaiter, Tray } from './tray.ts';
+import { batchOf, isTrayEmpty, trayEmpty } from './tray.ts';
+
+export type { StoredWaiter } from './tray.ts';
 
 const floorKey: ByteString = `${META_PREFIX}floor`;
 
@@ -66,23 +71,9 @@ export interface RowWatcher {
   rowChanged(rowKey: RowKey): void;
 }
 
-/** Told when what it waited for is durable, or that it is not. */
-export interface StoredWaiter {
-  stored(error: CodedError | undefined): void;
-}
-
 /** Told what this replica holds: the effective stamp, and the row unless the floor is what answers. */
 export interface ReadWaiter {
   local(error: CodedError | undefined, stamp: Stamp, row: Row | undefined): void;
-}
-
-interface Tray {
-  rows: Map<ByteString, Uint8Array>;
-  /** Notes of the node itself, and rows to delete (undefined). */
-  notes: StorageWrite[];
-  waiters: StoredWaiter[];
-  /** Bytes of the rows laid on it, those that were replaced included. */
-  bytes: number;
 }
 
 export interface ReplicaOptions {
@@ -101,8 +92,8 @@ export interface ReplicaOptions {
   readonly mutants: ReadonlySet<string>;
 }
 
-function trayEmpty(): Tray {
-  return { rows: new Map(), notes: [], waiters: [], bytes: 0 };
+function fullError(): CodedError {
+  return new CodedError('overloaded', 'fail', 'storage does not keep up; nothing was taken');
 }
 
 function stragglerError(): CodedError {
@@ -136,9 +127,19 @@ export class Replica {
   readonly #floorForgotten: boolean;
   /** What is too old to be taken, a partition. */
   readonly horizons: Horizons;
+  /** Notes of the node that are looked at before they are changed: hints. */
+  readonly notes: Notes;
 
   constructor(options: ReplicaOptions) {
     this.#options = options;
+    this.notes = new Notes({
+      storage: options.storage,
+      tray: () => this.#tray,
+      underway: () => this.#underway,
+      refusal: () => this.#failure ?? (this.#isFull ? fullError() : undefined),
+      await: (tray, waiter) => this.#await(tray, waiter),
+      wake: options.wake,
+    });
     this.horizons = new Horizons(options.partitionCount ?? PARTITION_COUNT_DEFAULT, options.mutants);
     this.#mergeLastArrival = options.mutants.has('merge-last-arrival');
     this.#ackBeforeCommit = options.mutants.has('ack-before-commit');
@@ -199,6 +200,11 @@ export class Replica {
     return row;
   }
 
+  /** Whether a restart would find the same floor. */
+  get isFloorDurable(): boolean {
+    return this.#floorDurable;
+  }
+
   /** Whether the row is dead by a flush. */
   isBelowFloor(row: Row): boolean {
     return this.#floorSet && !this.#floorForgotten && compareRowStamp(row, this.#floor) <= 0;
@@ -217,20 +223,21 @@ export class Replica {
       return;
     }
     const waitFor = this.#trayOf(rowKey);
-    if (waitFor === undefined) this.#answer(row, out);
+    if (waitFor === undefined) this.answer(row, out);
     else if (this.#isFull) {
       out.local(new CodedError('overloaded', 'none', 'storage does not keep up'), STAMP_NONE, undefined);
     } else {
       waitFor.waiters.push({
         stored: (error) => {
           if (error !== undefined) out.local(error, STAMP_NONE, undefined);
-          else this.#answer(row, out);
+          else this.answer(row, out);
         },
       });
     }
   }
 
-  #answer(row: Row | undefined, out: ReadWaiter): void {
+  /** Tells `out` of a durable row, or of the floor if that is above it; once the floor is durable. */
+  answer(row: Row | undefined, out: ReadWaiter): void {
     if (row !== undefined && !this.isBelowFloor(row)) {
       out.local(undefined, rowStamp(row), row);
     } else if (this.#floorDurable) {
@@ -239,7 +246,7 @@ export class Replica {
       this.#trayOfFloor().waiters.push({
         stored: (error) => {
           if (error !== undefined) out.local(error, STAMP_NONE, undefined);
-          else this.#answer(row, out);
+          else this.answer(row, out);
         },
       });
     }
@@ -294,7 +301,7 @@ export class Replica {
       return;
     }
     if (this.#isFull) {
-      waiter?.stored(new CodedError('overloaded', 'fail', 'storage does not keep up; the row was not taken'));
+      waiter?.stored(fullError());
       return;
     }
     if (this.#raiseMark(rowKeySlot(rowKey), row)) {
@@ -523,12 +530,7 @@ export class Replica {
   /** Sends the tray to storage, unless one is under way. Call at the end of each turn. */
   commit(): void {
     const tray = this.#tray;
-    if (
-      this.#underway !== undefined ||
-      (tray.waiters.length === 0 && tray.rows.size === 0 && tray.notes.length === 0)
-    ) {
-      return;
-    }
+    if (this.#underway !== undefined || isTrayEmpty(tray)) return;
     this.#tray = trayEmpty();
     this.#underway = tray;
     if (this.#failure !== undefined) {
@@ -536,9 +538,7 @@ export class Replica {
       this.#committed(tray, this.#failure);
       return;
     }
-    // Deletes first: a row written again this turn must survive its own clean-up.
-    const batch: StorageWrite[] = tray.notes;
-    for (const [key, value] of tray.rows) batch.push({ key, value });
+    const batch = batchOf(tray);
     this.#tellWatcher(batch);
     if (batch.length === 0) {
       this.#committed(tray, undefined);
@@ -559,6 +559,7 @@ export class Replica {
     this.#underway = undefined;
     // What was not stored after all is not there either.
     if (error !== undefined) this.#tellWatcher(tray.notes);
+    if (error !== undefined) this.notes.lost(tray);
     if (error?.code === 'storage-failed' && this.#failure === undefined) {
       this.#failure = error;
       this.#options.log.write('alarm', 'storage-failed', { message: error.message });
@@ -568,8 +569,6 @@ export class Replica {
       this.#floorDurable = error === undefined;
     }
     for (const waiter of tray.waiters) waiter.stored(error);
-    if (this.#tray.waiters.length > 0 || this.#tray.rows.size > 0 || this.#tray.notes.length > 0) {
-      this.#options.wake();
-    }
+    if (!isTrayEmpty(this.#tray)) this.#options.wake();
   }
 }

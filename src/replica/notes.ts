@@ -1,0 +1,96 @@
+/**
+ * Keyed notes: entries of the node's own in storage that are looked at before they are changed, as hints
+ * are. They lie on the trays of the replica, so that they become durable with the rows of their turn.
+ *
+ * The picture: slips of paper between the rows of a tray. What a slip says is what the newest tray says
+ * of it, else the tray under way, else storage. When a tray is lost, whoever counts the slips is told
+ * which, for they say again what they said before.
+ */
+
+import type { ByteString } from '../base/bytes.ts';
+import type { CodedError } from '../base/errors.ts';
+import type { Storage } from '../ports/storage.ts';
+import type { StoredWaiter, Tray } from './tray.ts';
+
+/** What notes need of the replica: its trays, and its word on whether it takes anything. */
+export interface TrayHolder {
+  readonly storage: Storage;
+  /** The tray of this turn. */
+  tray(): Tray;
+  /** The tray that is on its way to storage. */
+  underway(): Tray | undefined;
+  /** Why nothing can be laid down now, or undefined. */
+  refusal(): CodedError | undefined;
+  await(tray: Tray, waiter: StoredWaiter | undefined): void;
+  wake(): void;
+}
+
+export class Notes {
+  readonly #holder: TrayHolder;
+  /** Told of the notes of a tray that was lost, each with what it would have become. */
+  onLost: ((lost: ReadonlyMap<ByteString, Uint8Array | undefined>) => void) | undefined = undefined;
+
+  constructor(holder: TrayHolder) {
+    this.#holder = holder;
+  }
+
+  /**
+   * What the note says, durable or not; undefined for none.
+   * @throws CodedError when storage cannot vouch for it.
+   */
+  get(key: ByteString): Uint8Array | undefined {
+    const tray = this.#trayOf(key);
+    return tray === undefined ? this.#holder.storage.get(key) : tray.keyed!.get(key);
+  }
+
+  /** Whether a change of the note waits to become durable. */
+  isPending(key: ByteString): boolean {
+    return this.#trayOf(key) !== undefined;
+  }
+
+  /** Whether a change of the note lies on the tray of this turn. */
+  isLaid(key: ByteString): boolean {
+    return this.#holder.tray().keyed?.has(key) === true;
+  }
+
+  /**
+   * Changes the note with the next batch; `value` undefined deletes it. `waiter` is told when that is
+   * durable.
+   * @returns why it was not laid down, or undefined; the waiter is then told nothing.
+   */
+  lay(
+    key: ByteString,
+    value: Uint8Array | undefined,
+    waiter: StoredWaiter | undefined,
+  ): CodedError | undefined {
+    const holder = this.#holder;
+    const refusal = holder.refusal();
+    if (refusal !== undefined) return refusal;
+    const tray = holder.tray();
+    tray.keyed ??= new Map();
+    tray.keyed.set(key, value);
+    tray.bytes += key.length + (value?.length ?? 0);
+    holder.await(tray, waiter);
+    holder.wake();
+    return undefined;
+  }
+
+  /** Tells `waiter` when what `get` gives is durable: at once if it is. */
+  whenDurable(key: ByteString, waiter: StoredWaiter): void {
+    const tray = this.#trayOf(key);
+    if (tray === undefined) waiter.stored(undefined);
+    else this.#holder.await(tray, waiter);
+  }
+
+  /** A tray was lost: for the replica to call when it is under way no more. */
+  lost(tray: Tray): void {
+    if (tray.keyed !== undefined) this.onLost?.(tray.keyed);
+  }
+
+  #trayOf(key: ByteString): Tray | undefined {
+    const tray = this.#holder.tray();
+    if (tray.keyed?.has(key)) return tray;
+    const underway = this.#holder.underway();
+    return underway?.keyed?.has(key) ? underway : undefined;
+  }
+}

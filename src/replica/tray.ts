@@ -1,0 +1,41 @@
+/**
+ * The tray of a turn: what was laid down to be stored together, and who waits for it. See `replica.ts`.
+ */
+
+import type { ByteString } from '../base/bytes.ts';
+import type { CodedError } from '../base/errors.ts';
+import type { StorageWrite } from '../ports/storage.ts';
+
+/** Told when what it waited for is durable, or that it is not. */
+export interface StoredWaiter {
+  stored(error: CodedError | undefined): void;
+}
+
+export interface Tray {
+  rows: Map<ByteString, Uint8Array>;
+  /** Keyed notes (`notes.ts`); undefined deletes one. Made when the first is laid. */
+  keyed: Map<ByteString, Uint8Array | undefined> | undefined;
+  /** Notes of the node itself, and rows to delete (undefined). */
+  notes: StorageWrite[];
+  waiters: StoredWaiter[];
+  /** Bytes of the rows laid on it, those that were replaced included. */
+  bytes: number;
+}
+
+export function trayEmpty(): Tray {
+  return { rows: new Map(), keyed: undefined, notes: [], waiters: [], bytes: 0 };
+}
+
+/** Whether there is nothing on it, and nobody waits. */
+export function isTrayEmpty(tray: Tray): boolean {
+  const { waiters, rows, notes, keyed } = tray;
+  return waiters.length === 0 && rows.size === 0 && notes.length === 0 && keyed === undefined;
+}
+
+/** What goes to storage. Deletes first: a row written again this turn must survive its own clean-up. */
+export function batchOf(tray: Tray): StorageWrite[] {
+  const batch: StorageWrite[] = tray.notes;
+  if (tray.keyed !== undefined) for (const [key, value] of tray.keyed) batch.push({ key, value });
+  for (const [key, value] of tray.rows) batch.push({ key, value });
+  return batch;
+}
