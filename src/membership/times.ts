@@ -1,0 +1,69 @@
+/**
+ * The times of membership, all made from two settings: how often a round of gossip is, and how long a
+ * silence may be before requests avoid a peer. One place, so that their sum can be seen:
+ *
+ *   0 ms      a node falls silent
+ *   ~100      somebody's ping is not answered (two peers a round are asked by everybody)
+ *   ~600      `probeAfterMs` over: asked again, directly
+ *   ~800      still nothing: asked through three others
+ *   ~1,000    requests avoid it (`avoidAfterMs`)
+ *   ~1,300    `suspectAfterMs` of probing in vain: suspected, and the rumour spreads in about a second
+ *   ~4,000    `suspicionMs` without contradiction: down; known to all of 100 nodes half a second later
+ */
+
+export interface MembershipTimes {
+  /** A round: the own counter is raised, and some peers are pinged. */
+  readonly intervalMs: number;
+  /** Members under suspicion are looked after this often. */
+  readonly reviewMs: number;
+  /** A ping not answered for so long is a reason to probe. */
+  readonly probeAfterMs: number;
+  /** Between direct probes, and the time they have before others are asked. */
+  readonly probeIntervalMs: number;
+  /** Between requests to others for probes. */
+  readonly requestIntervalMs: number;
+  /** Requests avoid a peer that left a ping unanswered for so long. */
+  readonly avoidAfterMs: number;
+  /** Probing in vain for so long makes a suspect. */
+  readonly suspectAfterMs: number;
+  /** A suspect that nobody vouches for in this time is down. */
+  readonly suspicionMs: number;
+  /** An ill rumour about a member heard of within this time is not believed yet. */
+  readonly disbeliefMs: number;
+  /** A tick later than this was a pause of our own. */
+  readonly lateMs: number;
+}
+
+/**
+ * @param intervalMs `heartbeatIntervalMs`.
+ * @param silenceMaxMs how long a peer may be silent before requests avoid it, at least two intervals.
+ */
+export function membershipTimes(intervalMs: number, silenceMaxMs: number): MembershipTimes {
+  return {
+    intervalMs,
+    reviewMs: intervalMs / 4,
+    probeAfterMs: silenceMaxMs / 2,
+    probeIntervalMs: intervalMs,
+    requestIntervalMs: silenceMaxMs * 0.8,
+    avoidAfterMs: Math.max(intervalMs, silenceMaxMs - intervalMs),
+    suspectAfterMs: silenceMaxMs * 0.7,
+    suspicionMs: silenceMaxMs * 2.5,
+    disbeliefMs: silenceMaxMs * 1.5,
+    lateMs: intervalMs / 2,
+  };
+}
+
+/** Peers pinged a round, whatever the size of the cluster. */
+export const PEERS_A_ROUND = 2;
+/** Others asked to probe a member that does not answer. */
+export const PROBERS = 3;
+/** Entries of others in a message when there is much news: when many die at once. */
+export const ENTRIES_MAX = 8;
+/** Entries of others in a message when there is little news. */
+export const ENTRIES_USUAL = 3;
+/** phi at which a silence is a reason to probe, whatever was asked: one in 10^8. */
+export const PHI_SUSPECT = 8;
+/** Intervals remembered of each member. */
+export const PHI_WINDOW = 64;
+/** Requests to probe that are remembered; beyond it the oldest are forgotten. */
+export const RELAYS_MAX = 256;
