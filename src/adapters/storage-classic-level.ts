@@ -258,6 +258,7 @@ export class ClassicLevelStorage implements Storage {
       evictions: 0,
       commits: this.#commits,
       syncs: this.#syncs + this.#schedule.syncs,
+      full: this.#state === 'full' || this.#state === 'reopening',
     };
   }
 

@@ -143,6 +143,8 @@ export class MemoryStorage implements Storage, StorageUsage {
   #metaBytes = 0;
   #evictions = 0;
   #commits = 0;
+  /** The last batch did not fit. */
+  #full = false;
   #closed = false;
 
   constructor(options: MemoryStorageOptions) {
@@ -168,6 +170,7 @@ export class MemoryStorage implements Storage, StorageUsage {
     assert(!this.#closed, 'nothing is written to a closed engine');
     if (this.#bytesMax > 0) {
       const refused = this.#refusal(batch);
+      this.#full = refused !== undefined;
       if (refused !== undefined) {
         done(refused);
         return;
@@ -214,6 +217,7 @@ export class MemoryStorage implements Storage, StorageUsage {
       evictions: this.#evictions,
       commits: this.#commits,
       syncs: 0,
+      full: this.#full,
     };
   }
 

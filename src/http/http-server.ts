@@ -8,12 +8,15 @@
  * | `/health/ready` | 200 if the node can serve, else 503, with the reasons                         |
  * | `/metrics`      | counters and gauges, Prometheus text format                                   |
  * | `/members`      | the members as this node sees them                                            |
+ * | `/status`       | everything an operator asks of the node, judged; `dure status` shows it       |
  */
 
 import Fastify, { type FastifyInstance } from 'fastify';
 import type { Log } from '../ports/log.ts';
 import { readinessOf } from './health.ts';
 import { Metrics, type MetricsSources } from './metrics.ts';
+import { FLAG, listSchema, NUMBER, objectSchema, TEXT, WHOLE } from './schema.ts';
+import { STATUS_SCHEMA } from './status.ts';
 
 export interface HttpServerOptions {
   /** 127.0.0.1 if left out. */
@@ -32,43 +35,35 @@ const headerBytesMax = 16 * 1024;
 const timeoutMs = 10_000;
 const connectionsMax = 256;
 
-const text = { type: 'string' } as const;
-const whole = { type: 'integer' } as const;
-const flag = { type: 'boolean' } as const;
+const liveSchema = objectSchema({ live: FLAG, node: TEXT, version: TEXT });
 
-function object<T extends Record<string, unknown>>(properties: T): object {
-  return { type: 'object', required: Object.keys(properties), additionalProperties: false, properties };
-}
-
-const liveSchema = object({ live: flag, node: text, version: text });
-
-const readinessSchema = object({
-  ready: flag,
-  problems: { type: 'array', items: text },
-  membersLive: whole,
-  members: whole,
-  partitions: whole,
-  partitionsWithoutQuorum: whole,
+const readinessSchema = objectSchema({
+  ready: FLAG,
+  problems: listSchema(TEXT),
+  membersLive: WHOLE,
+  members: WHOLE,
+  partitions: WHOLE,
+  partitionsWithoutQuorum: WHOLE,
 });
 
-const membersSchema = object({
-  node: text,
-  cluster: text,
-  epoch: whole,
-  replicas: whole,
+const membersSchema = objectSchema({
+  node: TEXT,
+  cluster: TEXT,
+  epoch: WHOLE,
+  replicas: WHOLE,
   members: {
     type: 'array',
-    items: object({
-      id: text,
-      host: text,
-      respPort: whole,
-      peerPort: whole,
-      httpPort: whole,
-      zone: text,
-      weight: { type: 'number' },
-      live: flag,
-      silenceMs: { type: 'number' },
-      replyP95Ms: { type: 'number' },
+    items: objectSchema({
+      id: TEXT,
+      host: TEXT,
+      respPort: WHOLE,
+      peerPort: WHOLE,
+      httpPort: WHOLE,
+      zone: TEXT,
+      weight: NUMBER,
+      live: FLAG,
+      silenceMs: NUMBER,
+      replyP95Ms: NUMBER,
     }),
   },
 });
@@ -136,6 +131,11 @@ export class HttpServer {
       epoch: node.table.epoch,
       replicas: node.replicas,
       members: node.members(),
+    }));
+    app.get('/status', { schema: { response: { 200: STATUS_SCHEMA } } }, () => ({
+      ...node.status(),
+      version,
+      fault: this.#sources.fault() ?? '',
     }));
     app.setNotFoundHandler({}, (request, reply) => {
       reply.code(404).send({ error: `no such page: ${request.method} ${request.url}` });

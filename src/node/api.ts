@@ -15,6 +15,7 @@ import type { StorageFigures } from '../ports/storage.ts';
 import type { NodeId } from '../ports/transport.ts';
 import type { Table } from '../ring/table.ts';
 import type { Row, RowBody } from '../rows/row.ts';
+import type { NodeStatus } from './status.ts';
 
 /** What a request may override. */
 export interface RequestOptions {
@@ -179,6 +180,8 @@ export interface NodeApi {
   flush(options: RequestOptions, done: FlushDone): void;
   members(): readonly MemberView[];
   figures(): NodeFigures;
+  /** Everything an operator asks of a node, judged; see `src/node/status.ts`. Takes some 100 µs: for people. */
+  status(): NodeStatus;
   /** Seconds since the row was used, and how often, where the engine knows (a memory engine). */
   idleSeconds(key: ByteString): number | undefined;
   frequency(key: ByteString): number | undefined;

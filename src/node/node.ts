@@ -44,10 +44,12 @@ import { clockMark, Identity } from './identity.ts';
 import type { Link, LinkEvents } from './links.ts';
 import { Links } from './links.ts';
 import { LocalScans } from './local-scans.ts';
+import { nodeStatus } from './node-status.ts';
 import type { Member, NodeOptions, NodePorts } from './options.ts';
 import { PeerDesk } from './peer-desk.ts';
 import { Requests } from './requests.ts';
 import { CountFlight, ScanFlight } from './scan-flight.ts';
+import type { NodeStatus } from './status.ts';
 
 const noMutants: ReadonlySet<string> = new Set();
 const hashSpan = 0x1_0000_0000;
@@ -79,6 +81,7 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
   readonly #tally: Tally = new Tally();
   readonly #frameUnchecked: boolean;
   readonly #frameSequenceUnchecked: boolean;
+  readonly #startedAt: number;
 
   constructor(options: NodeOptions, ports: NodePorts) {
     const self = options.members.find((member) => member.id === options.id);
@@ -86,6 +89,7 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
     this.#options = options;
     this.#ports = ports;
     this.#self = self;
+    this.#startedAt = ports.clock.monotonic();
     this.id = options.id;
     this.idHex = nodeIdHex(options.id);
     this.clusterName = options.clusterName;
@@ -322,6 +326,18 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
       messagesSent: this.#links.messagesSent,
       storage: this.#ports.storage.figures(),
     };
+  }
+
+  status(): NodeStatus {
+    return nodeStatus({
+      node: this,
+      uptimeMs: this.monotonic() - this.#startedAt,
+      storage: this.#ports.storage,
+      failure: this.#replica.failure,
+      clockDoubted: this.#links.clockDoubted,
+      differenceAgeMs: () => 0,
+      horizonAlarmMs: this.#options.limits.horizonAlarmMs,
+    });
   }
 
   idleSeconds(key: ByteString): number | undefined {

@@ -55,6 +55,8 @@ export interface StorageFigures {
   /** Batches committed, and fsyncs among them. */
   readonly commits: number;
   readonly syncs: number;
+  /** Whether writes are refused for want of space now; left out by an engine that cannot be full. */
+  readonly full?: boolean;
 }
 
 export interface Storage {

@@ -23,6 +23,8 @@ import type {
   WriteProgress,
 } from '../../src/node/api.ts';
 import { nodeIdHex } from '../../src/node/id-hex.ts';
+import { nodeStatus, type StatusParts } from '../../src/node/node-status.ts';
+import type { NodeStatus } from '../../src/node/status.ts';
 import { place } from '../../src/ring/placement.ts';
 import { slotOf } from '../../src/ring/slots.ts';
 import type { Table } from '../../src/ring/table.ts';
@@ -216,6 +218,22 @@ export class FakeNode implements NodeApi {
       messagesSent: 0,
       storage: { bytesMemory: 0, bytesDisk: 0, evictions: 0, commits: 0, syncs: 0 },
     };
+  }
+
+  /** Parts of the status that a test sets. */
+  statusParts: Partial<StatusParts> = {};
+
+  status(): NodeStatus {
+    return nodeStatus({
+      node: this,
+      uptimeMs: 90_000,
+      storage: { engine: 'memory', durable: false },
+      failure: undefined,
+      clockDoubted: false,
+      differenceAgeMs: () => 0,
+      horizonAlarmMs: 3 * 3_600_000,
+      ...this.statusParts,
+    });
   }
 
   idle: number | undefined = undefined;

@@ -1,0 +1,115 @@
+/**
+ * `GET /status`: the status of this node (`src/node/status.ts`) as JSON, with what only the process knows.
+ * The schema is the contract: docs/operations.md has an example, and `dure status` is made from it.
+ */
+
+import type { NodeStatus } from '../node/status.ts';
+import { FLAG, listSchema, NUMBER, objectSchema, TEXT, WHOLE, wordSchema } from './schema.ts';
+
+/** What `GET /status` answers. */
+export interface StatusAnswer extends NodeStatus {
+  /** Dure's own version. */
+  readonly version: string;
+  /** Why the process does not serve now (starting, stopping); empty when it does. */
+  readonly fault: string;
+}
+
+export const STATUS_SCHEMA: object = objectSchema(
+  {
+    node: TEXT,
+    version: TEXT,
+    fault: TEXT,
+    cluster: TEXT,
+    epoch: WHOLE,
+    replicas: WHOLE,
+    uptimeMs: NUMBER,
+    verdict: wordSchema('well', 'degraded', 'critical'),
+    reasons: listSchema(
+      objectSchema({
+        code: TEXT,
+        severity: wordSchema('degraded', 'critical'),
+        subject: TEXT,
+        what: TEXT,
+        meaning: TEXT,
+        action: TEXT,
+      }),
+    ),
+    settled: FLAG,
+    members: listSchema(
+      objectSchema({
+        id: TEXT,
+        host: TEXT,
+        respPort: WHOLE,
+        httpPort: WHOLE,
+        zone: TEXT,
+        status: wordSchema('alive', 'suspect', 'down', 'left'),
+        reachable: FLAG,
+        phi: NUMBER,
+        incarnation: WHOLE,
+        silenceMs: NUMBER,
+        clockOffsetMs: { type: 'number', nullable: true },
+        replyP95Ms: NUMBER,
+        seenThrough: TEXT,
+        lagMs: NUMBER,
+      }),
+    ),
+    partitions: objectSchema({ count: WHOLE, withoutQuorum: WHOLE }),
+    storage: objectSchema({
+      engine: TEXT,
+      durable: FLAG,
+      state: wordSchema('ok', 'full', 'failed'),
+      failure: TEXT,
+      bytesMemory: WHOLE,
+      bytesDisk: WHOLE,
+      rowsDamaged: WHOLE,
+    }),
+  },
+  {
+    hints: objectSchema({
+      count: WHOLE,
+      bytes: WHOLE,
+      bytesMax: WHOLE,
+      oldestAgeMs: NUMBER,
+      delivered: WHOLE,
+      targets: listSchema(
+        objectSchema({
+          target: TEXT,
+          count: WHOLE,
+          bytes: WHOLE,
+          oldestAgeMs: NUMBER,
+          state: wordSchema('waiting', 'handing-over'),
+          delivered: WHOLE,
+          rowsPerSecond: NUMBER,
+        }),
+      ),
+    }),
+    repair: objectSchema({
+      running: FLAG,
+      comparisons: WHOLE,
+      equal: WHOLE,
+      differing: WHOLE,
+      unknown: WHOLE,
+      roundAgeMs: { type: 'number', nullable: true },
+      progress: NUMBER,
+      rowsSent: WHOLE,
+      rowsTaken: WHOLE,
+      timeShare: NUMBER,
+    }),
+    horizon: objectSchema({
+      ageMs: NUMBER,
+      alarmMs: NUMBER,
+      held: WHOLE,
+      heldBy: TEXT,
+      reason: TEXT,
+      raised: WHOLE,
+      abandoned: WHOLE,
+    }),
+    past: objectSchema({
+      whole: FLAG,
+      partitions: WHOLE,
+      vouched: WHOLE,
+      progress: NUMBER,
+      reason: TEXT,
+    }),
+  },
+);

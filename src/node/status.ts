@@ -1,0 +1,196 @@
+/**
+ * The status of a node: everything an operator asks of it in one value that can be written as JSON. How it
+ * sees the others, what it owes them, what it lacks itself, and what that means.
+ *
+ * The picture: a ship's log at the change of watch. Figures first, each with its unit in its name; then the
+ * verdict in plain words, so that whoever takes over need not know what a hint is to know what to do.
+ *
+ * These are types only; `node-status.ts` fills them in and `verdict.ts` judges. `GET /status`,
+ * `dure status`, INFO and the metrics all show this one value. Names are stable: add, never change.
+ */
+
+import type { NodeId } from '../ports/transport.ts';
+import type { HorizonStatus } from './horizon-desk.ts';
+
+/**
+ * - `well`: nothing is amiss that anybody would have to know of.
+ * - `degraded`: everything is served; something is missing, late, or no longer spare.
+ * - `critical`: some requests fail now, or will shortly.
+ */
+export type Verdict = 'well' | 'degraded' | 'critical';
+
+/** Every reason there is for a verdict other than `well`. */
+export type ReasonCode =
+  | 'storage-failed'
+  | 'storage-full'
+  | 'quorum-lost'
+  | 'clock-doubted'
+  | 'member-down'
+  | 'member-suspect'
+  | 'member-unreachable'
+  | 'hints-full'
+  | 'hints-filling'
+  | 'lag-high'
+  | 'rebuilding'
+  | 'horizon-held';
+
+/** One thing that is amiss. */
+export interface StatusReason {
+  readonly code: ReasonCode;
+  readonly severity: 'degraded' | 'critical';
+  /** The member it is about; empty when it is about the node that says it, or about all. */
+  readonly subject: NodeId;
+  /** What is the case: a clause without a full stop. */
+  readonly what: string;
+  /** What it means for the data and its users. */
+  readonly meaning: string;
+  /** What to do. */
+  readonly action: string;
+}
+
+/** A member as this node sees it. */
+export interface MemberStatus {
+  readonly id: NodeId;
+  readonly host: string;
+  readonly respPort: number;
+  readonly httpPort: number;
+  readonly zone: string;
+  /** `suspect`: silent, and under suspicion; `down`: taken for dead; `left`: it said goodbye. */
+  readonly status: 'alive' | 'suspect' | 'down' | 'left';
+  /** Whether requests are sent to it. Always true for the node itself. */
+  readonly reachable: boolean;
+  /** How unusual its silence is: -log10 of the chance that it is still to be heard. 0 for the node itself. */
+  readonly phi: number;
+  /** The life of it that this node knows; rises with each start. */
+  readonly incarnation: number;
+  /** Time since a sign of life, milliseconds; 0 for the node itself. */
+  readonly silenceMs: number;
+  /** Its wall clock less ours, milliseconds; null while it is not known. */
+  readonly clockOffsetMs: number | null;
+  /** 95th percentile of its reply time, milliseconds; 0 before the first. */
+  readonly replyP95Ms: number;
+  /** The member through which it is heard, where this node does not reach it itself; else empty. */
+  readonly seenThrough: NodeId;
+  /** Replication lag: age of the oldest write that this node knows it to lack, milliseconds; 0 for none. */
+  readonly lagMs: number;
+}
+
+/** Hints for one member. */
+export interface HintTargetStatus {
+  readonly target: NodeId;
+  /** Rows kept for it. */
+  readonly count: number;
+  /** Keys and rows together. */
+  readonly bytes: number;
+  /** Age of the oldest one, milliseconds. */
+  readonly oldestAgeMs: number;
+  /** `waiting`: it is away. */
+  readonly state: 'waiting' | 'handing-over';
+  /** Handed over since start. */
+  readonly delivered: number;
+  /** Handed over lately, rows a second. */
+  readonly rowsPerSecond: number;
+}
+
+/** Hints this node keeps for absent members. */
+export interface HintsStatus {
+  /** Over all members. */
+  readonly count: number;
+  readonly bytes: number;
+  /** Bound a member, bytes. */
+  readonly bytesMax: number;
+  /** Milliseconds; 0 when there is none. */
+  readonly oldestAgeMs: number;
+  readonly delivered: number;
+  /** Members for whom there are hints, or were since start. */
+  readonly targets: readonly HintTargetStatus[];
+}
+
+/** Anti-entropy, over the partitions this node holds a replica of. */
+export interface RepairStatus {
+  /** A round of all partitions is under way. */
+  readonly running: boolean;
+  /** Replicas of partitions to compare with: partitions times the other replicas of each. */
+  readonly comparisons: number;
+  /** Of these: equal when last compared, */
+  readonly equal: number;
+  /** different when last compared, and not yet made equal, */
+  readonly differing: number;
+  /** and not compared since start. */
+  readonly unknown: number;
+  /** Time since the last complete round, milliseconds; null before the first. */
+  readonly roundAgeMs: number | null;
+  /** How far the round under way has come, 0 to 1; 0 when there is none. */
+  readonly progress: number;
+  /** Rows sent to and taken from others by anti-entropy since start. */
+  readonly rowsSent: number;
+  readonly rowsTaken: number;
+  /** Share of the node's time it took lately, 0 to 1. */
+  readonly timeShare: number;
+}
+
+/** Tombstone collection in the partitions this node leads. */
+export interface HorizonView extends HorizonStatus {
+  /** `held` counts horizons older than this, milliseconds. */
+  readonly alarmMs: number;
+}
+
+/** Whether this node holds all it ever acknowledged. A node that lost data says so, and is made whole. */
+export interface PastStatus {
+  readonly whole: boolean;
+  /** Partitions it holds a replica of, and those of them it vouches for. */
+  readonly partitions: number;
+  readonly vouched: number;
+  /** How far the rebuilding has come, 0 to 1; 1 when whole. */
+  readonly progress: number;
+  /** Why it is not whole; empty when it is. */
+  readonly reason: string;
+}
+
+export interface StorageStatus {
+  readonly engine: string;
+  /** Whether data outlives the process. */
+  readonly durable: boolean;
+  /** `full`: writes are refused, reads go on; `failed`: the node serves nothing from it any more. */
+  readonly state: 'ok' | 'full' | 'failed';
+  /** What failed, in words; empty when nothing did. */
+  readonly failure: string;
+  readonly bytesMemory: number;
+  readonly bytesDisk: number;
+  /** Rows that failed their checksum since start. */
+  readonly rowsDamaged: number;
+}
+
+export interface PartitionsStatus {
+  readonly count: number;
+  /** Those of which fewer replicas are reachable from here than the default policy needs. */
+  readonly withoutQuorum: number;
+}
+
+/** A node and the cluster as it sees it, at one moment. */
+export interface NodeStatus {
+  readonly node: NodeId;
+  readonly cluster: string;
+  /** Of the topology. */
+  readonly epoch: number;
+  /** N. */
+  readonly replicas: number;
+  readonly uptimeMs: number;
+  readonly verdict: Verdict;
+  /** Worst first; empty exactly when the verdict is `well`. */
+  readonly reasons: readonly StatusReason[];
+  /**
+   * Nothing is outstanding here: every member is reachable, this node keeps no hint, vouches for all it
+   * holds, and found every replica equal when it last compared them. When all nodes say so and
+   * `repair.roundAgeMs` is less than the time since the last write, the replicas are equal.
+   */
+  readonly settled: boolean;
+  readonly members: readonly MemberStatus[];
+  readonly partitions: PartitionsStatus;
+  readonly storage: StorageStatus;
+  // A part that this node does not have is left out.
+  readonly hints?: HintsStatus;
+  readonly repair?: RepairStatus;
+  readonly horizon?: HorizonView;
+  readonly past?: PastStatus;
+}

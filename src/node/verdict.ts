@@ -1,0 +1,200 @@
+/**
+ * The verdict: what the figures of a status mean, in words that need no knowledge of the machinery.
+ *
+ * The picture: a doctor who reads the laboratory's sheet to the patient. Each finding is said once, with
+ * what it means and what to do; the worst comes first; what will pass by itself in a moment is no finding.
+ *
+ * Texts speak of the data, not of the parts: "412 writes wait for it", not "hint desk backlog".
+ */
+
+import { bytesWords, durationWords, plural } from '../base/words.ts';
+import type { NodeId } from '../ports/transport.ts';
+import type { MemberStatus, NodeStatus, ReasonCode, StatusReason, Verdict } from './status.ts';
+
+/** A member that is reached and lacks writes older than this does not just wait its turn, milliseconds. */
+export const LAG_LIMIT_MS = 60_000;
+/** Hints for one member above this share of their bound: writes will fail before long. */
+const hintsFillingShare = 0.8;
+/** And above this one they fail now: a stand-in refuses what does not fit. */
+const hintsFullShare = 0.99;
+
+/** A status without its judgement. */
+export type Findings = Omit<NodeStatus, 'verdict' | 'reasons' | 'settled'>;
+
+export interface VerdictContext {
+  /** Most peers' clocks disagree with this node's. */
+  readonly clockDoubted: boolean;
+}
+
+/** Everything amiss, worst first; within one severity in the order of the checks. */
+export function reasonsOf(findings: Findings, context: VerdictContext): readonly StatusReason[] {
+  const reasons: StatusReason[] = [];
+  storageReasons(findings, reasons);
+  if (context.clockDoubted) reasons.push(clockReason(findings.node));
+  quorumReason(findings, reasons);
+  for (const member of findings.members) memberReason(findings, member, reasons);
+  hintReasons(findings, reasons);
+  lagReasons(findings, reasons);
+  pastReason(findings, reasons);
+  horizonReason(findings, reasons);
+  return reasons
+    .filter(({ severity }) => severity === 'critical')
+    .concat(reasons.filter(({ severity }) => severity !== 'critical'));
+}
+
+export function verdictOf(reasons: readonly StatusReason[]): Verdict {
+  return reasons[0]?.severity ?? 'well';
+}
+
+/** See `NodeStatus.settled`. What is not known is not settled. */
+export function isSettled({ members, hints, repair, past }: Findings): boolean {
+  if (hints === undefined || repair === undefined || past === undefined) return false;
+  return (
+    hints.count === 0 &&
+    repair.differing === 0 &&
+    repair.unknown === 0 &&
+    past.whole &&
+    members.every(({ reachable }) => reachable)
+  );
+}
+
+function reason(
+  severity: 'degraded' | 'critical',
+  code: ReasonCode,
+  subject: NodeId,
+  words: readonly [what: string, meaning: string, action: string],
+): StatusReason {
+  const [what, meaning, action] = words;
+  return { code, severity, subject, what, meaning, action };
+}
+
+function storageReasons({ node, storage }: Findings, reasons: StatusReason[]): void {
+  if (storage.state === 'failed') {
+    reasons.push(
+      reason('critical', 'storage-failed', node, [
+        `the storage of ${node} failed: ${storage.failure}`,
+        'it serves nothing any more; the other replicas have its data and go on without it',
+        'look at the disk and the log of this node, replace the disk if need be, and start the node again',
+      ]),
+    );
+  } else if (storage.state === 'full') {
+    reasons.push(
+      reason('critical', 'storage-full', node, [
+        `the storage of ${node} is full`,
+        'it takes no writes, reads go on; writes that need this replica fail',
+        'make room: writes resume by themselves',
+      ]),
+    );
+  }
+}
+
+function clockReason(node: NodeId): StatusReason {
+  return reason('critical', 'clock-doubted', node, [
+    `the clock of ${node} differs from those of most other nodes`,
+    'it takes no writes until they agree, so that none is ordered wrongly',
+    'mend the time synchronization (NTP) of this machine',
+  ]);
+}
+
+function quorumReason({ node, partitions }: Findings, reasons: StatusReason[]): void {
+  const { count, withoutQuorum } = partitions;
+  if (withoutQuorum === 0) return;
+  const share = Math.max(1, Math.round((withoutQuorum / count) * 100));
+  reasons.push(
+    reason('critical', 'quorum-lost', '', [
+      `${node} reaches too few replicas for ${withoutQuorum} of ${count} partitions (${share} % of the keys)`,
+      'requests on those keys that need a quorum of their own replicas fail at this node; no data is lost',
+      'start the nodes that are down, or mend the network between the nodes',
+    ]),
+  );
+}
+
+function memberReason(findings: Findings, member: MemberStatus, reasons: StatusReason[]): void {
+  const { id, status, reachable, seenThrough, silenceMs } = member;
+  if (id === findings.node) return;
+  if (status === 'down' || status === 'left') {
+    const waiting = findings.hints?.targets.find(({ target }) => target === id)?.count ?? 0;
+    const kept = waiting === 0 ? '' : `; ${plural(waiting, 'row waits', 'rows wait')} for it here`;
+    reasons.push(
+      reason('degraded', 'member-down', id, [
+        status === 'left' ? `${id} was stopped` : `${id} is down, silent for ${durationWords(silenceMs)}`,
+        `its keys are served by their other replicas, with one copy less${kept}`,
+        `start ${id} again; it catches up by itself`,
+      ]),
+    );
+  } else if (status === 'suspect') {
+    reasons.push(
+      reason('degraded', 'member-suspect', id, [
+        `${id} is under suspicion, silent for ${durationWords(silenceMs)}`,
+        'requests go around it until it is heard again',
+        'nothing yet: in a few seconds it is heard again, or taken for down',
+      ]),
+    );
+  } else if (!reachable) {
+    const through = seenThrough === '' ? '' : `, though ${seenThrough} hears it`;
+    reasons.push(
+      reason('degraded', 'member-unreachable', id, [
+        `${findings.node} does not reach ${id}${through}`,
+        'the network between the two is cut or slow; each goes on with whom it reaches',
+        `look at the network between ${findings.node} and ${id}`,
+      ]),
+    );
+  }
+}
+
+function hintReasons({ node, hints }: Findings, reasons: StatusReason[]): void {
+  if (hints === undefined) return;
+  for (const { target, bytes } of hints.targets) {
+    const share = bytes / hints.bytesMax;
+    if (share < hintsFillingShare) continue;
+    const full = share >= hintsFullShare;
+    const kept = `${bytesWords(bytes)} of ${bytesWords(hints.bytesMax)}`;
+    reasons.push(
+      reason(full ? 'critical' : 'degraded', full ? 'hints-full' : 'hints-filling', target, [
+        `${node} keeps as much as ${kept} of rows for ${target}`,
+        full
+          ? 'it takes no more for it: writes that need a stand-in find another node, or fail'
+          : 'when no more fits, writes that need a stand-in find another node, or fail',
+        `start ${target} again; if that takes long, raise limits.hintBytesMax`,
+      ]),
+    );
+  }
+}
+
+function lagReasons({ node, members }: Findings, reasons: StatusReason[]): void {
+  for (const { id, lagMs, status } of members) {
+    if (status !== 'alive' || lagMs <= LAG_LIMIT_MS || id === node) continue;
+    reasons.push(
+      reason('degraded', 'lag-high', id, [
+        `${id} lacks writes from up to ${durationWords(lagMs)} ago`,
+        'nothing is lost: the other replicas have them; reads with R=1 at this replica may be old',
+        'wait: it is catching up; if the lag goes on growing, look at its disk and its network',
+      ]),
+    );
+  }
+}
+
+function pastReason({ node, past }: Findings, reasons: StatusReason[]): void {
+  if (past === undefined || past.whole) return;
+  const why = past.reason === '' ? '' : ` (${past.reason})`;
+  reasons.push(
+    reason('degraded', 'rebuilding', node, [
+      `${node} lost data${why} and is being made whole: ${past.vouched} of ${past.partitions} partitions`,
+      'what it cannot vouch for is read from the other replicas; until it is whole there is one copy less',
+      'keep the other nodes running until it is done; nothing else',
+    ]),
+  );
+}
+
+function horizonReason({ horizon }: Findings, reasons: StatusReason[]): void {
+  if (horizon === undefined || horizon.held === 0) return;
+  const { heldBy, reason: why, held, ageMs } = horizon;
+  const whom = heldBy === '' ? '' : ` by ${heldBy}${why === '' ? '' : `: ${why}`}`;
+  reasons.push(
+    reason('degraded', 'horizon-held', heldBy, [
+      `the collection of deleted keys stands still in ${plural(held, 'partition')}, for ${durationWords(ageMs)}, held up${whom}`,
+      'deletes stay correct and their traces pile up: they cost space and nothing else',
+      heldBy === '' ? 'look at the log' : `bring ${heldBy} back`,
+    ]),
+  );
+}
