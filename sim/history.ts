@@ -29,10 +29,11 @@ import type { Micros } from './schedule.ts';
 export type OpOutcome = 'pending' | 'ok' | Outcome;
 
 /**
- * Which act of the run a request belongs to: the workload; after healing, reads at R from every node,
- * reads at R=N that repair, and reads at R=N after every process was killed once more.
+ * Which act of the run a request belongs to: the workload; after healing, probes whether requests succeed,
+ * reads at R from every node, reads at R=N that repair, and reads at R=N after every process was killed
+ * once more.
  */
-export type Phase = 'work' | 'quorum' | 'repair' | 'restart';
+export type Phase = 'work' | 'probe' | 'quorum' | 'repair' | 'restart';
 
 /** One request, as its client saw it. Its `id` (from 1) is in the value it writes. */
 export interface OpRecord {

@@ -110,7 +110,7 @@ function describe(result: RunResult): string {
 function report(result: RunResult, how: string): void {
   if (result.findings.length === 0) return;
   say(`FAILED ${how}`);
-  for (const { oracle, text } of result.findings.slice(0, 5)) say(`  ${oracle}: ${text}`);
+  for (const { oracle, text } of result.findings.slice(0, 5)) say(`  ${oracle}: ${text.slice(0, 2000)}`);
   if (result.findings.length > 5) say(`  and ${result.findings.length - 5} more`);
   const mutant = flags.mutant === undefined ? '' : ` --mutant ${flags.mutant}`;
   say(`  replay: npm run sim -- ${how}${mutant} --trace`);

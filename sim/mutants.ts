@@ -143,6 +143,13 @@ export const MUTANTS: readonly Mutant[] = [
     bias: { ...LOOSE, r: 1, w: 3, skewMs: 200, faultKinds: ['cut', 'isolate'], faults: [0, 3] },
     seedsMax: 60,
   },
+  {
+    name: 'frame-sequence-unchecked',
+    bug: 'a doubled or late frame is read like any other',
+    // A request forwarded twice is done twice.
+    bias: { ...STRICT, nodes: [5], faultKinds: ['double', 'reorder'], faults: [6, 12] },
+    seedsMax: 60,
+  },
 ];
 
 export interface MutantVerdict {

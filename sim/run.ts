@@ -1,9 +1,10 @@
 /**
  * A run: a plan is carried out from the first start to the verdict.
  *
- * In six acts: the nodes start; clients and faults do their worst; everything is healed and comes to
- * rest; every key is read at R from every node, then at R=N, and all are listed; every process is
- * killed once more and every key read again; the oracles judge.
+ * In seven acts: the nodes start; clients and faults do their worst (chaos: whatever happens, the nodes
+ * must be safe); everything is healed, and the nodes must recover by themselves within a bound
+ * (`recovery.ts`), and serve; every key is read at R from every node, then at R=N, and all are listed; every
+ * process is killed once more and every key read again; the oracles judge.
  */
 
 import type { CodedError } from '../src/base/errors.ts';
@@ -11,16 +12,17 @@ import { type Policy, PolicyTable } from '../src/coordinator/policy.ts';
 import { Node } from '../src/node/node.ts';
 import { type Member, NODE_LIMITS_DEFAULT, type NodeOptions } from '../src/node/options.ts';
 import { place } from '../src/ring/placement.ts';
-import { SLOT_COUNT, slotOf } from '../src/ring/slots.ts';
+import { SLOT_COUNT } from '../src/ring/slots.ts';
 import type { Table } from '../src/ring/table.ts';
-import { META_PREFIX, rowKeyOf } from '../src/rows/key.ts';
-import { compareStamps, STAMP_BYTES, STAMP_NONE, type Stamp } from '../src/rows/row.ts';
 import { Cluster, type NodeFactory } from './cluster.ts';
+import { hasWildClocks } from './faults.ts';
 import { type Phase, Witness } from './history.ts';
+import { greatestFloor, inspectFloors, inspectKeys, type KeyState } from './inspection.ts';
 import { Nemesis } from './nemesis.ts';
 import { ORACLES } from './oracles/all.ts';
-import type { Finding, KeyState, RunRecord } from './oracles/oracle.ts';
+import type { Finding, RunRecord } from './oracles/oracle.ts';
 import type { Plan } from './plan.ts';
+import { Recovery } from './recovery.ts';
 import { Schedule } from './schedule.ts';
 import { Trace, type TraceSink } from './trace.ts';
 import { keyOf, SIM_UPDATES, Workload } from './workload.ts';
@@ -115,9 +117,13 @@ class Run {
   readonly #witness = new Witness();
   readonly #workload: Workload;
   readonly #nemesis: Nemesis;
+  readonly #recovery: Recovery;
+  /** Keys in use. */
+  #keys: number;
 
   constructor(plan: Plan, options: RunOptions) {
     this.#plan = plan;
+    this.#keys = plan.keys;
     this.#trace = new Trace(options.sink);
     const mutants = options.mutants ?? NO_MUTANTS;
     const config = {
@@ -136,6 +142,13 @@ class Run {
     }
     this.#workload = new Workload(this.#schedule, this.#trace, this.#cluster);
     this.#nemesis = new Nemesis(this.#schedule, this.#trace, this.#cluster, plan);
+    this.#recovery = new Recovery(
+      this.#schedule,
+      this.#cluster,
+      this.#workload,
+      plan,
+      simTable(plan.nodes, plan.n),
+    );
   }
 
   carryOut(): RunResult {
@@ -152,10 +165,13 @@ class Run {
       ),
     );
     this.#advance(START_MS + lastMs + 20);
+    const chaosEndedAt = this.#schedule.now;
+    const chaosEnded = this.#states();
     this.#nemesis.healAll();
-    const settled = this.#settle();
-    this.#advance(100);
+    const leftovers = this.#recovery.await();
     this.#rest();
+    const recovered = this.#states();
+    this.#probe();
     this.#readAll('quorum');
     const beforeRepair = this.#states();
     this.#readAll('repair');
@@ -163,20 +179,23 @@ class Run {
     const afterRepair = this.#states();
     const scannedAtMs = this.#cluster.machines[0]!.clock.wall();
     const { scanned, counted } = this.#list();
-    const leftovers = [...settled, ...this.#leftovers()];
+    leftovers.push(...this.#leftovers());
     for (const machine of this.#cluster.machines) this.#cluster.crash(machine.index);
     this.#advance(10);
-    leftovers.push(...this.#settle());
+    leftovers.push(...this.#recovery.await());
     this.#readAll('restart');
     this.#rest();
     const record: RunRecord = {
       plan,
       history: this.#workload.history,
       witness: this.#witness,
+      chaosEndedAt,
+      chaosEnded,
+      recovered,
       beforeRepair,
       afterRepair,
-      floors: this.#floors(),
-      floor: this.#floors().reduce((a, { floor }) => (compareStamps(a, floor) > 0 ? a : floor), STAMP_NONE),
+      floors: inspectFloors(this.#cluster),
+      floor: greatestFloor(inspectFloors(this.#cluster)),
       scanned,
       counted,
       scannedAtMs,
@@ -206,29 +225,19 @@ class Run {
     while (this.#schedule.now < deadline && this.#leftovers().length > 0) this.#advance(50);
   }
 
-  /** Waits until every node is ready, sees all others, and no request is open; for a bounded time. */
-  #settle(): string[] {
-    const deadline = this.#schedule.now + 6_000_000;
-    while (this.#schedule.now < deadline) {
-      if (this.#workload.pending === 0 && this.#unsettled().length === 0) return [];
-      // A process that was told to stop may have ended only now.
-      for (const machine of this.#cluster.machines) if (!machine.up) this.#cluster.start(machine.index);
-      this.#advance(20);
-    }
-    return this.#unsettled();
-  }
-
-  #unsettled(): string[] {
-    const left: string[] = [];
-    for (const machine of this.#cluster.machines) {
-      if (!machine.node || !machine.ready) left.push(`${machine.id} is not ready 6 s after healing`);
-      else {
-        for (const member of machine.node.members()) {
-          if (!member.live) left.push(`${machine.id} does not see ${member.id} 6 s after healing`);
-        }
-      }
-    }
-    return left;
+  /** Requests succeed again at every node, writes too: on a key of its own. */
+  #probe(): void {
+    if (hasWildClocks(this.#plan)) return;
+    this.#keys++;
+    const probes = this.#cluster.machines.flatMap(({ index }) =>
+      (['write', 'read'] as const).map((kind) => {
+        const op = { atMs: 0, node: index, kind, key: this.#plan.keys };
+        const record = this.#workload.invoke(op, { timeoutMs: FINAL_TIMEOUT_MS, phase: 'probe' });
+        this.#waitForRequests();
+        return record;
+      }),
+    );
+    if (probes.includes(undefined)) this.#cluster.faults.push('after healing no node takes requests');
   }
 
   /** Reads every key: at the plan's R from every node, or at R=N from one. */
@@ -238,7 +247,7 @@ class Run {
     const oneByOne = plan.requestsMax < 100 || plan.network.queueFramesMax < 100;
     const policy = { r: plan.n, w: plan.w, strict: plan.strict };
     const options = { timeoutMs: FINAL_TIMEOUT_MS, phase };
-    for (let key = 0; key < plan.keys; key++) {
+    for (let key = 0; key < this.#keys; key++) {
       const readers =
         phase === 'quorum' ? this.#cluster.machines.map((machine) => machine.index) : [key % plan.nodes];
       for (const node of readers) {
@@ -302,30 +311,8 @@ class Run {
     while (this.#workload.pending > 0 && this.#schedule.now < deadline) this.#advance(2);
   }
 
-  /** What the replicas of each key hold on their disks. */
   #states(): KeyState[] {
-    const plan = this.#plan;
-    const table = simTable(plan.nodes, plan.n);
-    const states: KeyState[] = [];
-    for (const counter of [false, true]) {
-      for (let key = 0; key < plan.keys; key++) {
-        const name = keyOf(counter ? 'incr' : 'read', key);
-        const rowKey = rowKeyOf(name);
-        const replicas = table.preferenceList(slotOf(name)).map((node) => ({
-          node,
-          row: this.#cluster.machines.find((machine) => machine.id === node)!.disk.peek(rowKey),
-        }));
-        states.push({ key, counter, rowKey, replicas });
-      }
-    }
-    return states;
-  }
-
-  #floors(): { node: string; floor: Stamp }[] {
-    return this.#cluster.machines.map((machine) => {
-      const stored = machine.disk.peek(`${META_PREFIX}floor`);
-      return { node: machine.id, floor: stored?.length === STAMP_BYTES ? stored : STAMP_NONE };
-    });
+    return inspectKeys(this.#cluster, simTable(this.#plan.nodes, this.#plan.n), this.#keys);
   }
 
   #leftovers(): string[] {

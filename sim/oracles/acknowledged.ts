@@ -2,14 +2,15 @@
  * P1: an acknowledged write is never lost. It is readable, or overwritten by a greater stamp (a later
  * write, or a flush).
  *
- * Judged twice: by the disks at the end, and by reads at R after healing, which must see every
- * acknowledged write wherever R+W>N (and no disk was replaced: a newcomer knows nothing until repair).
+ * Judged four times: when chaos ends, the write is on some disk, if only as a hint for its owner; when the
+ * cluster has recovered, it is on a replica's disk; reads at R see it wherever R+W>N (or wherever replicas
+ * become equal by themselves); and it is still there at the end.
  */
 
 import { rowKeyOf } from '../../src/rows/key.ts';
 import { compareRowStamp, compareStamps, rowStamp, type Stamp, stampTime } from '../../src/rows/row.ts';
 import { EPOCH_MS } from '../clock.ts';
-import { hasForgetful, hasWildClocks } from '../faults.ts';
+import { ABILITIES, hasForgetful, hasWildClocks } from '../faults.ts';
 import { type OpRecord, stampText } from '../history.ts';
 import { keyOf } from '../workload.ts';
 import { type Finding, type KeyState, opText, type RunRecord } from './oracle.ts';
@@ -20,7 +21,8 @@ const CLOCK_BEHIND_MAX_MS = 250;
 
 export function judgeAcknowledged(run: RunRecord): Finding[] {
   const findings: Finding[] = [];
-  const newest = new Map<number, { op: OpRecord; stamp: Stamp }>();
+  const inChaos: Newest = new Map();
+  const newest: Newest = new Map();
   for (const op of run.history) {
     if (op.kind === 'read' || op.kind === 'incr' || op.kind === 'flush' || op.outcome !== 'ok') continue;
     if (op.kind === 'setnx' && op.reply !== 1) continue;
@@ -30,18 +32,33 @@ export function judgeAcknowledged(run: RunRecord): Finding[] {
       findings.push({ oracle: 'P1', text: `${opText(op)} was acknowledged and no disk ever stored it` });
       continue;
     }
-    const known = newest.get(op.key);
-    if (known === undefined || compareStamps(stamp, known.stamp) > 0) newest.set(op.key, { op, stamp });
+    if (op.returnedAt <= run.chaosEndedAt) raise(inChaos, op, stamp);
+    if (op.phase === 'work') raise(newest, op, stamp);
   }
-  for (const state of run.beforeRepair) {
-    const acknowledged = state.counter ? undefined : newest.get(state.key);
-    if (acknowledged === undefined || compareStamps(acknowledged.stamp, run.floor) <= 0) continue;
-    findings.push(...judgeDisks(state, acknowledged.op, acknowledged.stamp));
-  }
-  if (run.plan.r + run.plan.w > run.plan.n && !hasForgetful(run.plan)) {
-    findings.push(...judgeReads(run, newest));
-  }
+  findings.push(...judgeDisks(run, run.chaosEnded, inChaos, 'on no disk when chaos ended'));
+  findings.push(...judgeDisks(run, run.recovered, newest, "on no replica's disk after recovery"));
+  findings.push(...judgeDisks(run, run.beforeRepair, newest, "on no replica's disk after reads"));
+  if (readsSeeAll(run)) findings.push(...judgeReads(run, newest));
   return findings;
+}
+
+type Newest = Map<number, { readonly op: OpRecord; readonly stamp: Stamp }>;
+
+function raise(newest: Newest, op: OpRecord, stamp: Stamp): void {
+  const known = newest.get(op.key);
+  if (known === undefined || compareStamps(stamp, known.stamp) > 0) newest.set(op.key, { op, stamp });
+}
+
+/** Whether every read after recovery must see every acknowledged write. */
+function readsSeeAll({ plan }: RunRecord): boolean {
+  if (hasForgetful(plan) && !ABILITIES.vouching) return false;
+  return plan.r + plan.w > plan.n || (ABILITIES.antiEntropy && !hasWildClocks(plan));
+}
+
+/** Whether nothing need be left of a write: what overwrote it is dead, and its tombstone was collected. */
+function isCollected(run: RunRecord, state: KeyState, stamp: Stamp): boolean {
+  const dead = run.witness.deadMax.get(state.rowKey);
+  return dead !== undefined && compareStamps(dead, stamp) >= 0 && stampTime(dead) <= state.horizonMs;
 }
 
 /**
@@ -62,23 +79,29 @@ function mayBeOverwrittenUnseen(run: RunRecord, op: OpRecord): boolean {
   });
 }
 
-function judgeDisks(state: KeyState, op: OpRecord, stamp: Stamp): Finding[] {
-  if (state.replicas.some(({ row }) => row !== undefined && compareRowStamp(row, stamp) >= 0)) return [];
-  const held = state.replicas.map(
-    ({ node, row }) => `${node} holds ${row ? stampText(rowStamp(row)) : 'nothing'}`,
-  );
-  return [
-    {
-      oracle: 'P1',
-      text: `${opText(op)} was acknowledged with stamp ${stampText(stamp)} and is on no replica's disk: ${held.join(', ')}`,
-    },
-  ];
+function judgeDisks(run: RunRecord, states: readonly KeyState[], newest: Newest, where: string): Finding[] {
+  const findings: Finding[] = [];
+  for (const state of states) {
+    const acknowledged = state.counter ? undefined : newest.get(state.key);
+    if (acknowledged === undefined) continue;
+    const { op, stamp } = acknowledged;
+    if (compareStamps(stamp, run.floor) <= 0 || isCollected(run, state, stamp)) continue;
+    const rows = states === run.chaosEnded ? [state.copy] : state.replicas.map(({ row }) => row);
+    if (rows.some((row) => row !== undefined && compareRowStamp(row, stamp) >= 0)) continue;
+    const held = state.replicas.map(
+      ({ node, row }) => `${node} holds ${row ? stampText(rowStamp(row)) : 'nothing'}`,
+    );
+    const text = `${opText(op)} was acknowledged with stamp ${stampText(stamp)} and is ${where}`;
+    findings.push({ oracle: 'P1', text: `${text}: ${held.join(', ')}` });
+  }
+  return findings;
 }
 
-function judgeReads(run: RunRecord, newest: ReadonlyMap<number, { op: OpRecord; stamp: Stamp }>): Finding[] {
+function judgeReads(run: RunRecord, newest: Newest): Finding[] {
   const findings: Finding[] = [];
   for (const read of run.history) {
-    if (read.phase === 'work' || read.kind !== 'read' || read.outcome !== 'ok') continue;
+    if (read.phase === 'work' || read.phase === 'probe' || read.kind !== 'read' || read.outcome !== 'ok')
+      continue;
     const acknowledged = newest.get(read.key);
     if (acknowledged === undefined || compareStamps(acknowledged.stamp, run.floor) <= 0) continue;
     if (read.seenStamp !== undefined) {

@@ -3,6 +3,7 @@
 import { judgeAcknowledged } from './acknowledged.ts';
 import { judgeBounds } from './bounds.ts';
 import { judgeConvergence } from './convergence.ts';
+import { judgeDeleted } from './deleted.ts';
 import { judgeFlush } from './flush.ts';
 import { judgeLinearizable } from './linearizable.ts';
 import { judgeListing } from './listing.ts';
@@ -15,6 +16,7 @@ export const ORACLES: readonly Oracle[] = [
   judgeLinearizable,
   judgeAcknowledged,
   judgeOutcomes,
+  judgeDeleted,
   judgeFlush,
   judgeOrder,
   judgeConvergence,

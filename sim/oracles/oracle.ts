@@ -3,10 +3,11 @@
  * promise, in plain words. It knows nothing of how nodes work beyond what rows and stamps are.
  */
 
-import type { RowKey } from '../../src/rows/key.ts';
-import type { Row, Stamp } from '../../src/rows/row.ts';
+import type { Stamp } from '../../src/rows/row.ts';
 import type { OpRecord, Witness } from '../history.ts';
+import type { KeyState } from '../inspection.ts';
 import type { Plan } from '../plan.ts';
+import type { Micros } from '../schedule.ts';
 import { keyOf } from '../workload.ts';
 
 /** A contradiction to a promise. */
@@ -16,20 +17,19 @@ export interface Finding {
   readonly text: string;
 }
 
-/** The replicas of a key at the end, and what each holds. */
-export interface KeyState {
-  readonly key: number;
-  readonly counter: boolean;
-  readonly rowKey: RowKey;
-  readonly replicas: readonly { readonly node: string; readonly row: Row | undefined }[];
-}
+export type { KeyState };
 
 /** A finished run. */
 export interface RunRecord {
   readonly plan: Plan;
   readonly history: readonly OpRecord[];
   readonly witness: Witness;
-  /** After healing, before reads that repair everything. */
+  /** When faults ended and healing began, and what was on the disks then. */
+  readonly chaosEndedAt: Micros;
+  readonly chaosEnded: readonly KeyState[];
+  /** The healed core came to rest; nobody has read anything yet. */
+  readonly recovered: readonly KeyState[];
+  /** After reads at R, before reads that repair everything. */
   readonly beforeRepair: readonly KeyState[];
   /** After every key was read at R=N. */
   readonly afterRepair: readonly KeyState[];

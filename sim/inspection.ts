@@ -1,0 +1,137 @@
+/**
+ * Inspection: what the disks of a cluster hold at a moment. For oracles: no node is asked.
+ *
+ * The picture: the court's surveyors, who walk through all storerooms at night and write down what lies
+ * there, whether or not its keeper would own to it.
+ */
+
+import { equalBytes, readU48 } from '../src/base/bytes.ts';
+import { slotOf } from '../src/ring/slots.ts';
+import type { Table } from '../src/ring/table.ts';
+import { META_PREFIX, type RowKey, rowKeyOf } from '../src/rows/key.ts';
+import {
+  compareRowStamp,
+  compareRowStamps,
+  compareStamps,
+  isRowIntact,
+  isRowLive,
+  type Row,
+  rowDeathTime,
+  rowStamp,
+  rowTime,
+  STAMP_BYTES,
+  STAMP_NONE,
+  type Stamp,
+} from '../src/rows/row.ts';
+import type { Cluster } from './cluster.ts';
+import { stampText } from './history.ts';
+import { keyOf } from './workload.ts';
+
+/** A replica of a key, and what its disk holds. A damaged row counts as none. */
+export interface ReplicaState {
+  readonly node: string;
+  readonly row: Row | undefined;
+  readonly damaged: boolean;
+}
+
+/** A key at a moment. */
+export interface KeyState {
+  readonly key: number;
+  readonly counter: boolean;
+  readonly rowKey: RowKey;
+  readonly replicas: readonly ReplicaState[];
+  /** The greatest intact copy on any disk in any form, hints for others included. */
+  readonly copy: Row | undefined;
+  /** The greatest tombstone horizon of its partition on any disk: dead rows up to it may be gone. */
+  readonly horizonMs: number;
+}
+
+/** What the disks hold of keys 0 to `keys`, as registers and as counters. */
+export function inspectKeys(cluster: Cluster, table: Table, keys: number): KeyState[] {
+  const copies = intactCopies(cluster, wantedKeys(keys));
+  const states: KeyState[] = [];
+  for (const counter of [false, true]) {
+    for (let key = 0; key < keys; key++) {
+      const name = keyOf(counter ? 'incr' : 'read', key);
+      const rowKey = rowKeyOf(name);
+      const slot = slotOf(name);
+      const replicas = table.preferenceList(slot).map((node) => {
+        const row = cluster.machines.find((machine) => machine.id === node)!.disk.peek(rowKey);
+        const damaged = row !== undefined && !isRowIntact(rowKey, row);
+        return { node, row: damaged ? undefined : row, damaged };
+      });
+      const horizonMs = horizonOf(cluster, table.partitionOfSlot(slot));
+      states.push({ key, counter, rowKey, replicas, copy: copies.get(rowKey), horizonMs });
+    }
+  }
+  return states;
+}
+
+function wantedKeys(keys: number): RowKey[] {
+  const kinds = ['read', 'incr'] as const;
+  return kinds.flatMap((kind) => Array.from({ length: keys }, (_, key) => rowKeyOf(keyOf(kind, key))));
+}
+
+/** The greatest intact copy of each row key on any disk, under whatever storage key it is kept. */
+function intactCopies(cluster: Cluster, rowKeys: readonly RowKey[]): Map<RowKey, Row> {
+  const copies = new Map<RowKey, Row>();
+  for (const { disk } of cluster.machines) {
+    for (const [storageKey, value] of disk.entries()) {
+      const rowKey = rowKeys.find((one) => storageKey.endsWith(one));
+      if (rowKey === undefined || !isRowIntact(rowKey, value)) continue;
+      const known = copies.get(rowKey);
+      if (known === undefined || compareRowStamps(value, known) > 0) copies.set(rowKey, value);
+    }
+  }
+  return copies;
+}
+
+/** As `Horizons.noteKey` writes it: two times of 48 bits, the fence and the horizon. */
+function horizonOf(cluster: Cluster, partition: number): number {
+  const noteKey = `${META_PREFIX}horizon${String.fromCharCode(partition >> 8, partition & 0xff)}`;
+  let greatest = 0;
+  for (const { disk } of cluster.machines) {
+    const note = disk.peek(noteKey);
+    if (note?.length === 12) greatest = Math.max(greatest, readU48(note, 6));
+  }
+  return greatest;
+}
+
+/** The floor of the last flush on each disk. */
+export function inspectFloors(cluster: Cluster): { node: string; floor: Stamp }[] {
+  return cluster.machines.map((machine) => {
+    const stored = machine.disk.peek(`${META_PREFIX}floor`);
+    return { node: machine.id, floor: stored?.length === STAMP_BYTES ? stored : STAMP_NONE };
+  });
+}
+
+/** The greatest of them. */
+export function greatestFloor(floors: readonly { readonly floor: Stamp }[]): Stamp {
+  return floors.reduce<Stamp>((a, { floor }) => (compareStamps(a, floor) > 0 ? a : floor), STAMP_NONE);
+}
+
+/** Whether a row counts as none: dead by a flush, or dead since before the horizon. */
+export function isGone(row: Row, floor: Stamp, horizonMs: number): boolean {
+  return compareRowStamp(row, floor) <= 0 || (rowTime(row) <= horizonMs && rowDeathTime(row) <= horizonMs);
+}
+
+/** How the replicas of a key differ at wall time `wall`, in words; undefined if they are equal. */
+export function differenceOf(state: KeyState, floor: Stamp, wall: number): string | undefined {
+  const rows = state.replicas.map(({ row }) =>
+    row === undefined || isGone(row, floor, state.horizonMs) ? undefined : row,
+  );
+  const damaged = state.replicas.some((replica) => replica.damaged);
+  if (!damaged && rows.every((row) => equalRows(row, rows[0], wall))) return undefined;
+  const held = state.replicas.map((replica, i) => {
+    const row = rows[i];
+    return `${replica.node} ${replica.damaged ? 'damaged' : row ? stampText(rowStamp(row)) : 'nothing'}`;
+  });
+  return `${keyOf(state.counter ? 'incr' : 'read', state.key)}: ${held.join(', ')}`;
+}
+
+/** Equal to the byte, or the same write and dead: an expired row shrinks to a tombstone in its own time. */
+function equalRows(a: Row | undefined, b: Row | undefined, wall: number): boolean {
+  if (a === undefined || b === undefined) return a === b;
+  if (equalBytes(a, b)) return true;
+  return compareRowStamps(a, b) === 0 && !isRowLive(a, wall) && !isRowLive(b, wall);
+}

@@ -1,0 +1,81 @@
+/**
+ * Recovery: the second phase of a run. Faults have ended; from now on the cluster must get well by itself,
+ * within a bound of virtual time, and stay so.
+ *
+ * The picture: convalescence, with a date by which the patient must walk. Chaos asks only for safety;
+ * a cluster that is safe and never works again would pass it. So here progress is asked for: every node is
+ * up and sees all others, requests are answered, no hints are left to hand over, and the replicas of every
+ * partition are equal although no client reads anything.
+ */
+
+import type { Table } from '../src/ring/table.ts';
+import type { Cluster } from './cluster.ts';
+import { ABILITIES, hasWildClocks } from './faults.ts';
+import { differenceOf, greatestFloor, inspectFloors, inspectKeys } from './inspection.ts';
+import type { Plan } from './plan.ts';
+import type { Schedule } from './schedule.ts';
+import type { Workload } from './workload.ts';
+
+/** After healing everything is well again within so long, milliseconds of virtual time. */
+export const RECOVERY_MAX_MS = 10_000;
+
+/** Between two looks, milliseconds. */
+const lookEveryMs = 20;
+
+export class Recovery {
+  readonly #schedule: Schedule;
+  readonly #cluster: Cluster;
+  readonly #workload: Workload;
+  readonly #plan: Plan;
+  readonly #table: Table;
+
+  constructor(schedule: Schedule, cluster: Cluster, workload: Workload, plan: Plan, table: Table) {
+    this.#schedule = schedule;
+    this.#cluster = cluster;
+    this.#workload = workload;
+    this.#plan = plan;
+    this.#table = table;
+  }
+
+  /** Waits until the cluster is well. @returns what is not when the time is over, as sentences. */
+  await(): string[] {
+    const deadline = this.#schedule.now + RECOVERY_MAX_MS * 1000;
+    for (;;) {
+      // A process that was told to stop may have ended only now.
+      for (const machine of this.#cluster.machines) if (!machine.up) this.#cluster.start(machine.index);
+      const ills = this.#ills();
+      if (ills.length === 0) return [];
+      if (this.#schedule.now >= deadline)
+        return ills.map((ill) => `${RECOVERY_MAX_MS} ms after healing ${ill}`);
+      this.#schedule.runUntil(this.#schedule.now + lookEveryMs * 1000);
+    }
+  }
+
+  /** What is not well, the cheapest questions first: the dear ones are asked when all else is well. */
+  #ills(): string[] {
+    const ills = this.#unready();
+    if (this.#workload.pending > 0) ills.push(`${this.#workload.pending} requests are not answered`);
+    if (ills.length === 0 && ABILITIES.antiEntropy && !hasWildClocks(this.#plan)) {
+      const floor = greatestFloor(inspectFloors(this.#cluster));
+      const wall = this.#cluster.machines[0]!.clock.wall();
+      for (const state of inspectKeys(this.#cluster, this.#table, this.#plan.keys)) {
+        const difference = differenceOf(state, floor, wall);
+        if (difference !== undefined) ills.push(`the replicas differ of ${difference}`);
+      }
+    }
+    return ills;
+  }
+
+  #unready(): string[] {
+    const ills: string[] = [];
+    for (const machine of this.#cluster.machines) {
+      if (!machine.node || !machine.ready) ills.push(`${machine.id} is not ready`);
+      else {
+        for (const member of machine.node.members()) {
+          if (!member.live) ills.push(`${machine.id} does not see ${member.id}`);
+        }
+      }
+    }
+    return ills;
+  }
+}
