@@ -55,7 +55,7 @@ const steps: readonly Step[] = [
   testStep('unit tests', unit, Math.max(2, availableParallelism())),
   // Each of these files runs whole clusters, which share the cores.
   testStep('integration tests', integration, 1),
-  { name: 'simulation', argv: [node, 'sim/main.ts', '--seeds', '300', '--ci'] },
+  { name: 'simulation', argv: [node, 'sim/main.ts', '--seeds', '500', '--ci'] },
 ];
 
 /** Runs a step to its end or to the deadline. @returns whether it ended with exit code 0. */
