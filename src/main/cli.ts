@@ -1,5 +1,5 @@
 /**
- * The command line of the server: `dure dev`, `dure start`, `dure config check`.
+ * The command line of the server: `dure dev`, `dure start`, `dure status`, `dure config check`.
  *
  * Every setting of the configuration is a flag too; `--help` lists them from the tree of settings. A
  * flag that does not exist is one more problem of the configuration, told together with the others.
@@ -106,6 +106,38 @@ function devCommand(): Command {
   });
 }
 
+const watchSecondsDefault = 2;
+
+function statusCommand(): Command {
+  const command = new Command('status')
+    .description('how the cluster is: every node, what is wrong, and what to do')
+    .option('--node <host:port>', 'ask this node, at its HTTP port, for the others')
+    .addOption(configOption())
+    .option('--data-dir <directory>', 'else, the directory of "dure dev"', '.dure')
+    .option('--json', 'for programs')
+    .option('--watch [seconds]', `again and again, every ${watchSecondsDefault} seconds`)
+    .option('--check', 'exit code 2 unless all is well');
+  return command.action(async (options: Record<string, string | true | undefined>) => {
+    const { watch } = options;
+    const seconds = watch === true ? watchSecondsDefault : watch === undefined ? undefined : Number(watch);
+    if (seconds !== undefined && !(seconds >= 0.1 && seconds <= 86_400)) {
+      process.stderr.write(`dure: --watch ${watch}: expected seconds, from 0.1 to 86400\n`);
+      process.exitCode = EXIT.failed;
+      return;
+    }
+    const { runStatus } = await import('./status.ts');
+    process.exitCode = await runStatus({
+      node: String(options.node ?? ''),
+      config: String(options.config ?? ''),
+      dataDir: String(options.dataDir),
+      json: options.json === true,
+      check: options.check === true,
+      watchSeconds: seconds,
+      environment: process.env,
+    });
+  });
+}
+
 function configCommand(): Command {
   const check = new Command('check').description('tell every problem of a configuration; starts nothing');
   addSettings(check.addOption(configOption()), nodeSettings);
@@ -136,6 +168,7 @@ async function main(): Promise<void> {
     .showHelpAfterError('(dure --help lists the commands)')
     .addCommand(devCommand())
     .addCommand(startCommand())
+    .addCommand(statusCommand())
     .addCommand(configCommand());
   for (const command of [
     program,

@@ -5,6 +5,8 @@ export const EXIT = {
   failed: 1,
   /** The configuration has problems; nothing was started. */
   config: 2,
+  /** `dure status --check`: the cluster is degraded or critical. */
+  notWell: 2,
   /** Storage lost data it had promised to keep; the operator must decide. */
   storageLost: 3,
   /** A bug in Dure. */

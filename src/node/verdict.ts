@@ -102,8 +102,8 @@ function quorumReason({ node, partitions }: Findings, reasons: StatusReason[]): 
   const share = Math.max(1, Math.round((withoutQuorum / count) * 100));
   reasons.push(
     reason('critical', 'quorum-lost', '', [
-      `${node} reaches too few replicas for ${withoutQuorum} of ${count} partitions (${share} % of the keys)`,
-      'requests on those keys that need a quorum of their own replicas fail at this node; no data is lost',
+      `too few replicas are reached for ${withoutQuorum} of ${count} partitions (${share} % of the keys)`,
+      'requests on those keys that need a quorum of their own replicas fail; no data is lost',
       'start the nodes that are down, or mend the network between the nodes',
     ]),
   );
@@ -113,12 +113,10 @@ function memberReason(findings: Findings, member: MemberStatus, reasons: StatusR
   const { id, status, reachable, seenThrough, silenceMs } = member;
   if (id === findings.node) return;
   if (status === 'down' || status === 'left') {
-    const waiting = findings.hints?.targets.find(({ target }) => target === id)?.count ?? 0;
-    const kept = waiting === 0 ? '' : `; ${plural(waiting, 'row waits', 'rows wait')} for it here`;
     reasons.push(
       reason('degraded', 'member-down', id, [
         status === 'left' ? `${id} was stopped` : `${id} is down, silent for ${durationWords(silenceMs)}`,
-        `its keys are served by their other replicas, with one copy less${kept}`,
+        'its keys are served by their other replicas, with one copy less',
         `start ${id} again; it catches up by itself`,
       ]),
     );

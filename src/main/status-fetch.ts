@@ -1,0 +1,113 @@
+/**
+ * Asks the nodes of a cluster how they are: one or some of them for the members, then every member, all at
+ * once and with little patience. A node that does not answer is a finding like any other.
+ */
+
+import type { StatusAnswer } from '../http/status.ts';
+
+/** A node as it was asked. */
+export interface NodeLook {
+  readonly id: string;
+  /** Host and HTTP port. */
+  readonly address: string;
+  /** What it answered, or undefined. */
+  readonly answer: StatusAnswer | undefined;
+  /** Why there is no answer, in words; empty when there is one. */
+  readonly problem: string;
+}
+
+/** Whom to ask first: `host:port`. The id is that of its answer. */
+export type Seed = string;
+
+export interface ClusterLook {
+  /** In the order of the members. Empty when no seed answered. */
+  readonly nodes: readonly NodeLook[];
+  /** Why each seed did not answer, where none did. */
+  readonly problems: readonly string[];
+}
+
+const answerBytesMax = 16 * 1024 * 1024;
+
+/** Asks the seeds, and through them all members. @param timeoutMs for each node. */
+export async function lookAtCluster(seeds: readonly Seed[], timeoutMs: number): Promise<ClusterLook> {
+  const first = await Promise.all(seeds.map((seed) => ask(seed, timeoutMs)));
+  const known = new Map<string, NodeLook>();
+  for (const look of first) if (look.answer !== undefined) known.set(look.answer.node, look);
+  if (known.size === 0) return { nodes: [], problems: first.map(problemOf) };
+  const addresses = addressesOf([...known.values()]);
+  const nodes = await Promise.all(
+    [...addresses].map(async ([id, address]): Promise<NodeLook> => {
+      const look = known.get(id) ?? first.find((each) => each.address === address);
+      const { answer, problem } = look ?? (await ask(address, timeoutMs));
+      if (answer === undefined || answer.node === id) {
+        return { id, address: look?.address ?? address, answer, problem };
+      }
+      return { id, address, answer: undefined, problem: `another node answers there: ${answer.node}` };
+    }),
+  );
+  return { nodes, problems: [] };
+}
+
+function problemOf({ address, problem }: NodeLook): string {
+  return `${address}: ${problem}`;
+}
+
+/** Every member any of them names, and where it is asked. */
+function addressesOf(looks: readonly NodeLook[]): Map<string, string> {
+  const addresses = new Map<string, string>();
+  for (const { answer } of looks) {
+    for (const { id, host, httpPort } of answer!.members) {
+      if (!addresses.has(id)) addresses.set(id, `${host.includes(':') ? `[${host}]` : host}:${httpPort}`);
+    }
+  }
+  return addresses;
+}
+
+async function ask(address: string, timeoutMs: number): Promise<NodeLook> {
+  try {
+    const response = await fetch(`http://${address}/status`, {
+      signal: AbortSignal.timeout(timeoutMs),
+      redirect: 'error',
+      headers: { connection: 'close' },
+    });
+    const body = await bounded(response);
+    if (!response.ok) return failed(address, `answered HTTP ${response.status}`);
+    const answer = JSON.parse(body) as Partial<StatusAnswer>;
+    if (typeof answer.node !== 'string' || !Array.isArray(answer.members)) {
+      return failed(address, 'it is not a node of Dure, or one of another version');
+    }
+    return { id: answer.node, address, answer: answer as StatusAnswer, problem: '' };
+  } catch (error) {
+    return failed(address, wordsOf(error, timeoutMs));
+  }
+}
+
+function failed(address: string, problem: string): NodeLook {
+  return { id: '', address, answer: undefined, problem };
+}
+
+async function bounded(response: Response): Promise<string> {
+  const decoder = new TextDecoder();
+  let body = '';
+  for await (const chunk of response.body ?? []) {
+    body += decoder.decode(chunk, { stream: true });
+    if (body.length > answerBytesMax) throw new Error('it answered more than a status');
+  }
+  return body;
+}
+
+const words: Readonly<Record<string, string>> = {
+  ECONNREFUSED: 'nothing listens there',
+  ENOTFOUND: 'the host name is not known',
+  EAI_AGAIN: 'the host name cannot be looked up now',
+  EHOSTUNREACH: 'the host cannot be reached',
+  ENETUNREACH: 'the network cannot be reached',
+  ECONNRESET: 'the connection was cut',
+};
+
+function wordsOf(error: unknown, timeoutMs: number): string {
+  if (error instanceof SyntaxError) return 'it is not a node of Dure: its answer is not JSON';
+  const { name, message, cause } = error as Error & { cause?: NodeJS.ErrnoException };
+  if (name === 'TimeoutError') return `no answer within ${timeoutMs / 1000} s`;
+  return words[cause?.code ?? ''] ?? cause?.message ?? message;
+}
