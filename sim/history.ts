@@ -6,9 +6,9 @@
  * which stamp each value was given. The oracles judge from these two and from the disks' last state.
  */
 
-import { byteString, bytesOf } from '../src/base/bytes.ts';
+import { type ByteString, byteString, bytesOf } from '../src/base/bytes.ts';
 import type { Outcome } from '../src/base/errors.ts';
-import type { RowKey } from '../src/rows/key.ts';
+import { META_PREFIX, type RowKey } from '../src/rows/key.ts';
 import {
   compareStamps,
   KIND_TOMBSTONE,
@@ -80,6 +80,9 @@ export function idOf(bytes: Uint8Array, start: number): number {
   return 0;
 }
 
+/** Hints lie under a prefix, the member they are for, a zero byte and their row key (`src/hints/`). */
+export const HINT_PREFIX: ByteString = `${META_PREFIX}hint`;
+
 /** Stands at the disks. */
 export class Witness {
   /** Stamp each request's value was first stored with. */
@@ -95,10 +98,17 @@ export class Witness {
   /** Takes note of an entry stored on a disk. */
   entry(now: Micros, key: string, value: Uint8Array | undefined): void {
     if (value === undefined) return;
-    if (key.charCodeAt(0) === 0xff) {
-      if (key.endsWith('floor') && value.length === STAMP_BYTES) this.#noteFloor(now, value);
-      return;
+    if (key.charCodeAt(0) !== 0xff) {
+      this.#noteRow(key, value);
+    } else if (key.startsWith(HINT_PREFIX)) {
+      this.#noteRow(key.slice(key.indexOf('\0') + 1), value);
+    } else if (key.endsWith('floor') && value.length === STAMP_BYTES) {
+      this.#noteFloor(now, value);
     }
+  }
+
+  /** A row, be it in its place or a hint for its owner. */
+  #noteRow(key: RowKey, value: Uint8Array): void {
     if (value.length < ROW_HEADER_BYTES) return;
     this.#noteDot(key, value);
     const id = idOf(value, ROW_HEADER_BYTES);

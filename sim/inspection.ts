@@ -23,8 +23,8 @@ import {
   STAMP_NONE,
   type Stamp,
 } from '../src/rows/row.ts';
-import type { Cluster } from './cluster.ts';
-import { stampText } from './history.ts';
+import type { Cluster, Machine } from './cluster.ts';
+import { HINT_PREFIX, stampText } from './history.ts';
 import { keyOf } from './workload.ts';
 
 /** A replica of a key, and what its disk holds. A damaged row counts as none. */
@@ -95,6 +95,13 @@ function horizonOf(cluster: Cluster, partition: number): number {
     if (note?.length === 12) greatest = Math.max(greatest, readU48(note, 6));
   }
   return greatest;
+}
+
+/** Hints on a disk, for whomever. */
+export function inspectHints({ disk }: Machine): number {
+  let count = 0;
+  for (const [key] of disk.entries()) if (key.startsWith(HINT_PREFIX)) count++;
+  return count;
 }
 
 /** The floor of the last flush on each disk. */

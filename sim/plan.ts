@@ -29,6 +29,17 @@ export interface PlanOp {
   readonly ttlMs?: number;
 }
 
+/** How nodes keep their replicas equal, and how narrow their limits are. As in `NodeLimits`. */
+export interface Upkeep {
+  readonly repairIntervalMs: number;
+  readonly horizonIntervalMs: number;
+  readonly horizonMarginMs: number;
+  readonly hintBytesMax: number;
+  readonly handoffBytesPerSecond: number;
+  /** After recovery so much time passes before anybody reads, milliseconds: tombstones are collected. */
+  readonly lingerMs: number;
+}
+
 export interface Plan {
   readonly seed: number;
   readonly nodes: number;
@@ -45,6 +56,7 @@ export interface Plan {
   readonly network: NetworkProfile;
   readonly disk: DiskProfile;
   readonly clocks: readonly ClockFaults[];
+  readonly upkeep: Upkeep;
   readonly keys: number;
   readonly ops: readonly PlanOp[];
   readonly faults: readonly PlanFault[];
@@ -71,6 +83,7 @@ export interface PlanBias {
   readonly wildClocks?: boolean;
   /** Requests come in so many bursts; 0 for evenly. */
   readonly bursts?: number;
+  readonly upkeep?: Partial<Upkeep>;
 }
 
 /** The plan of a seed. */
@@ -104,6 +117,7 @@ export function drawPlan(seed: number, bias: PlanBias = {}): Plan {
       skewMs: skewMax === 0 ? 0 : skews.between(-skewMax, skewMax),
       driftPpm: skews.chance(0.3) ? skews.between(-2000, 2000) : 0,
     })),
+    upkeep: { ...drawUpkeep(prng.fork()), ...bias.upkeep },
     keys,
     ops: drawOps(prng.fork(), { nodes, keys, strict, calm, durationMs, bias }),
     faults: calm
@@ -149,6 +163,19 @@ function drawDisk(prng: Prng): DiskProfile {
     syncMeanUs: prng.pick([200, 2000, 8000]),
     syncIntervalUs: prng.pick([50_000, 200_000, 1_000_000]),
     visibleEarly: prng.chance(0.5),
+  };
+}
+
+/** Everything a real node does in minutes happens in seconds here. */
+function drawUpkeep(prng: Prng): Upkeep {
+  const collects = prng.chance(0.4);
+  return {
+    repairIntervalMs: prng.pick([300, 1000]),
+    horizonIntervalMs: collects ? prng.pick([300, 1000]) : 600_000,
+    horizonMarginMs: prng.pick([1000, 2500]),
+    hintBytesMax: prng.chance(0.2) ? prng.pick([300, 2000]) : 1_000_000,
+    handoffBytesPerSecond: prng.pick([50_000, 10_000_000]),
+    lingerMs: collects ? prng.pick([0, 3000, 6000]) : 0,
   };
 }
 

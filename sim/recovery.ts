@@ -11,9 +11,9 @@
 import type { Table } from '../src/ring/table.ts';
 import type { Cluster } from './cluster.ts';
 import { ABILITIES, hasWildClocks } from './faults.ts';
-import { differenceOf, greatestFloor, inspectFloors, inspectKeys } from './inspection.ts';
+import { differenceOf, greatestFloor, inspectFloors, inspectHints, inspectKeys } from './inspection.ts';
 import type { Plan } from './plan.ts';
-import type { Schedule } from './schedule.ts';
+import type { Micros, Schedule } from './schedule.ts';
 import type { Workload } from './workload.ts';
 
 /** After healing everything is well again within so long, milliseconds of virtual time. */
@@ -21,6 +21,8 @@ export const RECOVERY_MAX_MS = 10_000;
 
 /** Between two looks, milliseconds. */
 const lookEveryMs = 20;
+/** Nodes are asked for their status every so many looks. */
+const lieEveryLooks = 8;
 
 export class Recovery {
   readonly #schedule: Schedule;
@@ -38,9 +40,11 @@ export class Recovery {
   }
 
   /** Waits until the cluster is well. @returns what is not when the time is over, as sentences. */
-  await(): string[] {
+  await(lastWriteAt: Micros): string[] {
     const deadline = this.#schedule.now + RECOVERY_MAX_MS * 1000;
-    for (;;) {
+    for (let look = 0; ; look++) {
+      const lies = look % lieEveryLooks === 0 ? this.lies(lastWriteAt) : [];
+      if (lies.length > 0) return lies;
       // A process that was told to stop may have ended only now.
       for (const machine of this.#cluster.machines) if (!machine.up) this.#cluster.start(machine.index);
       const ills = this.#ills();
@@ -51,18 +55,41 @@ export class Recovery {
     }
   }
 
+  /** Whether what the nodes say of themselves contradicts the disks: all settled, and replicas differ. */
+  lies(lastWriteAt: Micros): string[] {
+    const lies: string[] = [];
+    let settled = true;
+    for (const machine of this.#cluster.machines) {
+      const status = machine.ready ? machine.node?.status() : undefined;
+      const roundAgeMs = status?.repair?.roundAgeMs ?? Number.POSITIVE_INFINITY;
+      settled &&= status?.settled === true && roundAgeMs < (this.#schedule.now - lastWriteAt) / 1000;
+      const hints = inspectHints(machine);
+      if (status?.settled && hints > 0)
+        lies.push(`${machine.id} says it is settled and holds ${hints} hints`);
+    }
+    if (!settled || hasWildClocks(this.#plan)) return lies;
+    return [...lies, ...this.#differences().map((words) => `every node says it is settled, and ${words}`)];
+  }
+
+  #differences(): string[] {
+    const floor = greatestFloor(inspectFloors(this.#cluster));
+    const wall = this.#cluster.machines[0]!.clock.wall();
+    return inspectKeys(this.#cluster, this.#table, this.#plan.keys).flatMap((state) => {
+      const difference = differenceOf(state, floor, wall);
+      return difference === undefined ? [] : [`the replicas differ of ${difference}`];
+    });
+  }
+
   /** What is not well, the cheapest questions first: the dear ones are asked when all else is well. */
   #ills(): string[] {
     const ills = this.#unready();
     if (this.#workload.pending > 0) ills.push(`${this.#workload.pending} requests are not answered`);
-    if (ills.length === 0 && ABILITIES.antiEntropy && !hasWildClocks(this.#plan)) {
-      const floor = greatestFloor(inspectFloors(this.#cluster));
-      const wall = this.#cluster.machines[0]!.clock.wall();
-      for (const state of inspectKeys(this.#cluster, this.#table, this.#plan.keys)) {
-        const difference = differenceOf(state, floor, wall);
-        if (difference !== undefined) ills.push(`the replicas differ of ${difference}`);
-      }
+    if (ills.length > 0 || hasWildClocks(this.#plan)) return ills;
+    for (const machine of this.#cluster.machines) {
+      const hints = inspectHints(machine);
+      if (hints > 0) ills.push(`${machine.id} still holds ${hints} hints`);
     }
+    if (ills.length === 0 && ABILITIES.antiEntropy) ills.push(...this.#differences());
     return ills;
   }
 

@@ -16,6 +16,7 @@ import { SLOT_COUNT } from '../src/ring/slots.ts';
 import type { Table } from '../src/ring/table.ts';
 import { Cluster, type NodeFactory } from './cluster.ts';
 import { hasWildClocks } from './faults.ts';
+import { overLimits } from './gauges.ts';
 import { type Phase, Witness } from './history.ts';
 import { greatestFloor, inspectFloors, inspectKeys, type KeyState } from './inspection.ts';
 import { Nemesis } from './nemesis.ts';
@@ -55,6 +56,9 @@ export const START_MS = 300;
 /** Reads after healing may take this long: they must succeed. */
 const FINAL_TIMEOUT_MS = 3000;
 
+/** Between two looks at what has a limit. */
+const boundsEveryUs = 100_000;
+
 const NO_MUTANTS: ReadonlySet<string> = new Set();
 const tables = new Map<string, Table>();
 
@@ -85,6 +89,7 @@ export function simTable(nodes: number, n: number): Table {
 /** Options of a node under a plan. */
 export function simOptions(plan: Plan, index: number, mutants: ReadonlySet<string>): NodeOptions {
   const members = simMembers(plan.nodes);
+  const { lingerMs: _, ...upkeep } = plan.upkeep;
   return {
     id: members[index]!.id,
     clusterName: 'simulation',
@@ -96,6 +101,7 @@ export function simOptions(plan: Plan, index: number, mutants: ReadonlySet<strin
       ...NODE_LIMITS_DEFAULT,
       requestTimeoutMs: plan.requestTimeoutMs,
       requestsMax: plan.requestsMax,
+      ...upkeep,
       // Two clocks each 200 ms off, each drifting a little, may be 450 ms apart.
       clockOffsetMaxMs: 1000,
     },
@@ -120,6 +126,7 @@ class Run {
   readonly #recovery: Recovery;
   /** Keys in use. */
   #keys: number;
+  readonly #overgrown: string[] = [];
 
   constructor(plan: Plan, options: RunOptions) {
     this.#plan = plan;
@@ -156,6 +163,7 @@ class Run {
     for (const machine of this.#cluster.machines) this.#cluster.start(machine.index);
     this.#nemesis.begin(START_MS);
     this.#workload.begin(plan, START_MS);
+    this.#watchBounds();
     const lastMs = Math.max(
       0,
       ...plan.ops.map((op) => op.atMs),
@@ -168,7 +176,8 @@ class Run {
     const chaosEndedAt = this.#schedule.now;
     const chaosEnded = this.#states();
     this.#nemesis.healAll();
-    const leftovers = this.#recovery.await();
+    const leftovers = this.#recovery.await(chaosEndedAt);
+    this.#advance(plan.upkeep.lingerMs);
     this.#rest();
     const recovered = this.#states();
     this.#probe();
@@ -182,7 +191,7 @@ class Run {
     leftovers.push(...this.#leftovers());
     for (const machine of this.#cluster.machines) this.#cluster.crash(machine.index);
     this.#advance(10);
-    leftovers.push(...this.#recovery.await());
+    leftovers.push(...this.#recovery.await(this.#schedule.now));
     this.#readAll('restart');
     this.#rest();
     const record: RunRecord = {
@@ -200,7 +209,7 @@ class Run {
       counted,
       scannedAtMs,
       faults: this.#cluster.faults,
-      leftovers: [...leftovers, ...this.#leftovers()],
+      leftovers: [...leftovers, ...this.#leftovers(), ...this.#overgrown],
     };
     const findings = ORACLES.flatMap((judge) => judge(record));
     return {
@@ -212,6 +221,16 @@ class Run {
       opsOk: record.history.filter((op) => op.outcome === 'ok').length,
       virtualMs: this.#schedule.now / 1000,
     };
+  }
+
+  /** Looks now and then, during chaos and after it, whether anything has grown beyond its limit. */
+  #watchBounds(): void {
+    for (const machine of this.#cluster.machines) {
+      for (const text of overLimits(machine, this.#plan)) {
+        if (!this.#overgrown.includes(text)) this.#overgrown.push(text);
+      }
+    }
+    this.#schedule.after(boundsEveryUs, () => this.#watchBounds());
   }
 
   #advance(ms: number): void {

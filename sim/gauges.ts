@@ -1,0 +1,30 @@
+/**
+ * Gauges: whether anything in a node has grown beyond its limit.
+ *
+ * The picture: the needles in a boiler room, each with a red mark. Every queue, buffer and map has a bound;
+ * those that tell their size are read now and then during a run, under faults too.
+ */
+
+import type { Machine } from './cluster.ts';
+import type { Plan } from './plan.ts';
+
+/** What is beyond its limit in a machine's node now, as sentences. */
+export function overLimits(machine: Machine, plan: Plan): string[] {
+  const { node } = machine;
+  if (node === undefined || !machine.ready) return [];
+  const over: string[] = [];
+  const { requestsInFlight, writesUnsettled } = node.figures();
+  const check = (what: string, size: number, limit: number): void => {
+    if (size > limit) over.push(`${machine.id}: ${what} beyond the limit of ${limit}`);
+  };
+  check('requests in flight', requestsInFlight, plan.requestsMax);
+  // Forwarded requests and writes that wait for their last replica: `src/node/flights.ts`.
+  check('flights', requestsInFlight + writesUnsettled, flightsFactor * plan.requestsMax);
+  const { hints } = node.status();
+  for (const { target, bytes } of hints?.targets ?? []) {
+    check(`hints for ${target}`, bytes, plan.upkeep.hintBytesMax);
+  }
+  return over;
+}
+
+const flightsFactor = 4;
