@@ -69,6 +69,8 @@ export class SimDisk {
   full = false;
   /** Commit times are multiplied by this. */
   slowFactor = 1;
+  /** What the engine knows to be lost, until the node has taken note of it. */
+  loss: string | undefined = undefined;
   /** Called with every entry that is stored for good (unless the power goes before it is synced). */
   onEntry: ((key: ByteString, value: Uint8Array | undefined) => void) | undefined;
   readonly #schedule: Schedule;
@@ -105,6 +107,8 @@ export class SimDisk {
   losePower(torn = false): void {
     this.crash();
     const kept = torn ? 0 : this.#prng.below(this.#unsynced.length + 1);
+    // An engine may notice that its log is torn; it cannot notice that it merely ends early.
+    if (torn && this.#unsynced.length > 0 && this.#prng.chance(0.5)) this.loss = 'the log is torn';
     for (let i = this.#unsynced.length - 1; i >= kept; i--) this.undo(this.#unsynced[i]!);
     this.#unsynced = [];
   }
@@ -112,6 +116,7 @@ export class SimDisk {
   /** The disk is replaced by an empty one. */
   wipe(): void {
     this.crash();
+    this.loss = undefined;
     this.#entries.clear();
     this.#unsynced = [];
   }
@@ -127,6 +132,7 @@ export class SimDisk {
   restore(snapshot: DiskSnapshot): void {
     this.crash();
     this.#entries = new Map(snapshot);
+    this.loss = undefined;
     this.#unsynced = [];
   }
 
@@ -236,6 +242,14 @@ export class SimStorage implements Storage {
     this.#prng = prng;
     this.#profile = profile;
     this.#complete = complete;
+  }
+
+  get loss(): string | undefined {
+    return this.#disk.loss;
+  }
+
+  lossNoted(): void {
+    this.#disk.loss = undefined;
   }
 
   get(key: ByteString): Uint8Array | undefined {

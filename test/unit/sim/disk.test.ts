@@ -132,6 +132,26 @@ describe('simulated disk', () => {
     }
   });
 
+  it('may say that its log was torn, until that is noted', () => {
+    const said = new Set<string | undefined>();
+    for (let seed = 1; seed <= 20; seed++) {
+      const world = worldOf(seed, false);
+      world.disk.losePower(true);
+      assert.equal(world.disk.open((run) => run()).loss, undefined, 'nothing was lost');
+      const storage = world.disk.open((run) => run());
+      storage.write([{ key: 'a', value: bytesOf('a') }], 'interval', () => {});
+      world.schedule.runUntil(10_000);
+      world.disk.losePower(true);
+      const again = world.disk.open((run) => run());
+      said.add(again.loss);
+      world.disk.crash();
+      assert.equal(world.disk.open((run) => run()).loss, again.loss);
+      again.lossNoted();
+      assert.equal(world.disk.open((run) => run()).loss, undefined);
+    }
+    assert.deepEqual([...said].sort(), ['the log is torn', undefined]);
+  });
+
   it('has lost all that was not synced when the log is torn', () => {
     const world = worldOf(1, false);
     world.write('a', 'always');
