@@ -20,7 +20,9 @@
  * advance 2s                      # time passes: ms or s
  * expect c holds k v1             # what is on the disk: a value, nothing, tombstone, damaged
  * expect a hedges 1               # a figure of the node is at least so much
- * expect replicas equal           # the replicas of every key hold the same
+ * expect replicas equal           # the replicas of every key hold the same (also: roots equal)
+ * expect hints 0                  # hints on all disks together; expect a hints 2 for one
+ * expect a sees b                 # a takes b for alive; expect a misses b
  * within 3s c holds k v1          # the same expectations, and time for them to come true
  * ```
  */
@@ -43,6 +45,7 @@ import {
 } from '../src/rows/row.ts';
 import { Cluster, type Machine, type SimulatedNode } from './cluster.ts';
 import { DISK_PROFILE_CALM, type DiskSnapshot } from './disk.ts';
+import { inspectHints } from './inspection.ts';
 import { NODE_FACTORY, simMembers, simTable } from './run.ts';
 import { Schedule } from './schedule.ts';
 import { Trace, type TraceSink } from './trace.ts';
@@ -367,8 +370,14 @@ class Story {
   /** What speaks against `c holds k v1`, `a hedges 1`, `replicas equal`; undefined if nothing does. */
   #contradiction(words: readonly string[]): string | undefined {
     const [first, verb, third, fourth] = words;
-    if (first === 'replicas' && verb === 'equal') return this.#difference();
+    if ((first === 'replicas' || first === 'roots') && verb === 'equal') return this.#difference();
+    if (first === 'hints') return wrongCount('hints', this.#cluster!.machines.map(inspectHints), verb);
     const machine = this.#machine(first);
+    if (verb === 'hints') return wrongCount(`hints at ${first}`, [inspectHints(machine)], third);
+    if (verb === 'sees' || verb === 'misses') {
+      const live = machine.node?.members().find(({ id }) => id === third)?.live;
+      return live === (verb === 'sees') ? undefined : `${first} ${live ? 'sees' : 'misses'} ${third}`;
+    }
     if (verb === 'holds') {
       const held = this.#held(machine, third!);
       return held === fourth ? undefined : `${machine.id} holds ${held}`;
@@ -410,6 +419,15 @@ class Story {
     const fault = this.#cluster?.faults[0];
     if (fault !== undefined) throw new ScenarioError(fault);
   }
+}
+
+function wrongCount(
+  what: string,
+  counts: readonly number[],
+  expected: string | undefined,
+): string | undefined {
+  const count = counts.reduce((a, b) => a + b, 0);
+  return String(count) === expected ? undefined : `there are ${count} ${what}`;
 }
 
 function durationMs(text: string | undefined): number {

@@ -26,6 +26,9 @@ describe('scenarios', () => {
       'crash c\nwrite k v2 at a -> ok\nexpect replicas equal',
       'rot b k 99\nexpect b holds k v1',
       'within 1s c holds k v2',
+      'expect hints 1',
+      'expect a hints 1',
+      'expect a misses b',
     ]) {
       assert.throws(() => runScenario(story + wrong), ScenarioError, wrong);
     }
