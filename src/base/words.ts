@@ -43,7 +43,7 @@ export function durationWords(milliseconds: number): string {
   if (ms < 999.5) return `${Math.round(ms)}ms`;
   if (ms < 9950) return `${(ms / secondMs).toFixed(1)}s`;
   if (ms < minuteMs - 500) return `${Math.round(ms / secondMs)}s`;
-  if (ms < hourMs) return twoUnits(ms, minuteMs, 'm', secondMs, 's');
+  if (ms < hourMs - 500) return twoUnits(ms, minuteMs, 'm', secondMs, 's');
   if (ms < dayMs) return twoUnits(ms, hourMs, 'h', minuteMs, 'm');
   return twoUnits(ms, dayMs, 'd', hourMs, 'h');
 }

@@ -73,7 +73,8 @@ export function renderCluster(view: ClusterView, options: RenderOptions): string
   const shown = columnsFor(view, options.width);
   const paint = options.color ? painted : unpainted;
   const textWidth = Math.max(textWidthMin, Math.min(textWidthMax, options.width));
-  const lines = [headline(view, paint), '', ...tableLines(view, shown, paint), '', verdictLine(view, paint)];
+  const lines = [...wrapped(headline(view), textWidth), '', ...tableLines(view, shown, paint), ''];
+  lines.push(...wrapped(verdictLine(view), textWidth).map((line) => paint(line, verdictTones[view.verdict])));
   for (const reason of view.reasons.slice(0, reasonsMax)) {
     lines.push('', ...reasonLines(reason, textWidth, paint));
   }
@@ -99,13 +100,13 @@ function unpainted(text: string): string {
   return text;
 }
 
-function headline(view: ClusterView, paint: Paint): string {
+function headline(view: ClusterView): string {
   const { cluster, nodes, replicas, epoch, versions } = view;
   const answering = nodes.filter(({ answer }) => answer !== undefined).length;
   const count = answering === nodes.length ? '' : `, ${answering} answer`;
   const version = versions.length === 1 ? `Dure ${versions[0]}` : `versions ${versions.join(' and ')}`;
   return (
-    `Cluster ${paint(cluster, 'bold')}: ${plural(nodes.length, 'node')}${count}, N=${replicas}, ` +
+    `Cluster ${cluster}: ${plural(nodes.length, 'node')}${count}, N=${replicas}, ` +
     `epoch ${epoch}, ${version}`
   );
 }
@@ -241,15 +242,16 @@ const verdictTones: Readonly<Record<ClusterView['verdict'], Tone>> = {
   critical: 'bad',
 };
 
-function verdictLine({ verdict }: ClusterView, paint: Paint): string {
-  return paint(verdictWords[verdict], verdictTones[verdict]);
+function verdictLine({ verdict, settled }: ClusterView): string {
+  return settled ? 'All is well, and nothing is outstanding.' : verdictWords[verdict];
 }
 
 function reasonLines(reason: SharedReason, width: number, paint: Paint): string[] {
-  const { severity, what, meaning, action, saidBy } = reason;
+  const { code, severity, subject, what, meaning, action, saidBy } = reason;
   const tone: Tone = severity === 'critical' ? 'bad' : 'warn';
   const mark = severity === 'critical' ? '!!' : '!';
-  const others = saidBy.filter((id) => !what.startsWith(`${id} `));
+  const named = (id: string): boolean => id === subject || what.startsWith(`${id} `);
+  const others = code === 'member-unreachable' ? [] : saidBy.filter((id) => !named(id));
   const say = others.length === 1 ? 'says' : 'say';
   const who = others.length === 0 ? '' : ` (${namesOf(others)} ${say})`;
   return [

@@ -57,6 +57,8 @@ export interface ClusterView {
   /** The versions of Dure that answered. */
   readonly versions: readonly string[];
   readonly verdict: Verdict;
+  /** Every node answered, and says that nothing is outstanding. */
+  readonly settled: boolean;
   /** Worst first. */
   readonly reasons: readonly SharedReason[];
   readonly nodes: readonly NodeView[];
@@ -74,7 +76,7 @@ export function clusterView({ nodes }: ClusterLook): ClusterView {
   const answers = nodes.flatMap(({ answer }) => (answer === undefined ? [] : [answer]));
   const first = answers[0];
   const views = nodes.map((look) => nodeView(look, answers));
-  const reasons = [...sharedReasons(answers), ...views.flatMap(ownFinding)];
+  const reasons = mutual([...sharedReasons(answers), ...views.flatMap(ownFinding)]);
   const sorted = [
     ...reasons.filter(({ severity }) => severity === 'critical'),
     ...reasons.filter(({ severity }) => severity !== 'critical'),
@@ -85,6 +87,7 @@ export function clusterView({ nodes }: ClusterLook): ClusterView {
     replicas: first?.replicas ?? 0,
     versions: [...new Set(answers.map(({ version }) => version))].sort(),
     verdict: sorted[0]?.severity ?? 'well',
+    settled: answers.length === nodes.length && answers.every(({ settled }) => settled),
     reasons: sorted.map((reason) => withHints(reason, views)),
     nodes: views,
   };
@@ -136,6 +139,30 @@ function sharedReasons(answers: readonly StatusAnswer[]): readonly SharedReason[
     }
   }
   return [...shared.values()];
+}
+
+/** Two that do not reach each other are one finding: a link is cut. */
+function mutual(reasons: readonly SharedReason[]): readonly SharedReason[] {
+  const isMutual = (one: SharedReason, other: SharedReason): boolean =>
+    one.code === 'member-unreachable' &&
+    other.code === 'member-unreachable' &&
+    one.saidBy[0] === other.subject &&
+    other.saidBy[0] === one.subject;
+  const result: SharedReason[] = [];
+  for (const reason of reasons) {
+    const at = result.findIndex((earlier) => isMutual(earlier, reason));
+    if (at < 0) {
+      result.push(reason);
+      continue;
+    }
+    const one = result[at]!;
+    result[at] = {
+      ...one,
+      what: `${one.saidBy[0]} and ${one.subject} do not reach each other; others hear both`,
+      saidBy: [...one.saidBy, ...reason.saidBy],
+    };
+  }
+  return result;
 }
 
 /** What only we can tell, from outside. */

@@ -96,7 +96,7 @@ function clockReason(node: NodeId): StatusReason {
   ]);
 }
 
-function quorumReason({ node, partitions }: Findings, reasons: StatusReason[]): void {
+function quorumReason({ partitions }: Findings, reasons: StatusReason[]): void {
   const { count, withoutQuorum } = partitions;
   if (withoutQuorum === 0) return;
   const share = Math.max(1, Math.round((withoutQuorum / count) * 100));

@@ -1,0 +1,130 @@
+/** The verdict: each finding at its limit and not below, the worst first, and each in words that say what to do. */
+
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import type { StatusReason } from '../../../src/node/status.ts';
+import { isSettled, LAG_LIMIT_MS, reasonsOf, verdictOf } from '../../../src/node/verdict.ts';
+import { type AnswerDraft, Statuses } from '../../support/statuses.ts';
+
+const trusted = { clockDoubted: false };
+
+/** The codes found by n1 after `change`. */
+function found(change: (own: AnswerDraft, cluster: Statuses) => unknown, context = trusted): string {
+  const cluster = new Statuses();
+  change(cluster.of('n1'), cluster);
+  const reasons = reasonsOf(cluster.of('n1'), context);
+  for (const reason of reasons) checkWords(reason);
+  return reasons.map(({ code, severity, subject }) => `${code} ${severity} ${subject}`.trim()).join(', ');
+}
+
+function checkWords({ what, meaning, action }: StatusReason): void {
+  for (const words of [what, meaning, action]) {
+    assert.ok(words.length > 10 && !words.endsWith('.') && !/undefined|NaN|null/.test(words), words);
+  }
+}
+
+describe('verdict', () => {
+  it('finds nothing in a cluster that is well', () => {
+    assert.equal(
+      found(() => {}),
+      '',
+    );
+    assert.equal(verdictOf([]), 'well');
+  });
+
+  it('storage: failed and full are critical', () => {
+    const failed = (own: AnswerDraft): unknown =>
+      Object.assign(own.storage, { state: 'failed', failure: 'fsync: EIO' });
+    assert.equal(found(failed), 'storage-failed critical n1');
+    assert.equal(
+      found((own) => Object.assign(own.storage, { state: 'full' })),
+      'storage-full critical n1',
+    );
+  });
+
+  it('a doubted clock and a lost quorum are critical', () => {
+    assert.equal(
+      found(() => {}, { clockDoubted: true }),
+      'clock-doubted critical n1',
+    );
+    assert.equal(
+      found((own) => Object.assign(own.partitions, { withoutQuorum: 1 })),
+      'quorum-lost critical',
+    );
+  });
+
+  it('members: down, suspect, not reached, each of them degraded, and never the node itself', () => {
+    const as = (id: string, change: object): string =>
+      found((_, cluster) => Object.assign(cluster.view('n1', id), change));
+    assert.equal(as('n2', { status: 'down', reachable: false }), 'member-down degraded n2');
+    assert.equal(as('n2', { status: 'left', reachable: false }), 'member-down degraded n2');
+    assert.equal(as('n2', { status: 'suspect' }), 'member-suspect degraded n2');
+    assert.equal(as('n2', { reachable: false }), 'member-unreachable degraded n2');
+    assert.equal(as('n1', { status: 'down', reachable: false }), '');
+  });
+
+  it('hints: a warning at 80 % of their bound, critical when no more fits', () => {
+    const kept = (share: number): string =>
+      found((own, cluster) =>
+        cluster.hint('n1', 'n2', { count: 1, bytes: share * own.hints.bytesMax, oldestAgeMs: 10 }),
+      );
+    assert.equal(kept(0.79), '');
+    assert.equal(kept(0.81), 'hints-filling degraded n2');
+    assert.equal(kept(0.995), 'hints-full critical n2');
+  });
+
+  it('lag: only above its limit, and only of a member that is there', () => {
+    const lag = (lagMs: number, status: string): string =>
+      found((_, cluster) => Object.assign(cluster.view('n1', 'n2'), { lagMs, status }));
+    assert.equal(lag(LAG_LIMIT_MS, 'alive'), '');
+    assert.equal(lag(LAG_LIMIT_MS + 1, 'alive'), 'lag-high degraded n2');
+    assert.equal(lag(LAG_LIMIT_MS + 1, 'down'), 'member-down degraded n2');
+  });
+
+  it('a node that is not whole, and a held horizon, by the name of who holds it', () => {
+    assert.equal(
+      found((own) => Object.assign(own.past, { whole: false, vouched: 3, reason: 'empty directory' })),
+      'rebuilding degraded n1',
+    );
+    const held = (own: AnswerDraft): unknown =>
+      Object.assign(own.horizon, { held: 2, heldBy: 'n3', reason: 'it is away', ageMs: 5 * 3_600_000 });
+    assert.equal(found(held), 'horizon-held degraded n3');
+  });
+
+  it('puts the critical first, and takes the worst', () => {
+    const both = (own: AnswerDraft, cluster: Statuses): void => {
+      cluster.view('n1', 'n2').status = 'suspect';
+      own.hints.bytesMax = 1000;
+      cluster.hint('n1', 'n3', { count: 1, bytes: 1000, oldestAgeMs: 10 });
+    };
+    assert.equal(found(both), 'hints-full critical n3, member-suspect degraded n2');
+    const cluster = new Statuses();
+    both(cluster.of('n1'), cluster);
+    assert.equal(verdictOf(reasonsOf(cluster.of('n1'), trusted)), 'critical');
+  });
+
+  it('settled: every single thing outstanding contradicts it', () => {
+    const settled = (change: (own: AnswerDraft, cluster: Statuses) => unknown): boolean => {
+      const cluster = new Statuses();
+      change(cluster.of('n1'), cluster);
+      return isSettled(cluster.of('n1'));
+    };
+    assert.equal(
+      settled(() => {}),
+      true,
+    );
+    for (const change of [
+      (own: AnswerDraft) => Object.assign(own.hints, { count: 1 }),
+      (own: AnswerDraft) => Object.assign(own.repair, { differing: 1 }),
+      (own: AnswerDraft) => Object.assign(own.repair, { unknown: 1 }),
+      (own: AnswerDraft) => Object.assign(own.past, { whole: false }),
+      (_: AnswerDraft, cluster: Statuses) => Object.assign(cluster.view('n1', 'n3'), { reachable: false }),
+      // What is not known is not settled.
+      (own: AnswerDraft) => Object.assign(own, { hints: undefined }),
+      (own: AnswerDraft) => Object.assign(own, { repair: undefined }),
+      (own: AnswerDraft) => Object.assign(own, { past: undefined }),
+    ]) {
+      assert.equal(settled(change), false, String(change));
+    }
+  });
+});
