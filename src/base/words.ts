@@ -44,12 +44,12 @@ export function durationWords(milliseconds: number): string {
   if (ms < 9950) return `${(ms / secondMs).toFixed(1)}s`;
   if (ms < minuteMs - 500) return `${Math.round(ms / secondMs)}s`;
   if (ms < hourMs - 500) return twoUnits(ms, minuteMs, 'm', secondMs, 's');
-  if (ms < dayMs) return twoUnits(ms, hourMs, 'h', minuteMs, 'm');
+  if (ms < dayMs - minuteMs / 2) return twoUnits(ms, hourMs, 'h', minuteMs, 'm');
   return twoUnits(ms, dayMs, 'd', hourMs, 'h');
 }
 
 function twoUnits(ms: number, great: number, greatName: string, small: number, smallName: string): string {
-  const smalls = Math.floor((ms + (small === secondMs ? 500 : 0)) / small);
+  const smalls = Math.round(ms / small);
   const perGreat = great / small;
   const rest = smalls % perGreat;
   const greats = `${Math.floor(smalls / perGreat)}${greatName}`;
