@@ -33,6 +33,20 @@ export interface Liveness {
   zoneOf(id: NodeId): string;
 }
 
+/**
+ * How many nodes can take part now, at most N: this node as a replica, the live replicas, and under a
+ * sloppy policy stand-ins for those that are missing.
+ * @param selfCounts whether this node is a replica whose word counts
+ */
+export function reachableNodes(
+  plan: Plan,
+  sloppy: boolean,
+  selfCounts: boolean = plan.selfIsReplica,
+): number {
+  const live = plan.remotesLive.length + (selfCounts ? 1 : 0);
+  return sloppy ? Math.min(plan.replicas.length, live + plan.standIns.length) : live;
+}
+
 export class PlanBook {
   readonly #self: NodeId;
   readonly #liveness: Liveness;

@@ -8,14 +8,19 @@ export type WriteState = 'waiting' | 'reached' | 'impossible';
 export class WriteCore {
   /** Durable acknowledgements that make a quorum: W. */
   readonly needed: number;
-  /** Replicas the row was sent to, this node included. */
-  readonly asked: number;
+  /** Nodes the row was sent to, this node and stand-ins included. */
+  asked: number;
   acknowledgements = 0;
   losses = 0;
 
   constructor(needed: number, asked: number) {
     this.needed = needed;
     this.asked = asked;
+  }
+
+  /** The row goes to one more node: a stand-in. Before the loss it makes up for. */
+  ask(): void {
+    this.asked++;
   }
 
   acknowledge(): WriteState {

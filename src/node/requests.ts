@@ -4,13 +4,17 @@
  * A node that is a replica of the key coordinates reads and blind writes itself. Updates go to the
  * first live replica in ring order, so that those of one key meet at one place. Reads of one key that
  * arrive in one turn share one flight: they are concurrent, so one answer is right for all.
+ *
+ * Unless the policy is strict, a node that is no replica coordinates too, when no replica can be reached
+ * or those that can find too few others: it may see nodes that they do not.
  */
 
 import type { ByteString } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
+import type { Plan } from '../coordinator/plan.ts';
+import { reachableNodes } from '../coordinator/plan.ts';
 import type { Policy, PolicyTable } from '../coordinator/policy.ts';
 import { isLinearizable } from '../coordinator/policy.ts';
-import type { NodeId } from '../ports/transport.ts';
 import type { RowKey } from '../rows/key.ts';
 import { rowKeyOf, rowKeySlot } from '../rows/key.ts';
 import type { Row, RowBody } from '../rows/row.ts';
@@ -121,18 +125,23 @@ export class Requests {
     const plan = context.plans.of(rowKeySlot(rowKey));
     const policy = options.policy ?? this.#policies.policyOf(key);
     if (!plan.selfIsReplica) {
-      this.#forwardRead(key, policy, options, forwarded, plan.remotesLive, done);
+      if (forwarded) done(this.#notAReplica('none'), undefined);
+      else if (plan.remotesLive.length === 0 && this.#canStandIn(plan, policy, policy.r)) {
+        this.#readByQuorum(rowKey, plan, policy, this.#deadline(options), done);
+      } else this.#forwardRead(key, rowKey, plan, policy, this.#deadline(options), done);
       return;
     }
     const here = this.#readHere(rowKey, policy);
-    if (here !== undefined) {
-      done(undefined, here ?? undefined);
-      return;
-    }
+    if (here === undefined) this.#readByQuorum(rowKey, plan, policy, this.#deadline(options), done);
+    else done(undefined, here ?? undefined);
+  }
+
+  /** Coordinates a read here, or joins an equal one of this turn. */
+  #readByQuorum(rowKey: RowKey, plan: Plan, policy: Policy, deadline: number, done: ReadDone): void {
+    const context = this.#context;
     const joined = this.#shared.get(rowKey);
     const share = (error: CodedError | undefined, row: Row | undefined): void =>
       done(error, isRowLive(row, context.wall()) ? row : undefined);
-    const deadline = this.#deadline(options);
     const near = joined !== undefined && Math.abs(joined.deadline - deadline) <= sharedDeadlineMs;
     if (near && !joined.isFinished && joined.policy === policy) {
       context.tally.readsShared++;
@@ -160,6 +169,8 @@ export class Requests {
     const context = this.#context;
     if (policy.r > 1 || isLinearizable(policy, context.n) || context.replica.isPending(rowKey))
       return undefined;
+    const { vouching } = context;
+    if (!vouching.isWhole && !vouching.mayAnswer(rowKeySlot(rowKey), false)) return undefined;
     let row: Row | undefined;
     try {
       row = context.replica.peek(rowKey);
@@ -174,20 +185,40 @@ export class Requests {
 
   #forwardRead(
     key: ByteString,
+    rowKey: RowKey,
+    plan: Plan,
     policy: Policy,
-    options: RequestOptions,
-    forwarded: boolean,
-    targets: readonly NodeId[],
+    deadline: number,
     done: ReadDone,
   ): void {
-    if (forwarded) {
-      done(this.#notAReplica('none'), undefined);
-      return;
-    }
+    const targets = plan.remotesLive;
     const request = { kind: FORWARD_READ, key, policy, targets, repeatable: true, body: () => {} };
-    new ForwardFlight(this.#context, request, this.#deadline(options), (error, row) =>
-      done(error, row),
-    ).start();
+    new ForwardFlight(this.#context, request, deadline, (error, row) => {
+      const now = this.#standInAfter(error, rowKey, policy, policy.r);
+      if (now === undefined) done(error, row);
+      else this.#readByQuorum(rowKey, now, policy, deadline, done);
+    }).start();
+  }
+
+  /** Whether this node, no replica of the key, can bring enough nodes together for it. */
+  #canStandIn(plan: Plan, policy: Policy, needed: number): boolean {
+    return (
+      !policy.strict && plan.standIns.includes(this.#context.self) && reachableNodes(plan, true) >= needed
+    );
+  }
+
+  /** The plan to coordinate by here, after a replica did nothing for want of others; undefined for no. */
+  #standInAfter(
+    error: CodedError | undefined,
+    rowKey: RowKey,
+    policy: Policy,
+    needed: number,
+  ): Plan | undefined {
+    if (error === undefined || error.outcome === 'unknown') return undefined;
+    if (error.code !== 'quorum-unreachable' && error.code !== 'unavailable') return undefined;
+    if (!this.open) return undefined;
+    const plan = this.#context.plans.of(rowKeySlot(rowKey));
+    return this.#canStandIn(plan, policy, needed) ? plan : undefined;
   }
 
   /** A peer with another table sent this: refuse rather than pass it round in circles. */
@@ -211,7 +242,8 @@ export class Requests {
     const plan = context.plans.of(rowKeySlot(rowKey));
     const policy = options.policy ?? this.#policies.policyOf(key);
     const deadline = this.#deadline(options);
-    if (plan.selfIsReplica) {
+    const alone = plan.remotesLive.length === 0 && this.#canStandIn(plan, policy, policy.w);
+    if (plan.selfIsReplica || (alone && !forwarded)) {
       new WriteFlight(context, rowKey, body, plan, policy, deadline, done).start(false);
     } else if (forwarded) {
       done(this.#notAReplica('fail'), undefined);
@@ -224,7 +256,11 @@ export class Requests {
         repeatable: false,
         body: (writer: Parameters<typeof writeBody>[0]) => writeBody(writer, body),
       };
-      new ForwardFlight(context, request, deadline, (error) => done(error, undefined)).start();
+      new ForwardFlight(context, request, deadline, (error) => {
+        const now = this.#standInAfter(error, rowKey, policy, policy.w);
+        if (now === undefined) done(error, undefined);
+        else new WriteFlight(context, rowKey, body, now, policy, deadline, done).start(false);
+      }).start();
     }
   }
 
@@ -257,12 +293,17 @@ export class Requests {
     const plan = context.plans.of(rowKeySlot(rowKey));
     const policy = options.policy ?? this.#policies.policyOf(key);
     const deadline = this.#deadline(options);
-    if (plan.selfIsReplica && (forwarded || plan.primary === context.self)) {
+    const needed = Math.max(policy.r, policy.w);
+    const alone = plan.primary === undefined && this.#canStandIn(plan, policy, needed);
+    const here = plan.selfIsReplica ? plan.primary : alone ? plan.standIns[0] : undefined;
+    if (here === context.self || (forwarded && (plan.selfIsReplica || alone))) {
       this.#updateHere(key, rowKey, { policy, apply, args, deadline, done });
     } else if (forwarded) {
       done(this.#notAReplica('fail'), null, undefined);
     } else {
-      const targets = plan.replicas.filter((id) => plan.remotesLive.includes(id));
+      // Without any replica the first stand-in is where updates of the key meet.
+      const live = plan.replicas.filter((id) => plan.remotesLive.includes(id));
+      const targets = alone ? plan.standIns.slice(0, 1) : live;
       const request = {
         kind: FORWARD_UPDATE,
         key,
@@ -271,9 +312,11 @@ export class Requests {
         repeatable: false,
         body: (writer: Parameters<typeof writeUpdateCall>[0]) => writeUpdateCall(writer, operation, args),
       };
-      new ForwardFlight(context, request, deadline, (error, _row, reply) =>
-        done(error, reply, undefined),
-      ).start();
+      new ForwardFlight(context, request, deadline, (error, _row, reply) => {
+        const now = this.#standInAfter(error, rowKey, policy, needed);
+        if (now === undefined) done(error, reply, undefined);
+        else this.#updateHere(key, rowKey, { policy, apply, args, deadline, done });
+      }).start();
     }
   }
 

@@ -5,11 +5,16 @@
  * W-th durable acknowledgement is the answer. Under a linearizable policy the greatest stamp of a read
  * quorum is learned first and gone above, so that the later write wins even if this node's clock is
  * slow (ABD). The flight lives on after its answer until all replicas answered, for WAIT.
+ *
+ * Unless the policy is strict, a replica that cannot be reached is stood in for: the next live node of
+ * the ring keeps the row for it as a hint, and its durable acknowledgement counts (a sloppy quorum:
+ * Dynamo, DeCandia et al. 2007). At the end a coordinator that is a replica notes who missed the row.
  */
 
 import type { CodedError, ErrorCode } from '../base/errors.ts';
 import { CodedError as Coded } from '../base/errors.ts';
 import type { Plan } from '../coordinator/plan.ts';
+import { reachableNodes } from '../coordinator/plan.ts';
 import type { Policy } from '../coordinator/policy.ts';
 import { isLinearizable } from '../coordinator/policy.ts';
 import type { WriteState } from '../coordinator/write-core.ts';
@@ -17,14 +22,24 @@ import { WriteCore } from '../coordinator/write-core.ts';
 import type { NodeId } from '../ports/transport.ts';
 import type { StoredWaiter } from '../replica/replica.ts';
 import type { RowKey } from '../rows/key.ts';
-import type { RowBody, StampParts } from '../rows/row.ts';
-import { encodeRow } from '../rows/row.ts';
+import type { Row, RowBody, StampParts } from '../rows/row.ts';
+import { encodeRow, rowTime } from '../rows/row.ts';
+import { writeHint } from '../wire/hint-messages.ts';
 import { writeWrite } from '../wire/messages.ts';
 import type { WriteDone, WriteProgress } from './api.ts';
 import type { NodeContext } from './context.ts';
 import { deadlineError, isTooFarAhead, quorumError } from './context.ts';
 import { Flight } from './flights.ts';
 import { ReadFlight } from './read-flight.ts';
+
+/** Said before anything is stored, or of a batch of which nothing was. */
+const definite: ReadonlySet<ErrorCode> = new Set([
+  'storage-full',
+  'overloaded',
+  'clock-offset',
+  'straggler',
+  'unsupported',
+]);
 
 export class WriteFlight extends Flight implements StoredWaiter, WriteProgress {
   readonly #context: NodeContext;
@@ -36,6 +51,16 @@ export class WriteFlight extends Flight implements StoredWaiter, WriteProgress {
   #core: WriteCore;
   #waiting: NodeId[] = [];
   #localWaiting = false;
+  /** This node is a replica, and the row is durable here. */
+  #localHolds = false;
+  /** Whether stand-ins count. */
+  readonly #sloppy: boolean;
+  #nextStandIn = 0;
+  /** Stand-ins that were asked, and the replica each stands in for. */
+  #standIns: Map<NodeId, NodeId> | undefined = undefined;
+  /** Replicas that missed the row, and nobody stands in for. */
+  #lacking: NodeId[] | undefined = undefined;
+  #row: Row | undefined = undefined;
   /** Why a replica did not take the row, the first that said so. */
   #refusal: ErrorCode | undefined = undefined;
   /** A replica was lost with the row on its way, or failed while it stored it. */
@@ -57,6 +82,7 @@ export class WriteFlight extends Flight implements StoredWaiter, WriteProgress {
     this.#plan = plan;
     this.#policy = policy;
     this.#done = done;
+    this.#sloppy = !policy.strict || context.mutants.has('strict-counts-hint');
     const short = context.mutants.has('quorum-write-one-short') ? 1 : 0;
     this.#core = new WriteCore(Math.max(1, policy.w - short), plan.replicas.length);
   }
@@ -72,7 +98,7 @@ export class WriteFlight extends Flight implements StoredWaiter, WriteProgress {
   /** @param learned the caller has just read a quorum, so the greatest stamp is known already. */
   start(learned: boolean): void {
     const context = this.#context;
-    const reachable = 1 + this.#plan.remotesLive.length;
+    const reachable = reachableNodes(this.#plan, this.#sloppy);
     if (reachable < this.#core.needed) {
       this.#answer(quorumError(context, 'write', reachable, this.#core.needed, 'fail'));
       return;
@@ -107,35 +133,25 @@ export class WriteFlight extends Flight implements StoredWaiter, WriteProgress {
 
   #send(): void {
     const context = this.#context;
-    const remotes = this.#plan.replicas.filter((peer) => peer !== context.self && context.links.isLive(peer));
-    if (1 + remotes.length < this.#core.needed && !context.mutants.has('fail-after-send')) {
+    const reachable = this.#reachableNow();
+    if (reachable < this.#core.needed && !context.mutants.has('fail-after-send')) {
       // Replicas were lost since the plan was made, and nothing is sent yet.
-      this.#answer(quorumError(context, 'write', 1 + remotes.length, this.#core.needed, 'fail'));
+      this.#answer(quorumError(context, 'write', reachable, this.#core.needed, 'fail'));
       return;
     }
-    const aheadMs = context.identity.hlc.time - context.wall();
-    if (aheadMs > context.limits.clockOffsetMaxMs) {
-      // Our clock was ahead and went back. Stamps must go on upwards, and nobody would believe them.
-      const message = `the clock of this node went back by about ${aheadMs} ms and it takes no writes until it has caught up; nothing was written; use another node`;
-      this.#answer(new Coded('clock-offset', 'fail', message));
-      return;
-    }
-    let stamp: StampParts;
-    try {
-      stamp = context.identity.next(context.wall(), context.replica);
-    } catch (error) {
-      if (!(error instanceof Coded)) throw error;
-      this.#answer(error);
-      return;
-    }
+    const stamp = this.#nextStamp();
+    if (stamp === undefined) return;
     const row = encodeRow(this.#rowKey, this.#body, stamp);
+    this.#row = row;
     context.flights.add(this);
-    this.#localWaiting = true;
     for (const peer of this.#plan.replicas) {
-      if (peer === context.self) continue;
+      if (peer === context.self) {
+        this.#localWaiting = true;
+        continue;
+      }
       const writer = context.links.isLive(peer) ? context.links.writerTo(peer) : undefined;
       if (writer === undefined) {
-        this.#core.lose();
+        this.#missed(peer);
         continue;
       }
       this.#waiting.push(peer);
@@ -144,19 +160,110 @@ export class WriteFlight extends Flight implements StoredWaiter, WriteProgress {
     if (context.mutants.has('fail-after-send') && this.#core.state === 'impossible') {
       this.#answer(quorumError(context, 'write', 1 + this.#waiting.length, this.#core.needed, 'fail'));
     }
-    context.replica.merge(this.#rowKey, row, this);
+    if (this.#plan.selfIsReplica) context.replica.merge(this.#rowKey, row, this);
     this.#advance(this.#core.state);
+  }
+
+  /** Nodes the row can be sent to at this moment; the plan may be older. */
+  #reachableNow(): number {
+    const { self, links } = this.#context;
+    const { replicas, standIns } = this.#plan;
+    let reachable = 0;
+    for (const peer of replicas) if (peer === self || links.isLive(peer)) reachable++;
+    if (!this.#sloppy || reachable === replicas.length) return reachable;
+    for (const peer of standIns) if (peer === self || links.isLive(peer)) reachable++;
+    return Math.min(replicas.length, reachable);
+  }
+
+  /** The stamp of this write, or undefined if it cannot have one: it is then answered. */
+  #nextStamp(): StampParts | undefined {
+    const context = this.#context;
+    const aheadMs = context.identity.hlc.time - context.wall();
+    if (aheadMs > context.limits.clockOffsetMaxMs) {
+      // Our clock was ahead and went back. Stamps must go on upwards, and nobody would believe them.
+      const message = `the clock of this node went back by about ${aheadMs} ms and it takes no writes until it has caught up; nothing was written; use another node`;
+      this.#answer(new Coded('clock-offset', 'fail', message));
+      return undefined;
+    }
+    try {
+      return context.identity.next(context.wall(), context.replica);
+    } catch (error) {
+      if (!(error instanceof Coded)) throw error;
+      this.#answer(error);
+      return undefined;
+    }
+  }
+
+  // Stand-ins.
+
+  /** A replica does not get the row, or may not: somebody stands in for it, or it is noted. */
+  #missed(target: NodeId): void {
+    if (!this.#standIn(target)) {
+      this.#lacking ??= [];
+      this.#lacking.push(target);
+    }
+    this.#core.lose();
+  }
+
+  /** Hands the row to the next stand-in, to be kept for `target`. False when there is none, or no need. */
+  #standIn(target: NodeId): boolean {
+    const context = this.#context;
+    const { standIns } = this.#plan;
+    const row = this.#row;
+    // What is decided needs no further copy now; and what is late would come too late.
+    if (!this.#sloppy || this.#done === undefined || row === undefined) return false;
+    while (this.#nextStandIn < standIns.length) {
+      const peer = standIns[this.#nextStandIn++]!;
+      const here = peer === context.self;
+      const writer = here || !context.links.isLive(peer) ? undefined : context.links.writerTo(peer);
+      if (!here && writer === undefined) continue;
+      this.#core.ask();
+      this.#standIns ??= new Map();
+      this.#standIns.set(peer, target);
+      context.tally.standIns++;
+      if (writer === undefined) {
+        this.#localWaiting = true;
+        context.hints.accept(target, this.#rowKey, row, this);
+      } else {
+        this.#waiting.push(peer);
+        writeHint(writer, this.id, target, this.#rowKey, row);
+      }
+      return true;
+    }
+    return false;
+  }
+
+  /**
+   * Whoever was asked will not acknowledge: the replica it is, or the one it stands in for, missed the row.
+   * @param code why it refused; a straggler is refused for good, so that nobody keeps it for later.
+   */
+  #lose(peer: NodeId, code?: ErrorCode): void {
+    if (code === 'straggler') this.#core.lose();
+    else this.#missed(this.#standIns?.get(peer) ?? peer);
+    this.#advance(this.#core.state);
+  }
+
+  /** The flight leaves the table. A replica notes for others what they missed, and it holds. */
+  #end(): void {
+    const { flights, hints } = this.#context;
+    if (flights.get(this.id) !== this) return;
+    flights.remove(this);
+    if (this.#lacking === undefined || !this.#localHolds) return;
+    for (const target of this.#lacking) hints.refer(target, this.#rowKey, rowTime(this.#row!));
   }
 
   /** Our own copy is durable, or could not be made so. */
   stored(error: CodedError | undefined): void {
     if (!this.#localWaiting) return;
     this.#localWaiting = false;
-    if (error !== undefined) {
-      this.#context.log.write('warn', 'write-not-stored', { code: error.code });
-      this.#refusedFor(error.code);
+    if (error === undefined) {
+      this.#localHolds = this.#plan.selfIsReplica;
+      this.#advance(this.#core.acknowledge());
+      return;
     }
-    this.#advance(error === undefined ? this.#core.acknowledge() : this.#core.lose());
+    this.#context.log.write('warn', 'write-not-stored', { code: error.code });
+    this.#refusedFor(error.code);
+    this.#lose(this.#context.self, error.code);
   }
 
   override storedBy(peer: NodeId): void {
@@ -166,19 +273,18 @@ export class WriteFlight extends Flight implements StoredWaiter, WriteProgress {
   override refusedBy(peer: NodeId, code: ErrorCode): void {
     if (!this.#heard(peer)) return;
     this.#refusedFor(code);
-    this.#advance(this.#core.lose());
+    this.#lose(peer, code);
   }
 
   override peerLost(peer: NodeId): void {
     if (!this.#heard(peer)) return;
     this.#uncertain = true;
-    this.#advance(this.#core.lose());
+    this.#lose(peer);
   }
 
   #refusedFor(code: ErrorCode): void {
     this.#refusal ??= code;
-    // These are said before anything is stored, or of a batch of which nothing was.
-    if (code !== 'storage-full' && code !== 'overloaded' && code !== 'clock-offset') this.#uncertain = true;
+    if (!definite.has(code)) this.#uncertain = true;
   }
 
   #heard(peer: NodeId): boolean {
@@ -191,7 +297,7 @@ export class WriteFlight extends Flight implements StoredWaiter, WriteProgress {
   #advance(state: WriteState): void {
     if (state === 'reached') this.#answer(undefined);
     else if (state === 'impossible') this.#answerImpossible();
-    if (this.#core.settled) this.#context.flights.remove(this);
+    if (this.#core.settled) this.#end();
   }
 
   #answerImpossible(): void {
@@ -211,8 +317,9 @@ export class WriteFlight extends Flight implements StoredWaiter, WriteProgress {
   override expire(): void {
     if (this.#done !== undefined) this.#answer(deadlineError(this.#context, 'write', 'unknown'));
     // What has not answered by now is not waited for.
+    for (const peer of this.#waiting.splice(0)) this.#missed(this.#standIns?.get(peer) ?? peer);
     while (!this.#core.settled) this.#core.lose();
-    this.#context.flights.remove(this);
+    this.#end();
   }
 
   #answer(error: CodedError | undefined): void {

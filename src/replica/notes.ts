@@ -21,7 +21,7 @@ export interface TrayHolder {
   underway(): Tray | undefined;
   /** Why nothing can be laid down now, or undefined. */
   refusal(): CodedError | undefined;
-  await(tray: Tray, waiter: StoredWaiter | undefined): void;
+  waitFor(tray: Tray, waiter: StoredWaiter | undefined): void;
   wake(): void;
 }
 
@@ -70,7 +70,7 @@ export class Notes {
     tray.keyed ??= new Map();
     tray.keyed.set(key, value);
     tray.bytes += key.length + (value?.length ?? 0);
-    holder.await(tray, waiter);
+    holder.waitFor(tray, waiter);
     holder.wake();
     return undefined;
   }
@@ -79,7 +79,7 @@ export class Notes {
   whenDurable(key: ByteString, waiter: StoredWaiter): void {
     const tray = this.#trayOf(key);
     if (tray === undefined) waiter.stored(undefined);
-    else this.#holder.await(tray, waiter);
+    else this.#holder.waitFor(tray, waiter);
   }
 
   /** A tray was lost: for the replica to call when it is under way no more. */

@@ -1,0 +1,455 @@
+/**
+ * The hint book: rows this node keeps for members that are away.
+ *
+ * The picture: a neighbour takes in parcels. A *full hint* is a parcel: this node is no replica of the
+ * row and keeps it for one that is; it may be the only copy of an acknowledged write, so it is never
+ * thrown away. When the cupboard for a neighbour is full, the next parcel is refused at the door. A
+ * *reference hint* is a slip of paper, "your neighbour missed this row": this node is a replica too and
+ * has the row itself; a slip that is lost costs time (anti-entropy finds the row) and no data.
+ *
+ * Hints lie in the node's own storage (`hint-keys.ts`), one a row and target: a later row is merged with
+ * the earlier one as replicas merge, so a thousand writes of one key are one hint. What is counted here
+ * of them is exact at any time, also while the book is read back after a start, and after a batch that
+ * storage refused.
+ */
+
+import { assert } from '../base/assert.ts';
+import type { ByteString } from '../base/bytes.ts';
+import { readU48, writeU48 } from '../base/bytes.ts';
+import { CodedError } from '../base/errors.ts';
+import type { Log } from '../ports/log.ts';
+import type { Storage, StorageEntry } from '../ports/storage.ts';
+import type { NodeId } from '../ports/transport.ts';
+import type { RowKey } from '../rows/key.ts';
+import { mergeRows } from '../rows/merge.ts';
+import type { Row, Stamp } from '../rows/row.ts';
+import { isRowIntact, ROW_HEADER_BYTES, rowTime, STAMP_NONE } from '../rows/row.ts';
+import { HINTS_END, HINTS_FIRST, hintKey, hintTarget } from './hint-keys.ts';
+import { TimeLedger } from './time-ledger.ts';
+
+/** Told when what it waited for is durable, or why it is not. */
+export interface HintWaiter {
+  stored(error: CodedError | undefined): void;
+}
+
+/** Told what is held of a row. */
+export interface HintReader {
+  local(error: CodedError | undefined, stamp: Stamp, row: Row | undefined): void;
+}
+
+/** What hints need of the replica (`src/replica/`): its notes, its floor, and the rows it holds. */
+export interface HintShelf {
+  readonly notes: {
+    get(key: ByteString): Uint8Array | undefined;
+    isLaid(key: ByteString): boolean;
+    lay(
+      key: ByteString,
+      value: Uint8Array | undefined,
+      waiter: HintWaiter | undefined,
+    ): CodedError | undefined;
+    whenDurable(key: ByteString, waiter: HintWaiter): void;
+    onLost: ((lost: ReadonlyMap<ByteString, Uint8Array | undefined>) => void) | undefined;
+  };
+  readonly isFloorDurable: boolean;
+  isBelowFloor(row: Row): boolean;
+  merge(rowKey: RowKey, row: Row, waiter: HintWaiter | undefined): void;
+  answer(row: Row | undefined, out: HintReader): void;
+  peek(rowKey: RowKey): Row | undefined;
+}
+
+export interface HintBookOptions {
+  readonly storage: Storage;
+  readonly shelf: HintShelf;
+  readonly log: Log;
+  /** Keys and values of the hints for one target, together, bytes. */
+  readonly bytesMax: number;
+  /** No hint is accepted that is stamped further behind the clock than this, once that was announced. */
+  readonly marginMs: number;
+  readonly mutants: ReadonlySet<string>;
+}
+
+/** What is kept for one member. */
+export class HintTarget {
+  readonly id: NodeId;
+  /** Hints, and the bytes of their keys and values. */
+  rows = 0;
+  bytes = 0;
+  /** Stamp times of the full hints, and of the first row each reference is about. */
+  readonly full: TimeLedger = new TimeLedger();
+  readonly references: TimeLedger = new TimeLedger();
+  /** Told of a row whose hint changed: what is being handed over is not the last word. */
+  onChanged: ((rowKey: RowKey) => void) | undefined = undefined;
+
+  constructor(id: NodeId) {
+    this.id = id;
+  }
+
+  /** Stamp time of the oldest, milliseconds, some seconds early at most; undefined for none. */
+  oldestTime(): number | undefined {
+    const full = this.full.oldest();
+    const reference = this.references.oldest();
+    if (full === undefined || reference === undefined) return full ?? reference;
+    return Math.min(full, reference);
+  }
+}
+
+/** Hints read at a time when the book is read back. */
+const pageRows = 1000;
+
+const referenceBytes = 6;
+
+/** Whether a hint holds the row itself. */
+function isFull(value: Uint8Array): boolean {
+  return value.length >= ROW_HEADER_BYTES;
+}
+
+export class HintBook {
+  readonly #options: HintBookOptions;
+  readonly #shelf: HintShelf;
+  readonly #targets: Map<NodeId, HintTarget> = new Map();
+  #floor = 0;
+  /** How far the hints of the former life are counted; all of them at `HINTS_END`. */
+  #loadedTo: ByteString = HINTS_FIRST;
+  /** Hints beyond `#loadedTo` that changed in this life: they are counted when the reading gets there. */
+  readonly #fresh: Set<ByteString> = new Set();
+  #reading = false;
+  readonly #dropped: boolean;
+  /** Full hints taken, and refused because the target's share is full. */
+  accepted = 0;
+  refused = 0;
+  /** References not made for want of room. */
+  referencesSkipped = 0;
+  /** Hints that failed their checksum. */
+  damaged = 0;
+
+  constructor(options: HintBookOptions) {
+    this.#options = options;
+    this.#shelf = options.shelf;
+    this.#dropped = options.mutants.has('hint-dropped');
+    options.shelf.notes.onLost = (lost) => this.#lost(lost);
+  }
+
+  /** Whether hints of the former life are still being counted. */
+  get isLoading(): boolean {
+    return this.#loadedTo !== HINTS_END;
+  }
+
+  /** Those hints are or were kept for. */
+  targets(): IterableIterator<HintTarget> {
+    return this.#targets.values();
+  }
+
+  target(id: NodeId): HintTarget | undefined {
+    return this.#targets.get(id);
+  }
+
+  /** All hints, and their bytes. */
+  totals(): { rows: number; bytes: number } {
+    let rows = 0;
+    let bytes = 0;
+    for (const target of this.#targets.values()) {
+      rows += target.rows;
+      bytes += target.bytes;
+    }
+    return { rows, bytes };
+  }
+
+  /** Counts the hints of the former life, page by page. Call after the start, and again if it failed. */
+  load(): void {
+    if (this.#reading || !this.isLoading) return;
+    if (this.#dropped) {
+      this.#loadedTo = HINTS_END;
+      return;
+    }
+    this.#reading = true;
+    const query = { from: this.#loadedTo, to: HINTS_END, limit: pageRows };
+    this.#options.storage.range(query, (error, entries) => {
+      this.#reading = false;
+      if (error !== undefined) {
+        this.#options.log.write('warn', 'hints-not-loaded', { code: error.code });
+        return;
+      }
+      this.#loaded(entries);
+      this.load();
+    });
+  }
+
+  #loaded(entries: readonly StorageEntry[]): void {
+    const last = entries.at(-1);
+    const to = last === undefined || entries.length < pageRows ? HINTS_END : `${last.key}\0`;
+    for (const { key, value } of entries)
+      if (!this.#fresh.has(key)) this.#add(this.#targetOf(key), key, value);
+    for (const key of this.#fresh) {
+      if (key >= to) continue;
+      this.#fresh.delete(key);
+      const value = this.#peek(key);
+      if (value !== undefined) this.#add(this.#targetOf(key), key, value);
+    }
+    this.#loadedTo = to;
+    if (this.isLoading) return;
+    const { rows, bytes } = this.totals();
+    if (rows > 0) this.#options.log.write('info', 'hints-loaded', { rows, bytes });
+  }
+
+  #targetOf(key: ByteString): HintTarget {
+    return this.#makeTarget(hintTarget(key));
+  }
+
+  #makeTarget(id: NodeId): HintTarget {
+    let target = this.#targets.get(id);
+    if (target === undefined) {
+      target = new HintTarget(id);
+      this.#targets.set(id, target);
+    }
+    return target;
+  }
+
+  // Counting.
+
+  #add(target: HintTarget, key: ByteString, value: Uint8Array): void {
+    target.rows++;
+    target.bytes += key.length + value.length;
+    if (isFull(value)) target.full.add(rowTime(value));
+    else target.references.add(referenceTime(value));
+  }
+
+  #remove(target: HintTarget, key: ByteString, value: Uint8Array): void {
+    target.rows--;
+    target.bytes -= key.length + value.length;
+    if (isFull(value)) target.full.remove(rowTime(value));
+    else target.references.remove(referenceTime(value));
+    assert(target.rows >= 0, 'no more hints go than came');
+  }
+
+  #changed(
+    target: HintTarget,
+    key: ByteString,
+    from: Uint8Array | undefined,
+    to: Uint8Array | undefined,
+  ): void {
+    if (this.isLoading && key >= this.#loadedTo) {
+      this.#fresh.add(key);
+      return;
+    }
+    if (from !== undefined) this.#remove(target, key, from);
+    if (to !== undefined) this.#add(target, key, to);
+  }
+
+  /** A batch was not stored: its hints are what they were before it, unless they changed again since. */
+  #lost(lost: ReadonlyMap<ByteString, Uint8Array | undefined>): void {
+    for (const [key, value] of lost) {
+      if (!key.startsWith(HINTS_FIRST) || this.#shelf.notes.isLaid(key)) continue;
+      this.#changed(this.#targetOf(key), key, value, this.#peek(key));
+    }
+  }
+
+  /** The hint, or undefined if there is none or storage gives none for now. */
+  #peek(key: ByteString): Uint8Array | undefined {
+    try {
+      return this.#shelf.notes.get(key);
+    } catch (error) {
+      if (!(error instanceof CodedError)) throw error;
+      return undefined;
+    }
+  }
+
+  #isDamaged(rowKey: RowKey, value: Uint8Array): boolean {
+    return this.#options.storage.durable && !isRowIntact(rowKey, value);
+  }
+
+  // Taking.
+
+  /**
+   * Keeps a row for `target`, as a full hint. `waiter` is told when it is durable, or why it is not kept:
+   * `overloaded` when the target's share is full, `straggler` for a row that is too old to be promised.
+   * The row must be intact, its stamp believed and observed.
+   */
+  accept(id: NodeId, rowKey: RowKey, row: Row, waiter: HintWaiter): void {
+    if (rowTime(row) <= this.#floor) {
+      waiter.stored(new CodedError('straggler', 'fail', 'a hint from before the announced floor'));
+      return;
+    }
+    if (this.#shelf.isBelowFloor(row)) {
+      // Dead on arrival; the replica answers for the floor.
+      this.#shelf.merge(rowKey, row, waiter);
+      return;
+    }
+    const target = this.#makeTarget(id);
+    const key = hintKey(id, rowKey);
+    const old = this.#lookup(key, waiter);
+    if (old === null) return;
+    const oldRow = old !== undefined && isFull(old) && !this.#isDamaged(rowKey, old) ? old : undefined;
+    if (oldRow !== undefined && mergeRows(oldRow, row) === oldRow) {
+      this.#shelf.notes.whenDurable(key, waiter);
+      return;
+    }
+    const before = old === undefined ? 0 : key.length + old.length;
+    if (target.bytes - before + key.length + row.length > this.#options.bytesMax) {
+      this.refused++;
+      if (this.#dropped) waiter.stored(undefined);
+      else waiter.stored(new CodedError('overloaded', 'fail', `the hints for ${id} are as many as allowed`));
+      return;
+    }
+    const refusal = this.#shelf.notes.lay(key, row, waiter);
+    if (refusal !== undefined) {
+      waiter.stored(refusal);
+      return;
+    }
+    this.accepted++;
+    this.#changed(target, key, old, row);
+    target.onChanged?.(rowKey);
+  }
+
+  /** The hint; null if storage cannot say, and `waiter` was told so. A damaged one is as good as none. */
+  #lookup(key: ByteString, waiter: HintWaiter | undefined): Uint8Array | undefined | null {
+    try {
+      return this.#shelf.notes.get(key);
+    } catch (error) {
+      if (!(error instanceof CodedError)) throw error;
+      waiter?.stored(error);
+      return null;
+    }
+  }
+
+  /**
+   * Notes that `target` lacks a row this node holds as a replica; `time` is the stamp's, milliseconds.
+   * Costs nothing but memory if that is noted already. Left out when there is no room.
+   */
+  refer(id: NodeId, rowKey: RowKey, time: number): void {
+    const target = this.#makeTarget(id);
+    const key = hintKey(id, rowKey);
+    const old = this.#lookup(key, undefined);
+    if (old === null) return;
+    if (old === undefined) {
+      const value = new Uint8Array(referenceBytes);
+      writeU48(value, 0, time);
+      const room = target.bytes + key.length + referenceBytes <= this.#options.bytesMax;
+      if (!room || this.#shelf.notes.lay(key, value, undefined) !== undefined) {
+        this.referencesSkipped++;
+        return;
+      }
+      this.#changed(target, key, undefined, value);
+    }
+    // Also if it was noted: what is on its way to the target may be an older row.
+    target.onChanged?.(rowKey);
+  }
+
+  // Serving.
+
+  /**
+   * Tells `out` the greatest row kept here for anybody, once that is durable; the stamp of none if none.
+   * @param replicas whose hints there may be, for the time in which the book is not read back yet
+   */
+  read(rowKey: RowKey, replicas: readonly NodeId[], out: HintReader): void {
+    let best: Row | undefined;
+    let bestKey: ByteString = '';
+    const ids = this.isLoading ? new Set([...replicas, ...this.#targets.keys()]) : this.#targets.keys();
+    try {
+      for (const id of ids) {
+        if (!this.isLoading && this.#targets.get(id)?.rows === 0) continue;
+        const key = hintKey(id, rowKey);
+        const value = this.#shelf.notes.get(key);
+        if (value === undefined || !isFull(value)) continue;
+        if (this.#isDamaged(rowKey, value)) throw this.#noteDamaged();
+        if (best !== undefined && mergeRows(best, value) === best) continue;
+        best = value;
+        bestKey = key;
+      }
+    } catch (error) {
+      if (!(error instanceof CodedError)) throw error;
+      out.local(error, STAMP_NONE, undefined);
+      return;
+    }
+    if (best === undefined) {
+      this.#shelf.answer(undefined, out);
+      return;
+    }
+    const row = best;
+    this.#shelf.notes.whenDurable(bestKey, {
+      stored: (error) => {
+        if (error === undefined) this.#shelf.answer(row, out);
+        else out.local(error, STAMP_NONE, undefined);
+      },
+    });
+  }
+
+  #noteDamaged(): CodedError {
+    this.damaged++;
+    const meaning = 'a hint fails its checksum; it is not served, another copy answers';
+    this.#options.log.write('alarm', 'hint-damaged', { meaning });
+    return new CodedError('corrupt', 'none', 'a hint fails its checksum on this node');
+  }
+
+  // Handing over.
+
+  /**
+   * The row to send for a hint: the one kept, or for a reference the one the replica holds now. Undefined
+   * when there is nothing to send: the hint is gone, or was worth nothing and is forgotten.
+   * @throws CodedError when storage cannot say.
+   */
+  rowToSend(id: NodeId, rowKey: RowKey): Row | undefined {
+    const value = this.#shelf.notes.get(hintKey(id, rowKey));
+    if (value === undefined) return undefined;
+    const row = isFull(value) ? this.#intact(rowKey, value) : this.#held(rowKey);
+    if (row !== undefined && !(this.#shelf.isFloorDurable && this.#shelf.isBelowFloor(row))) return row;
+    this.forget(id, rowKey);
+    return undefined;
+  }
+
+  #intact(rowKey: RowKey, value: Uint8Array): Row | undefined {
+    if (!this.#isDamaged(rowKey, value)) return value;
+    this.#noteDamaged();
+    return undefined;
+  }
+
+  /** What the replica holds of the row; undefined also for a damaged one, which others have to mend first. */
+  #held(rowKey: RowKey): Row | undefined {
+    try {
+      return this.#shelf.peek(rowKey);
+    } catch (error) {
+      if (!(error instanceof CodedError) || error.code !== 'corrupt') throw error;
+      return undefined;
+    }
+  }
+
+  /**
+   * Deletes a hint: its row is durable where it belongs, or worth nothing.
+   * @returns false if it stays for now.
+   */
+  forget(id: NodeId, rowKey: RowKey): boolean {
+    const key = hintKey(id, rowKey);
+    const old = this.#peek(key);
+    if (old === undefined) return true;
+    if (this.#shelf.notes.lay(key, undefined, undefined) !== undefined) return false;
+    this.#changed(this.#makeTarget(id), key, old, undefined);
+    return true;
+  }
+
+  // The floor.
+
+  /** See `raiseFloor`. */
+  get floor(): number {
+    return this.#floor;
+  }
+
+  /**
+   * A time T, milliseconds as in stamps: this node holds no full hint stamped at or before T, and accepts
+   * none from now on. It never goes back while the node lives. Call it only while the clock of this node is
+   * confirmed by others: what a clock far ahead promises refuses hints for as long.
+   * @param wall wall time, milliseconds
+   */
+  raiseFloor(wall: number): number {
+    if (this.isLoading) return this.#floor;
+    let floor = wall - this.#options.marginMs;
+    for (const target of this.#targets.values()) {
+      const oldest = target.full.oldest();
+      if (oldest !== undefined) floor = Math.min(floor, oldest - 1);
+    }
+    this.#floor = Math.max(this.#floor, floor);
+    return this.#floor;
+  }
+}
+
+function referenceTime(value: Uint8Array): number {
+  return value.length >= referenceBytes ? readU48(value, 0) : 0;
+}
