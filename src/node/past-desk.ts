@@ -1,0 +1,425 @@
+/**
+ * The past desk: is this node's disk the one it had?
+ *
+ * A disk that was lost, that came back from an older copy, or that lost its last writes looks healthy and
+ * is not: the node would reuse dots, bring deleted rows back, and say "no such row" of what it acknowledged.
+ * The picture: someone wakes up in a hospital and asks each visitor "when did we last meet?". If one of them
+ * remembers a later day than he does, he knows that days are missing; if nobody ever met him, he is new.
+ *
+ * At each start the node asks (ASK) and every member tells what it remembers of it (TELL, `past-memory.ts`).
+ * Until all live members told, or a bounded time has passed, the node issues no stamps and answers no reads.
+ * If a member remembers more than the disk does, the node takes a new actor, durably, raises its
+ * *generation*, and vouches for no partition until it was rebuilt (`rebuild.ts`). Once it is sure of itself
+ * it tells the others now and then how far its disk has come (MARK): that is what they remember.
+ *
+ * A disk without an identity is *new*: allowed to answer as soon as nobody live contradicts, but not in a
+ * linearizable read before every other replica said that it never met this node.
+ */
+
+import type { ByteReader } from '../base/bytes.ts';
+import { CodedError } from '../base/errors.ts';
+import type { Random } from '../ports/random.ts';
+import type { Storage } from '../ports/storage.ts';
+import type { NodeId } from '../ports/transport.ts';
+import { VOUCH_LOOSE, VOUCH_NONE, vouchingKey } from '../replica/vouching.ts';
+import { compareStamps, encodeStamp } from '../rows/row.ts';
+import { FAMILY_PAST } from '../wire/messages.ts';
+import type { Past } from '../wire/past-messages.ts';
+import {
+  PAST_ASK,
+  PAST_MARK,
+  PAST_TELL,
+  readPast,
+  readPastTell,
+  writePastAsk,
+  writePastMark,
+  writePastTell,
+} from '../wire/past-messages.ts';
+import type { NodeContext } from './context.ts';
+import { isTooFarAhead } from './context.ts';
+import type { Desk } from './desk.ts';
+import { compareMarks } from './identity.ts';
+import type { Link } from './links.ts';
+import type { Rebuild } from './rebuild.ts';
+
+/** How long a start waits for the other members' word, milliseconds; three times that for one that is live. */
+export const PAST_WAIT_MS = 1000;
+
+const tickMs = 50;
+const askEveryMs = 200;
+/**
+ * A mark that changed is told this often, one that did not this often, and to so many members at a time: in
+ * a large cluster each hears it less often, but some always have.
+ */
+const markEveryMs = 200;
+const markAgainMs = 10_000;
+const marksAtATime = 3;
+const storeEveryMs = 1000;
+
+/** What this node knows of its own disk, for status and metrics. */
+export interface PastFigures {
+  /** `sure`; `asking`: the others are not heard yet; `new`, `lost`: partitions have to be vouched for first. */
+  readonly state: 'sure' | 'asking' | 'new' | 'lost';
+  /** How often this node lost its disk. */
+  readonly generation: number;
+  /** Partitions this node is a replica of and answers no reads of, and only those that are not linearizable. */
+  readonly partitionsNone: number;
+  readonly partitionsLoose: number;
+  /** Of the partitions of this node, those that are whole. */
+  readonly partitionsFull: number;
+  /** Rows taken over by the rebuild so far. */
+  readonly rows: number;
+  /** Wall time since when, milliseconds; 0 while the state is `sure`. */
+  readonly sinceWall: number;
+  /** What happened, in words; empty while nothing did. */
+  readonly reason: string;
+}
+
+/** A member as the desk meets it in this life. */
+interface Visitor {
+  readonly link: Link;
+  /** The pipe it was met on, as `Link.generation` counts them. */
+  generation: number;
+  /** It told what it remembers of us. */
+  told: boolean;
+  askedAt: number;
+  markedAt: number;
+  marked: Past | undefined;
+}
+
+export class PastDesk implements Desk {
+  readonly family: number = FAMILY_PAST;
+  readonly #context: NodeContext;
+  readonly #random: Random;
+  readonly #storage: Storage;
+  readonly #rebuild: Rebuild;
+  readonly #visitors: Map<NodeId, Visitor> = new Map();
+  /** Comes back with each TELL: answers to a former life count for nothing. */
+  readonly #askId: number;
+  #done: ((error?: CodedError) => void) | undefined = undefined;
+  #startedAt = 0;
+  #tickAt = 0;
+  #storeAt = 0;
+  #markAt = 0;
+  /** The first counters are reserved. */
+  #isReserved = false;
+  #isSettled = false;
+  /** The vouched mark is durable: the others may be told. */
+  #mayMark = false;
+  /** This life found out that rows are missing. */
+  #isLossKnown = false;
+  /** Nobody was heard when the start went on: monotonic time until which strict reads wait for the first. */
+  #firstWordUntil = Number.POSITIVE_INFINITY;
+  #isAlone = false;
+  /** Highest generation a member remembers of us. */
+  #generationTold = -1;
+  #reason = '';
+
+  constructor(context: NodeContext, random: Random, storage: Storage, rebuild: Rebuild) {
+    this.#context = context;
+    this.#random = random;
+    this.#storage = storage;
+    this.#rebuild = rebuild;
+    this.#askId = random.u32();
+    for (const link of context.links.all()) {
+      const visitor: Visitor = {
+        link,
+        generation: link.generation,
+        told: false,
+        askedAt: 0,
+        markedAt: Number.NEGATIVE_INFINITY,
+        marked: undefined,
+      };
+      this.#visitors.set(link.member.id, visitor);
+    }
+  }
+
+  /** Reads what the disk says of itself; `done` when stamps may be issued and reads answered. */
+  start(done: (error?: CodedError) => void): void {
+    const { identity, vouching, past, replica } = this.#context;
+    this.#done = done;
+    this.#startedAt = this.#context.now();
+    identity.open(this.#storage, this.#random);
+    past.load(this.#storage);
+    const intact = vouching.load(this.#storage);
+    const { isNew, isDamaged } = identity.opened;
+    const reserved = (error?: CodedError): void => this.#reserved(error);
+    const loss = this.#storage.loss;
+    if (loss !== undefined) this.#lose(loss);
+    else if (isDamaged || !intact) this.#lose('a note that this node keeps about itself fails its checksum');
+    else {
+      if (isNew) {
+        vouching.lose('new', this.#rebuild.partitions, this.#context.wall());
+        const note = vouching.note();
+        if (note !== undefined) replica.note(vouchingKey, note, { stored: () => {} });
+      } else if (!vouching.isFull) this.#rebuild.restart();
+      identity.start(replica, reserved);
+    }
+  }
+
+  #reserved(error: CodedError | undefined): void {
+    if (error === undefined) {
+      this.#isReserved = true;
+      this.#settleIfHeard();
+    } else if (!this.#isSettled) {
+      this.#finish(error);
+    }
+  }
+
+  /** The disk is not the one this node had: a new actor, and nothing is vouched for. */
+  #lose(reason: string): void {
+    const context = this.#context;
+    const { identity, vouching, replica } = context;
+    this.#isLossKnown = true;
+    this.#isReserved = false;
+    this.#mayMark = false;
+    this.#reason = reason;
+    const actorBefore = identity.actor;
+    identity.generation = Math.max(identity.opened.generation, this.#generationTold) + 1;
+    vouching.lose('lost', this.#rebuild.partitions, context.wall());
+    const note = vouching.note();
+    if (note !== undefined) replica.note(vouchingKey, note, { stored: () => {} });
+    const renewed = (error?: CodedError): void => {
+      if (error === undefined) this.#storage.lossNoted?.();
+      this.#reserved(error);
+    };
+    if (context.mutants.has('actor-kept-after-loss')) identity.start(replica, renewed);
+    else identity.renew(replica, this.#random, renewed);
+    this.#rebuild.restart();
+    context.log.write('alarm', 'disk-lost-rows', {
+      reason,
+      meaning:
+        'this node has not all the rows it acknowledged: it writes under a new actor, answers no reads of ' +
+        'what it cannot vouch for, and is made whole from the other replicas by itself',
+      actorBefore: actorBefore.toString(16),
+      actor: identity.actor.toString(16),
+      generation: identity.generation,
+      partitions: this.#rebuild.partitions.length,
+    });
+  }
+
+  // Messages.
+
+  message(link: Link, type: number, id: number, reader: ByteReader): void {
+    const { past, replica, links } = this.#context;
+    const peer = link.member.id;
+    if (type === PAST_ASK) {
+      // It begins a life: whatever it acknowledges before it is sure of itself proves nothing.
+      past.unsure(peer);
+      const writer = links.writer(link);
+      if (writer !== undefined) writePastTell(writer, id, replica.floor, past.of(peer));
+    } else if (type === PAST_TELL) {
+      const { floor, past: told } = readPastTell(reader);
+      if (id === this.#askId) this.#told(peer, floor, told);
+    } else if (type === PAST_MARK) {
+      if (past.marked(peer, readPast(reader))) past.store(replica);
+    } else {
+      throw new CodedError('protocol', 'none', `message of unknown type ${type}`);
+    }
+  }
+
+  /** A member told what it remembers of us. */
+  #told(peer: NodeId, floor: Uint8Array, past: Past | undefined): void {
+    const visitor = this.#visitors.get(peer);
+    if (visitor === undefined || visitor.told) return;
+    const context = this.#context;
+    visitor.told = true;
+    if (compareStamps(floor, context.replica.floor) > 0 && !isTooFarAhead(context, floor)) {
+      context.identity.observe(floor);
+      context.replica.raiseFloor(floor, undefined);
+    }
+    if (past === undefined) this.#rebuild.cleared(peer);
+    else this.#judge(peer, past);
+    if (this.#isAlone) this.#heardFirst();
+    this.#settleIfHeard();
+  }
+
+  #judge(peer: NodeId, past: Past): void {
+    const context = this.#context;
+    const { identity } = context;
+    // Stamps go on above those of the life that is lost.
+    const { time, logical } = past;
+    const stamp = encodeStamp({ time, logical, actor: 0, counter: 0 });
+    if (!isTooFarAhead(context, stamp)) identity.observe(stamp);
+    const loss = lossOf(peer, past, context);
+    this.#generationTold = Math.max(this.#generationTold, past.generation);
+    if (loss === undefined) {
+      // It knows this life and none before it.
+      if (past.generation === identity.opened.generation) this.#rebuild.cleared(peer);
+      return;
+    }
+    if (!this.#isLossKnown) {
+      this.#lose(loss);
+    } else if (past.generation >= identity.generation) {
+      // The loss is known; this member remembers a life that the others did not.
+      identity.generation = past.generation + 1;
+      this.#mayMark = false;
+      identity.note(context.replica, (error) => {
+        if (error === undefined && this.#isSettled) this.#mayMark = true;
+      });
+    }
+  }
+
+  // Settling.
+
+  /** Goes on once everybody who is live was heard and the time to become live is over, or all were heard. */
+  #settleIfHeard(): void {
+    if (this.#isSettled) {
+      // A loss found later: the new actor may be told once it is durable.
+      if (this.#isReserved) this.#mayMark = true;
+      return;
+    }
+    if (!this.#isReserved) return;
+    const waitedMs = this.#context.now() - this.#startedAt;
+    let all = true;
+    let live = true;
+    for (const link of this.#context.links.all()) {
+      if (this.#visitors.get(link.member.id)?.told) continue;
+      all = false;
+      if (link.live) live = false;
+    }
+    if (all || (live && waitedMs >= PAST_WAIT_MS) || waitedMs >= 3 * PAST_WAIT_MS) this.#settle();
+  }
+
+  #settle(): void {
+    const { identity, vouching, replica } = this.#context;
+    this.#isSettled = true;
+    identity.isSettled = true;
+    this.#isAlone = this.#visitors.size > 0 && ![...this.#visitors.values()].some(({ told }) => told);
+    vouching.setUnsure(false, false);
+    identity.note(replica, (error) => {
+      if (error === undefined && this.#isReserved) this.#mayMark = true;
+      this.#finish(error);
+    });
+  }
+
+  #finish(error: CodedError | undefined): void {
+    const done = this.#done;
+    this.#done = undefined;
+    done?.(error);
+  }
+
+  /** A node that went on alone meets somebody: linearizable reads wait until that one told what it knows. */
+  #metFirst(): void {
+    if (this.#firstWordUntil !== Number.POSITIVE_INFINITY) return;
+    this.#firstWordUntil = this.#context.now() + PAST_WAIT_MS;
+    this.#context.vouching.setUnsure(false, true);
+  }
+
+  #heardFirst(): void {
+    this.#isAlone = false;
+    this.#context.vouching.setUnsure(false, false);
+  }
+
+  // Time and members.
+
+  livenessChanged(link: Link): void {
+    const visitor = this.#visitors.get(link.member.id);
+    if (visitor === undefined) return;
+    this.#checkPipe(visitor);
+    if (!link.live) return;
+    if (!visitor.told && this.#isAlone) this.#metFirst();
+    this.#ask(visitor, this.#context.now());
+  }
+
+  /** A broken pipe may end a life at the other end, and what was on its way to it. */
+  #checkPipe(visitor: Visitor): void {
+    const { link } = visitor;
+    if (link.generation === visitor.generation) return;
+    visitor.generation = link.generation;
+    visitor.marked = undefined;
+    this.#context.past.unsure(link.member.id);
+  }
+
+  #ask(visitor: Visitor, now: number): void {
+    if (visitor.told || !visitor.link.up) return;
+    const writer = this.#context.links.writer(visitor.link);
+    if (writer === undefined) return;
+    visitor.askedAt = now;
+    writePastAsk(writer, this.#askId);
+  }
+
+  tick(now: number): void {
+    if (now < this.#tickAt) return;
+    this.#tickAt = now + tickMs;
+    for (const visitor of this.#visitors.values()) {
+      this.#checkPipe(visitor);
+      if (!visitor.told && now - visitor.askedAt >= askEveryMs) this.#ask(visitor, now);
+    }
+    if (this.#mayMark && now >= this.#markAt) {
+      this.#markAt = now + markEveryMs;
+      this.#markSome(now);
+    }
+    if (!this.#isSettled) this.#settleIfHeard();
+    else if (this.#isAlone && now >= this.#firstWordUntil) this.#heardFirst();
+    if (now >= this.#storeAt) {
+      this.#storeAt = now + storeEveryMs;
+      this.#context.past.store(this.#context.replica);
+    }
+    if (this.#isSettled && this.#isReserved) this.#rebuild.tick(now);
+  }
+
+  /** Tells those who were not told for longest. */
+  #markSome(now: number): void {
+    const { generation, actor, reserved, markDurable } = this.#context.identity;
+    const { time, logical } = markDurable;
+    const past: Past = { generation, actor, reserved, time, logical };
+    let due = [...this.#visitors.values()].filter((visitor) => isMarkDue(visitor, past, now));
+    if (due.length > marksAtATime) {
+      due = due.sort((a, b) => a.markedAt - b.markedAt).slice(0, marksAtATime);
+    }
+    for (const visitor of due) {
+      const writer = this.#context.links.writer(visitor.link);
+      if (writer === undefined) continue;
+      visitor.marked = past;
+      visitor.markedAt = now;
+      writePastMark(writer, past);
+    }
+  }
+
+  figures(): PastFigures {
+    const { identity, vouching } = this.#context;
+    const partitions = this.#rebuild.partitions.length;
+    const partitionsNone = vouching.count(VOUCH_NONE);
+    const partitionsLoose = vouching.count(VOUCH_LOOSE);
+    const state = this.#isSettled ? (vouching.reason ?? 'sure') : 'asking';
+    return {
+      state,
+      generation: identity.generation,
+      partitionsNone,
+      partitionsLoose,
+      partitionsFull: Math.max(0, partitions - partitionsNone - partitionsLoose),
+      rows: this.#rebuild.rows,
+      sinceWall: vouching.reason === undefined ? 0 : vouching.sinceWall,
+      reason: this.#reason,
+    };
+  }
+}
+
+/** Whether a member is to be told how far our disk has come: that is news to it, or it is a while ago. */
+function isMarkDue({ link, told, marked, markedAt }: Visitor, past: Past, now: number): boolean {
+  if (!told || !link.up) return false;
+  if (marked === undefined || now - markedAt >= markAgainMs) return true;
+  return (
+    marked.generation !== past.generation ||
+    marked.reserved !== past.reserved ||
+    compareMarks(marked, past) !== 0
+  );
+}
+
+/** What a member's memory says is missing here, in words; undefined if nothing is. */
+function lossOf(peer: NodeId, past: Past, { identity }: NodeContext): string | undefined {
+  const { opened } = identity;
+  if (opened.isNew) {
+    return `the disk is empty, and ${peer} remembers what this node wrote and acknowledged before`;
+  }
+  if (past.generation < opened.generation) return undefined;
+  if (past.generation > opened.generation || past.actor !== opened.actor) {
+    return `${peer} remembers a later life of this node than the disk does: it is an older copy, or another one`;
+  }
+  if (past.reserved > opened.reserved || compareMarks(past, opened.mark) > 0) {
+    const missingMs = Math.max(0, past.time - opened.mark.time);
+    return `the disk ends ${missingMs} ms before what this node told ${peer} to be durable: it is an older copy, or lost its last writes`;
+  }
+  return undefined;
+}

@@ -1,0 +1,130 @@
+/**
+ * Past memory: what this node remembers of every other member, so that it can tell a member that lost its
+ * disk what was on it.
+ *
+ * The picture: a card index with one card a neighbour, the last thing that was certain about it: which
+ * actor it wrote as, how far its counters were reserved, and the greatest clock reading its disk is known
+ * to have reached. That reading comes from its own word (MARK, some times a second) and from each row it
+ * acknowledged to us as durable: both say that its disk stands at least there.
+ *
+ * A card is raised only while its member is *sure* of its own past, which its first MARK on a connection
+ * says: else a member on an old copy of its disk would raise the card before it has read it. Cards that
+ * changed are stored about once a second, and at once when they are new.
+ */
+
+import { ByteReader, ByteWriter } from '../base/bytes.ts';
+import type { CodedError } from '../base/errors.ts';
+import type { Storage } from '../ports/storage.ts';
+import type { NodeId } from '../ports/transport.ts';
+import type { Replica } from '../replica/replica.ts';
+import { META_PREFIX } from '../rows/key.ts';
+import type { Stamp } from '../rows/row.ts';
+import { stampLogical, stampTime } from '../rows/row.ts';
+import type { Past } from '../wire/past-messages.ts';
+import { PAST_BYTES, readPast, writePast } from '../wire/past-messages.ts';
+import { isNoteIntact, sealNote } from './identity.ts';
+
+const crcBytes = 4;
+
+/** A member's card. */
+class Card {
+  generation = 0;
+  actor = 0;
+  reserved = 0;
+  time = 0;
+  logical = 0;
+  /** Whether anything is known of the member. */
+  known = false;
+  /** Whether the member is sure of its past, on the present connection. */
+  sure = false;
+  dirty = false;
+
+  raise(time: number, logical: number): void {
+    if (time < this.time || (time === this.time && logical <= this.logical)) return;
+    this.time = time;
+    this.logical = logical;
+    this.dirty = true;
+  }
+}
+
+function noteKey(id: NodeId): string {
+  return `${META_PREFIX}peer${id}`;
+}
+
+export class PastMemory {
+  readonly #cards: Map<NodeId, Card> = new Map();
+
+  constructor(members: readonly NodeId[]) {
+    for (const id of members) this.#cards.set(id, new Card());
+  }
+
+  /** Reads the cards back. One that fails its checksum is as good as none. */
+  load(storage: Storage): void {
+    for (const [id, card] of this.#cards) {
+      const note = storage.get(noteKey(id));
+      if (note === undefined || note.length !== PAST_BYTES + crcBytes || !isNoteIntact(note)) continue;
+      Object.assign(card, readPast(new ByteReader(note)));
+      card.known = true;
+    }
+  }
+
+  /** What is remembered of a member; undefined if nothing is. */
+  of(id: NodeId): Past | undefined {
+    const card = this.#cards.get(id);
+    return card?.known ? card : undefined;
+  }
+
+  /** A member says where it stands, and that it is sure of it. @returns whether its card is new. */
+  marked(id: NodeId, past: Past): boolean {
+    const card = this.#cards.get(id);
+    if (card === undefined) return false;
+    const isNewer = past.generation > card.generation;
+    const isSame = past.generation === card.generation && past.actor === card.actor;
+    if (card.known && !isNewer && !isSame) return false; // it has not heard us yet: we know of a later life
+    card.sure = true;
+    if (!card.known || isNewer) {
+      const { generation, actor, reserved, time, logical } = past;
+      Object.assign(card, { generation, actor, reserved, time, logical, known: true, dirty: true });
+      return true;
+    }
+    if (past.reserved > card.reserved) {
+      card.reserved = past.reserved;
+      card.dirty = true;
+    }
+    card.raise(past.time, past.logical);
+    return false;
+  }
+
+  /** A member starts anew, or its connection broke: until it says so, it is not sure of itself. */
+  unsure(id: NodeId): void {
+    const card = this.#cards.get(id);
+    if (card !== undefined) card.sure = false;
+  }
+
+  /** A member acknowledged as durable a row with this time and logical counter. */
+  acknowledged(id: NodeId, time: number, logical: number): void {
+    const card = this.#cards.get(id);
+    if (card?.sure) card.raise(time, logical);
+  }
+
+  /** The same, by the row's stamp. */
+  acknowledgedStamp(id: NodeId, stamp: Stamp): void {
+    this.acknowledged(id, stampTime(stamp), stampLogical(stamp));
+  }
+
+  /** Stores the cards that changed, with the next batch. */
+  store(replica: Replica): void {
+    for (const [id, card] of this.#cards) {
+      if (!card.dirty || !card.known) continue;
+      card.dirty = false;
+      const writer = new ByteWriter(PAST_BYTES + crcBytes);
+      writePast(writer, card);
+      writer.u32(0);
+      replica.note(noteKey(id), sealNote(writer.take()), {
+        stored: (error?: CodedError) => {
+          if (error !== undefined) card.dirty = true;
+        },
+      });
+    }
+  }
+}

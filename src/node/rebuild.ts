@@ -1,0 +1,182 @@
+/**
+ * The rebuild: how a node that lost rows is made whole from the other replicas.
+ *
+ * The picture: a checklist, partitions down the side and the other replicas across the top. Each field is
+ * ticked off when the partition was compared with that replica and what differed was exchanged
+ * (anti-entropy does that). When everybody who is live has been ticked off, the partition answers reads
+ * again; when everybody has, its word counts in linearizable ones too (`src/replica/vouching.ts`).
+ *
+ * The levels are kept in the vouching note, the ticks are not: after a crash the partitions that were not
+ * done are begun again, and comparing again what is equal costs next to nothing.
+ */
+
+import type { CodedError } from '../base/errors.ts';
+import type { NodeId } from '../ports/transport.ts';
+import { VOUCH_FULL, VOUCH_LOOSE, vouchingKey } from '../replica/vouching.ts';
+import type { Table } from '../ring/table.ts';
+import type { NodeContext } from './context.ts';
+
+/** What the rebuild needs of anti-entropy. */
+export interface RebuildSource {
+  /** Compares a partition with a peer and exchanges what differs; `done` is called once. */
+  compare(
+    partition: number,
+    peer: NodeId,
+    done: (error: CodedError | undefined, compared: { readonly rowsTaken?: number } | undefined) => void,
+  ): void;
+}
+
+/** Comparisons under way at once: enough to keep the disk and the peers busy, few beside client traffic. */
+const comparisonsMax = 8;
+/** A comparison that was not answered by then is begun again, milliseconds. */
+const comparisonMaxMs = 60_000;
+/** After a comparison failed its peer is left alone for so long, milliseconds. */
+const retryMs = 500;
+const storeEveryMs = 1000;
+
+export class Rebuild {
+  readonly #context: NodeContext;
+  readonly #table: Table;
+  /** Anti-entropy; until it is there nothing is compared. */
+  source: RebuildSource | undefined = undefined;
+  /** Partitions this node is one of several replicas of. */
+  readonly partitions: readonly number[];
+  /** Partitions that were compared, by peer: 1 done. */
+  #done: Map<NodeId, Uint8Array> = new Map();
+  /** Comparisons under way, by partition and peer: when they are given up. */
+  readonly #underway: Map<string, number> = new Map();
+  readonly #retryAt: Map<NodeId, number> = new Map();
+  /** Raised when everything begins again: what was under way before counts for nothing. */
+  #round = 0;
+  #storeAt = 0;
+  #dirty = false;
+  /** Rows taken over in this rebuild, as far as anti-entropy tells. */
+  rows = 0;
+  #startedAt = 0;
+
+  constructor(context: NodeContext, table: Table) {
+    this.#context = context;
+    this.#table = table;
+    const partitions: number[] = [];
+    for (let partition = 0; partition < table.partitionCount; partition++) {
+      const replicas = this.#replicasOf(partition);
+      if (replicas.length > 1 && replicas.includes(context.self)) partitions.push(partition);
+    }
+    this.partitions = partitions;
+  }
+
+  #replicasOf(partition: number): readonly NodeId[] {
+    const { slotFirst } = this.#context.replica.horizons.slotsOf(partition);
+    return this.#table.preferenceList(slotFirst);
+  }
+
+  /** Begins, or begins again from nothing. */
+  restart(): void {
+    this.#round++;
+    this.#done = new Map();
+    this.#underway.clear();
+    this.#retryAt.clear();
+    this.rows = 0;
+    this.#startedAt = this.#context.now();
+  }
+
+  /** A peer never met this node in another life: on a new disk it has nothing to give back. */
+  cleared(peer: NodeId): void {
+    if (this.#context.vouching.reason !== 'new') return;
+    this.#ticksOf(peer).fill(1);
+    for (const partition of this.partitions) this.#judge(partition);
+    this.#store();
+  }
+
+  #ticksOf(peer: NodeId): Uint8Array {
+    let ticks = this.#done.get(peer);
+    if (ticks === undefined) {
+      ticks = new Uint8Array(this.#table.partitionCount);
+      this.#done.set(peer, ticks);
+    }
+    return ticks;
+  }
+
+  /** Begins comparisons, as many as may run. Call now and then while anything is below full. */
+  tick(now: number): void {
+    const { vouching } = this.#context;
+    if (this.#dirty && now >= this.#storeAt) this.#store();
+    if (vouching.isFull) return;
+    for (const [name, until] of this.#underway) if (now >= until) this.#underway.delete(name);
+    for (const partition of this.partitions) {
+      if (vouching.level(partition) === VOUCH_FULL) continue;
+      // A replica may have gone: those that are left may all have been heard.
+      this.#judge(partition);
+      if (vouching.reason !== 'lost' || this.source === undefined) continue;
+      for (const peer of this.#replicasOf(partition)) {
+        if (this.#underway.size >= comparisonsMax) return;
+        this.#begin(partition, peer, now);
+      }
+    }
+  }
+
+  #begin(partition: number, peer: NodeId, now: number): void {
+    const context = this.#context;
+    const name = `${partition} ${peer}`;
+    const ready =
+      peer !== context.self && context.links.isLive(peer) && now >= (this.#retryAt.get(peer) ?? 0);
+    if (!ready || this.#underway.has(name) || this.#ticksOf(peer)[partition] === 1) return;
+    this.#underway.set(name, now + comparisonMaxMs);
+    const round = this.#round;
+    this.source?.compare(partition, peer, (error, compared) => {
+      if (round !== this.#round) return;
+      this.#underway.delete(name);
+      if (error !== undefined) {
+        this.#retryAt.set(peer, context.now() + retryMs);
+        return;
+      }
+      this.rows += compared?.rowsTaken ?? 0;
+      this.#ticksOf(peer)[partition] = 1;
+      this.#judge(partition);
+    });
+  }
+
+  /** Raises the level of a partition as far as those who were heard allow. */
+  #judge(partition: number): void {
+    const { self, vouching, links } = this.#context;
+    let all = true;
+    let live = true;
+    let heard = 0;
+    for (const peer of this.#replicasOf(partition)) {
+      if (peer === self) continue;
+      if (this.#done.get(peer)?.[partition] === 1) heard++;
+      else {
+        all = false;
+        if (links.isLive(peer)) live = false;
+      }
+    }
+    const raised = all
+      ? vouching.raise(partition, VOUCH_FULL)
+      : live && heard > 0 && vouching.raise(partition, VOUCH_LOOSE);
+    if (!raised) return;
+    this.#dirty = true;
+    if (vouching.isFull) this.#whole();
+  }
+
+  #whole(): void {
+    const context = this.#context;
+    context.log.write('info', 'disk-whole', {
+      meaning: 'every row that the other replicas hold is here again: this node answers all reads',
+      rows: this.rows,
+      seconds: Math.round((context.now() - this.#startedAt) / 100) / 10,
+    });
+    this.#store();
+  }
+
+  /** Stores the levels, or takes the note away when there is nothing left to remember. */
+  #store(): void {
+    const { replica, vouching } = this.#context;
+    this.#dirty = false;
+    this.#storeAt = this.#context.now() + storeEveryMs;
+    replica.note(vouchingKey, vouching.note(), {
+      stored: (error) => {
+        if (error !== undefined) this.#dirty = true;
+      },
+    });
+  }
+}
