@@ -9,8 +9,8 @@
  *
  * A pipe keeps order, but pipes are replaced: what was in the old one may come out behind what went into
  * the new one, or a second time. So frames are numbered over the whole life of their sender, and a
- * receiver (`FrameOrder`) takes only what is above the last it took. A doubled or late frame is then no
- * worse than a lost one, which everything above must bear anyway.
+ * receiver (`FrameOrder`) takes only what is above the last it took of that life. A doubled or overtaken
+ * frame is then no worse than a lost one, which everything above must bear anyway.
  */
 
 import { type ByteWriter, readU32, readU48, writeU32, writeU48 } from '../base/bytes.ts';
@@ -88,38 +88,43 @@ export function frameSequence(frame: Uint8Array): number {
   return readU48(frame, sequenceAt);
 }
 
-/** So many lives of a peer before the present one are remembered: their late frames are refused. */
+/** Of so many lives of a peer it is remembered which frame came last. */
 const livesRemembered = 8;
 
 /**
- * What a receiver has taken of one peer. The picture: a porter who remembers the number of the last ticket
- * and the colours of the books before, and turns away everybody who comes with an older one.
+ * What a receiver has taken of one peer. The picture: a porter with a strip of ticket books, one a life of
+ * the sender, who notes the last number of each and turns away everybody who comes with that or a smaller
+ * one.
+ *
+ * A frame of a life that has ended is taken if it is above the last of that life: it was sent before the
+ * end, and is late, which is nothing special. To refuse it, lives would have to be put in an order, and a
+ * late frame of a life that was never heard of would then silence the present one.
  */
 export class FrameOrder {
-  /** The life heard last; undefined before the first frame. */
-  #life: number | undefined;
-  #sequence = 0;
-  /** Lives that ended, the latest first. */
-  #ended: number[] = [];
+  /** Lives, the one heard last in front, and the number each has come to. */
+  readonly #lives: number[] = [];
+  readonly #sequences: number[] = [];
 
-  /** Takes a checked frame. @returns false if it is doubled or late: it must not be read. */
+  /** Takes a checked frame. @returns false if it is doubled, or behind a later one: it must not be read. */
   take(frame: Uint8Array): boolean {
-    const life = readU32(frame, lifeAt);
     const sequence = readU48(frame, sequenceAt);
-    if (life === this.#life) {
-      if (sequence <= this.#sequence) return false;
-    } else if (!this.#begin(life)) return false;
-    this.#sequence = sequence;
+    if (readU32(frame, lifeAt) !== this.#lives[0]) this.#turnTo(readU32(frame, lifeAt));
+    if (sequence <= this.#sequences[0]!) return false;
+    this.#sequences[0] = sequence;
     return true;
   }
 
-  #begin(life: number): boolean {
-    if (this.#ended.includes(life)) return false;
-    if (this.#life !== undefined) {
-      this.#ended.unshift(this.#life);
-      if (this.#ended.length > livesRemembered) this.#ended.pop();
+  #turnTo(life: number): void {
+    const at = this.#lives.indexOf(life);
+    const sequence = at < 0 ? -1 : this.#sequences[at]!;
+    if (at >= 0) {
+      this.#lives.splice(at, 1);
+      this.#sequences.splice(at, 1);
     }
-    this.#life = life;
-    return true;
+    this.#lives.unshift(life);
+    this.#sequences.unshift(sequence);
+    if (this.#lives.length <= livesRemembered) return;
+    this.#lives.pop();
+    this.#sequences.pop();
   }
 }

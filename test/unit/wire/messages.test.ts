@@ -116,28 +116,40 @@ describe('the order of frames', () => {
     assert.deepEqual(taken(sent), [true, true, false, true, false, false, true, false]);
   });
 
-  test('a new life starts over, also at a smaller number; the life before is heard no more', () => {
+  test('each life has numbers of its own; frames of an ended one may be late, not doubled', () => {
     const sent = [
       [7, 500],
       [8, 3],
-      [7, 501],
+      [7, 500],
+      [7, 499],
       [8, 3],
       [8, 4],
-      [9, 0],
+      [7, 501],
+      [7, 501],
+      [8, 4],
       [8, 5],
-      [7, 502],
-      [9, 1],
+      [9, 0],
+      [9, 0],
     ] as const;
-    assert.deepEqual(taken(sent), [true, true, false, false, true, true, false, false, true]);
+    const fresh = [true, true, false, false, false, true, true, false, false, true, true, false];
+    assert.deepEqual(taken(sent), fresh);
   });
 
-  test('eight ended lives are remembered, not more', () => {
-    const lives = Array.from({ length: 10 }, (_, i) => [i, 5] as const);
-    const late = lives.map(([life]) => [life, 6] as const);
-    const answers = taken([...lives, ...late.slice(1, 9)]);
-    assert.deepEqual(answers.slice(0, 10), new Array(10).fill(true));
-    assert.deepEqual(answers.slice(10), new Array(8).fill(false));
-    assert.equal(taken([...lives, late[0]!]).at(-1), true);
+  test('a late frame of a life nobody heard of silences nobody', () => {
+    const sent = [
+      [1, 10],
+      [3, 10],
+      [2, 99],
+      [3, 11],
+      [3, 12],
+    ] as const;
+    assert.deepEqual(taken(sent), [true, true, true, true, true]);
+  });
+
+  test('eight lives are remembered, those heard last', () => {
+    const lives = Array.from({ length: 9 }, (_, i) => [i, 5] as const);
+    assert.deepEqual(taken([...lives, lives[8]!, lives[1]!]).slice(9), [false, false]);
+    assert.deepEqual(taken([...lives, lives[0]!]).slice(9), [true]);
   });
 });
 
