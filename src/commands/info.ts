@@ -6,13 +6,22 @@
  */
 
 import { byteString } from '../base/bytes.ts';
+import type { NodeStatus } from '../node/status.ts';
 import { VerbatimReply } from '../resp/value.ts';
 import { SLOT_COUNT } from '../ring/slots.ts';
 import type { Call, CommandContext, HandlerTable } from './command.ts';
+import {
+  type Field,
+  hintsFields,
+  horizonFields,
+  membershipFields,
+  repairFields,
+  replicationFields,
+} from './info-status.ts';
 import { REDIS_VERSION } from './versions.ts';
 
-type Field = readonly [name: string, value: string | number];
-type SectionMaker = (context: CommandContext) => readonly Field[];
+/** @param status the node's, made at most once a call, by the first section that asks for it. */
+type SectionMaker = (context: CommandContext, status: () => NodeStatus) => readonly Field[];
 
 function server({ node, facts }: CommandContext): readonly Field[] {
   const figures = facts.figures();
@@ -105,16 +114,6 @@ function stats({ node, facts, statistics }: CommandContext): readonly Field[] {
   ];
 }
 
-function replication({ node, facts }: CommandContext): readonly Field[] {
-  return [
-    ['role', 'master'],
-    ['connected_slaves', 0],
-    ['master_replid', facts.runId],
-    ['master_repl_offset', 0],
-    ['dure_replicas', node.replicas],
-  ];
-}
-
 function cpu({ facts }: CommandContext): readonly Field[] {
   const figures = facts.figures();
   return [
@@ -191,17 +190,24 @@ interface Section {
   readonly usual: boolean;
 }
 
-const sections: ReadonlyMap<string, Section> = new Map([
+const sections: ReadonlyMap<string, Section> = new Map<string, Section>([
   ['server', { title: 'Server', make: server, usual: true }],
   ['clients', { title: 'Clients', make: clients, usual: true }],
   ['memory', { title: 'Memory', make: memory, usual: true }],
   ['persistence', { title: 'Persistence', make: persistence, usual: true }],
   ['stats', { title: 'Stats', make: stats, usual: true }],
-  ['replication', { title: 'Replication', make: replication, usual: true }],
+  [
+    'replication',
+    { title: 'Replication', make: (context, status) => replicationFields(context, status()), usual: true },
+  ],
   ['cpu', { title: 'CPU', make: cpu, usual: true }],
   ['commandstats', { title: 'Commandstats', make: commandstats, usual: false }],
   ['errorstats', { title: 'Errorstats', make: errorstats, usual: true }],
   ['cluster', { title: 'Cluster', make: cluster, usual: true }],
+  ['membership', { title: 'Membership', make: (_, status) => membershipFields(status()), usual: true }],
+  ['hints', { title: 'Hints', make: (_, status) => hintsFields(status()), usual: true }],
+  ['repair', { title: 'Repair', make: (_, status) => repairFields(status()), usual: true }],
+  ['horizon', { title: 'Horizon', make: (_, status) => horizonFields(status()), usual: true }],
   ['dure', { title: 'Dure', make: dure, usual: true }],
   ['dure_members', { title: 'Dure members', make: dureMembers, usual: true }],
 ]);
@@ -213,8 +219,14 @@ function info(call: Call): void {
   const isUsual = asked.size === 0 || asked.has('default');
   const isAll = asked.has('all') || asked.has('everything');
   const parts: string[] = [];
+  let made: NodeStatus | undefined;
+  const status = (): NodeStatus => {
+    made ??= call.node.status();
+    return made;
+  };
   for (const [name, { title, make, usual }] of sections) {
-    if (isAll || (usual && isUsual) || asked.has(name)) parts.push(sectionText(title, make(call.context)));
+    if (isAll || (usual && isUsual) || asked.has(name))
+      parts.push(sectionText(title, make(call.context, status)));
   }
   // Counting the keys asks every node and takes a while: only where it is asked for by name.
   if (!isAll && !asked.has(keyspace)) {

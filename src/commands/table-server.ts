@@ -172,7 +172,7 @@ export const SERVER_COMMANDS: readonly CommandSpec[] = [
     syntax: '[section]...',
     order: 'free',
     differs:
-      'Only measured figures. Sections of Dure are `dure` and `dure_members`. The keyspace section asks every node to count, so it is shown only where it is asked for (`INFO keyspace`, `INFO all`) and has only the number of keys. Times in `commandstats` include waiting for the quorum; from the 65th call on, one call in eight is timed.',
+      'Only measured figures. Sections of Dure are `membership`, `hints`, `repair`, `horizon`, `dure` and `dure_members`, and fields of Dure in the sections of Redis begin with `dure_`; `replication` tells what each other member is known to lack. The keyspace section asks every node to count, so it is shown only where it is asked for (`INFO keyspace`, `INFO all`) and has only the number of keys. Times in `commandstats` include waiting for the quorum; from the 65th call on, one call in eight is timed.',
   },
   {
     name: 'memory',

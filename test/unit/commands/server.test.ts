@@ -129,6 +129,61 @@ describe('connection and server commands', () => {
     assert.equal(client.ask('info nosuch'), '$0||');
   });
 
+  it('INFO tells of the cluster in sections that scripts take apart, and field names stay', () => {
+    const node = new FakeNode();
+    node.dead.add('n3');
+    node.statusParts = {
+      differenceAgeMs: (member) => (member.id === 'n2' ? 1500 : 0),
+      hints: {
+        count: 7,
+        bytes: 700,
+        bytesMax: 1000,
+        oldestAgeMs: 2500.4,
+        delivered: 3,
+        targets: [
+          {
+            target: 'n3',
+            count: 7,
+            bytes: 700,
+            oldestAgeMs: 2500.4,
+            state: 'waiting',
+            delivered: 3,
+            rowsPerSecond: 0,
+          },
+        ],
+      },
+      horizon: { ageMs: 9.6, held: 1, heldBy: 'n3', reason: 'it is away', raised: 4, abandoned: 2 },
+    };
+    const { client } = fakeServer(node);
+    const section = (name: string): string => textOf(client.ask(`info ${name}`)).trimEnd();
+    assert.match(
+      section('replication'),
+      /^# Replication\nrole:master\n[\s\S]*\ndure_verdict:degraded\ndure_settled:0\n[\s\S]*\ndure_lag_ms_max:2500\ndure_lag0:id=n2,state=alive,reachable=1,lag_ms=1500\ndure_lag1:id=n3,state=down,reachable=0,lag_ms=2500$/,
+    );
+    const membership = section('membership');
+    assert.match(
+      membership,
+      /^# Membership\nmembers:3\nmembers_alive:2\nmembers_suspect:0\nmembers_down:1\nmembers_reachable:2\n/,
+    );
+    assert.match(
+      membership,
+      /\nmember2:id=n3,zone=z,status=down,reachable=0,phi=[\d.]+,incarnation=\d+,silence_ms=5000,/,
+    );
+    assert.equal(
+      section('hints'),
+      '# Hints\nhints:7\nhints_bytes:700\nhints_bytes_max:1000\nhints_oldest_ms:2500\nhints_delivered:3\n' +
+        'hints_target0:id=n3,state=waiting,count=7,bytes=700,oldest_ms=2500,delivered=3,rows_per_sec=0',
+    );
+    assert.match(
+      section('horizon'),
+      /^# Horizon\nhorizon_age_ms:10\n[\s\S]*horizon_held:1\nhorizon_held_by:n3\n/,
+    );
+    assert.equal(section('repair'), '# Repair', 'what a node does not have it does not make up');
+    const all = section('');
+    for (const title of ['Replication', 'Membership', 'Hints', 'Repair', 'Horizon'])
+      assert.ok(all.includes(`# ${title}\n`), title);
+  });
+
   it('COMMAND counts, lists and finds keys', () => {
     const { client, dispatcher } = fakeServer(new FakeNode());
     const { table } = dispatcher.context;
