@@ -15,7 +15,7 @@ export function overLimits(machine: Machine, plan: Plan): string[] {
   const over: string[] = [];
   const { requestsInFlight, writesUnsettled } = node.figures();
   const check = (what: string, size: number, limit: number): void => {
-    if (size > limit) over.push(`${machine.id}: ${what} beyond the limit of ${limit}`);
+    if (size > limit) over.push(`${machine.id}: ${size} ${what}, beyond the limit of ${limit}`);
   };
   check('requests in flight', requestsInFlight, plan.requestsMax);
   // Forwarded requests and writes that wait for their last replica: `src/node/flights.ts`.

@@ -101,6 +101,8 @@ export class Recovery {
         for (const member of machine.node.members()) {
           if (!member.live) ills.push(`${machine.id} does not see ${member.id}`);
         }
+        if (ABILITIES.antiEntropy && machine.node.status().past?.whole === false)
+          ills.push(`${machine.id} is not whole`);
       }
     }
     return ills;
