@@ -56,8 +56,8 @@ export interface MembershipActions {
 export interface MembershipOptions {
   readonly self: string;
   readonly members: readonly string[];
-  /** Of this start: `incarnationOfStart` of the last one that was stored. */
-  readonly incarnation: number;
+  /** Of this start: `incarnationOfStart` of the last one that was stored. Left out, `begin` says it later. */
+  readonly incarnation?: number;
   readonly times: MembershipTimes;
   readonly random: Random;
   /** Test flags: `gossip-old-incarnation-wins`, `down-without-probe`, `self-doubt-off`. */
@@ -114,6 +114,7 @@ export class Membership implements GossipEvents {
   readonly #restless: Set<Peer> = new Set();
   readonly #relays: Relay[] = [];
   #facts: Facts = { epoch: 0, load: 0, hintFloor: 0 };
+  #begun: boolean;
   #roundAt: number;
   #dueAt: number;
   /** The time of the message being read. */
@@ -124,7 +125,8 @@ export class Membership implements GossipEvents {
   constructor(options: MembershipOptions, actions: MembershipActions, now: number) {
     const { self, members, incarnation, times, random } = options;
     const mutants = options.mutants ?? noMutants;
-    this.list = new GossipList(self, members, incarnation, ENTRIES_MAX, ENTRIES_USUAL, mutants);
+    this.#begun = incarnation !== undefined;
+    this.list = new GossipList(self, members, incarnation ?? 0, ENTRIES_MAX, ENTRIES_USUAL, mutants);
     this.#times = times;
     this.#random = random;
     this.#actions = actions;
@@ -146,6 +148,18 @@ export class Membership implements GossipEvents {
     return this.#dueAt;
   }
 
+  /**
+   * From now on this node has an incarnation of its own to speak in. Until then it neither pings nor
+   * gossips, and only listens.
+   */
+  begin(incarnation: number, now: number): void {
+    const { own } = this.list;
+    own.incarnation = Math.max(own.incarnation, incarnation);
+    this.#begun = true;
+    this.#roundAt = now;
+    this.#dueAt = now;
+  }
+
   /** What this node tells about itself from the next message on. */
   setFacts(facts: Facts): void {
     const { epoch, load, hintFloor } = this.#facts;
@@ -163,7 +177,7 @@ export class Membership implements GossipEvents {
 
   /** Rounds, probes, verdicts. Call it every few milliseconds, or at `dueAt`. */
   tick(now: number): void {
-    if (now < this.#dueAt) return;
+    if (now < this.#dueAt || !this.#begun) return;
     const lateMs = now - this.#dueAt;
     const paused = lateMs > this.#times.lateMs && !this.#selfDoubtOff;
     if (paused) this.#excuse(lateMs, now);
@@ -183,6 +197,7 @@ export class Membership implements GossipEvents {
     const peer = this.#peers[number];
     if (peer === undefined) return;
     peer.life.heard(now);
+    peer.heardAt = now;
     peer.heardThrough = number;
     peer.wantedAt = NONE;
     if (this.#relays.length > 0) this.#confirmTo(number, now);
@@ -197,6 +212,12 @@ export class Membership implements GossipEvents {
     peer.askedAt = NONE;
     this.#calm(peer);
     this.#avoid(peer, peer.verdict === STATUS_LEFT);
+  }
+
+  /** A new pipe to `peer`: it is pinged at once, so that both know what the other knows. */
+  greet(number: number, now: number): void {
+    const peer = this.#peers[number];
+    if (peer !== undefined && this.#begun) this.#ping(peer, now);
   }
 
   /** Our pipe to `peer` broke: reason enough to look after it now. */
@@ -231,9 +252,9 @@ export class Membership implements GossipEvents {
     if (peer !== undefined) this.#heardOf(peer, via, now, true);
   }
 
-  /** Appends what goes with a PING or PONG to `peer`. */
+  /** Appends what goes with a PING or PONG to `peer`: nothing before `begin`. */
   writeGossip(writer: ByteWriter, peer: number): void {
-    this.list.write(writer, peer);
+    if (this.#begun) this.list.write(writer, peer);
   }
 
   /**
@@ -241,6 +262,7 @@ export class Membership implements GossipEvents {
    * @throws CodedError `protocol` if it makes no sense.
    */
   readGossip(reader: ByteReader, peer: number, now: number): void {
+    if (reader.remaining === 0) return;
     this.#readAt = now;
     this.list.read(reader, peer, this);
   }
@@ -369,7 +391,9 @@ export class Membership implements GossipEvents {
     if (peer.verdict === STATUS_LEFT) return;
     const silent = now - peer.life.lastAt > times.probeAfterMs && peer.life.phi(now) >= PHI_SUSPECT;
     const waitedMs = peer.askedAt === NONE ? 0 : now - peer.askedAt;
-    this.#avoid(peer, waitedMs >= times.avoidAfterMs || silent || peer.verdict === STATUS_DOWN);
+    const mute = waitedMs >= times.avoidAfterMs && now - peer.heardAt > times.silenceMaxMs;
+    const deaf = waitedMs >= times.deafAfterMs;
+    this.#avoid(peer, mute || deaf || silent || peer.verdict === STATUS_DOWN);
     if (peer.verdict === STATUS_DOWN) return;
     if (this.#downWithoutProbe && silent) {
       if (this.list.entries[peer.number]!.status < STATUS_DOWN) this.list.accuse(peer.number, STATUS_DOWN);

@@ -18,6 +18,8 @@ export class Peer {
   readonly number: number;
   /** Signs of life from anywhere. */
   readonly life: Phi;
+  /** When it was heard itself. */
+  heardAt: number;
   /** Our first ping that it has not answered yet, or NONE. */
   askedAt: number = NONE;
   pingedAt: number = Number.NEGATIVE_INFINITY;
@@ -39,11 +41,13 @@ export class Peer {
   constructor(number: number, options: PhiOptions, now: number) {
     this.number = number;
     this.life = new Phi(options, now);
+    this.heardAt = now;
   }
 
   /** We were away for so long: all that waiting does not count. */
   excuse(pauseMs: number, now: number): void {
     this.life.excuse(pauseMs, now);
+    this.heardAt = Math.min(now, this.heardAt + pauseMs);
     if (this.askedAt !== NONE) this.askedAt = Math.min(now, this.askedAt + pauseMs);
     if (this.wantedAt !== NONE) this.wantedAt = Math.min(now, this.wantedAt + pauseMs);
     if (this.probingSince !== NONE) this.probingSince = Math.min(now, this.probingSince + pauseMs);

@@ -6,7 +6,7 @@
  *   ~100      somebody's ping is not answered (two peers a round are asked by everybody)
  *   ~600      `probeAfterMs` over: asked again, directly
  *   ~800      still nothing: asked through three others
- *   ~1,000    requests avoid it (`avoidAfterMs`)
+ *   ~1,000    requests avoid it (`avoidAfterMs`, `silenceMaxMs`)
  *   ~1,300    `suspectAfterMs` of probing in vain: suspected, and the rumour spreads in about a second
  *   ~4,000    `suspicionMs` without contradiction: down; known to all of 100 nodes half a second later
  */
@@ -22,8 +22,12 @@ export interface MembershipTimes {
   readonly probeIntervalMs: number;
   /** Between requests to others for probes. */
   readonly requestIntervalMs: number;
-  /** Requests avoid a peer that left a ping unanswered for so long. */
+  /** Requests avoid a peer that left a ping unanswered for so long ... */
   readonly avoidAfterMs: number;
+  /** ... and was not heard at all for so long, */
+  readonly silenceMaxMs: number;
+  /** or is heard, and leaves all pings unanswered for so long: one direction is cut. */
+  readonly deafAfterMs: number;
   /** Probing in vain for so long makes a suspect. */
   readonly suspectAfterMs: number;
   /** A suspect that nobody vouches for in this time is down. */
@@ -46,6 +50,8 @@ export function membershipTimes(intervalMs: number, silenceMaxMs: number): Membe
     probeIntervalMs: intervalMs,
     requestIntervalMs: silenceMaxMs * 0.8,
     avoidAfterMs: Math.max(intervalMs, silenceMaxMs - intervalMs),
+    silenceMaxMs,
+    deafAfterMs: silenceMaxMs * 1.5,
     suspectAfterMs: silenceMaxMs * 0.7,
     suspicionMs: silenceMaxMs * 2.5,
     disbeliefMs: silenceMaxMs * 1.5,

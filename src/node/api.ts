@@ -112,6 +112,16 @@ export interface MemberView {
   readonly silenceMs: number;
   /** Estimated 95th percentile of its reply time, milliseconds; 0 before the first. */
   readonly replyP95Ms: number;
+  /** What this node makes of it: `down` is taken for dead, `left` said goodbye. */
+  readonly status: 'alive' | 'suspect' | 'down' | 'left';
+  /** The life of it that is known; higher with each start, and when it contradicts a rumour. */
+  readonly incarnation: number;
+  /** How strange its silence is: -log10 of the chance that it only speaks late. 0 for the node itself. */
+  readonly phi: number;
+  /** Our pipe to it is open. */
+  readonly reachable: boolean;
+  /** It does not answer us, and lives: this member heard it last. */
+  readonly seenThrough: NodeId | undefined;
 }
 
 /** Counters since start, and gauges, for INFO and metrics. Names are stable. */

@@ -1,18 +1,27 @@
 /**
  * Links: the other members as this node meets them, and the frames being filled for them.
  *
- * A member is *live* while our pipe to it is open and we heard from it lately. Messages of a turn go
- * into one frame a peer, sealed and handed to the transport at the end of the turn. Liveness is about
- * whom to ask; it never changes who owns what.
+ * A member is *live* while our pipe to it is open and membership (`src/membership`) has no reason to
+ * avoid it. The picture: membership is the watchman who says whom to call and what he makes of the
+ * silence; the links are the telephone. Messages of a turn go into one frame a peer, sealed and handed to
+ * the transport at the end of the turn. Liveness is about whom to ask; it never changes who owns what.
  */
 
+import { assert } from '../base/assert.ts';
+import type { ByteReader } from '../base/bytes.ts';
 import { ByteWriter } from '../base/bytes.ts';
 import { ReplyTime } from '../coordinator/hedge.ts';
 import type { Liveness } from '../coordinator/plan.ts';
+import type { Facts } from '../membership/entry.ts';
+import { Membership, type MembershipActions, type PeerView } from '../membership/membership.ts';
+import { membershipTimes, PEERS_A_ROUND } from '../membership/times.ts';
 import type { Log } from '../ports/log.ts';
+import type { Random } from '../ports/random.ts';
 import type { NodeId, Transport } from '../ports/transport.ts';
+import { STAMP_NONE } from '../rows/row.ts';
 import { FRAME_HEADER_BYTES, FrameOrder, openFrame, sealFrameInPlace } from '../wire/frame.ts';
-import { writePing } from '../wire/messages.ts';
+import { writeGossipHeard, writeGossipProbe } from '../wire/gossip-messages.ts';
+import { writePingHead, writePongHead } from '../wire/messages.ts';
 import type { Member, NodeLimits } from './options.ts';
 
 /** A frame this full is sent before the turn ends. */
@@ -21,21 +30,30 @@ const frameBytesFull = 1024 * 1024;
 /** A heartbeat answered within this tells the peer's clock, milliseconds. */
 const promptMs = 100;
 
-/** A peer's clock is known for so long after such an answer, milliseconds. */
+/** A peer's clock is known for so long after such an answer, milliseconds, and at least ... */
 const clockKnownForMs = 10_000;
+/** ... for so many turns of the pings through all members, which take longer in a large cluster. */
+const clockKnownForTurns = 3;
 
 /** One other member. */
 export class Link {
   readonly member: Member;
+  /** Its number in the membership list. */
+  readonly number: number;
   readonly writer: ByteWriter = new ByteWriter(4096);
   /** Our pipe to it is open. */
   up = false;
   /** Requests are sent to it. */
   live = false;
+  /** The status that was logged last. */
+  status = 'alive';
   /** Monotonic time we last heard from it. */
   heardAt = 0;
   pingedAt = 0;
+  /** Our pipe was opened, or given up, at this monotonic time. */
   resetAt = 0;
+  /** Something was sent to it since the last tick, and nothing heard since. */
+  wanted = false;
   /** Raised when the pipe breaks: an answer owed from before is owed no more. */
   generation = 0;
   /** Its clock less ours by its last prompt answer to a heartbeat, milliseconds. */
@@ -50,8 +68,9 @@ export class Link {
   /** Turns away its doubled and late frames. */
   readonly frameOrder: FrameOrder = new FrameOrder();
 
-  constructor(member: Member) {
+  constructor(member: Member, number: number) {
     this.member = member;
+    this.number = number;
   }
 }
 
@@ -60,42 +79,92 @@ export interface LinkEvents {
   livenessChanged(link: Link): void;
 }
 
-export class Links implements Liveness {
+/** What the links are made from. */
+export interface LinksOptions {
+  readonly self: Member;
+  readonly members: readonly Member[];
+  /** Names this life of the node to its peers; frames are numbered over it. */
+  readonly life: number;
+  readonly transport: Transport;
+  readonly random: Random;
+  readonly limits: NodeLimits;
+  readonly log: Log;
+  readonly mutants: ReadonlySet<string>;
+  /** Monotonic time of the start. */
+  readonly now: number;
+}
+
+export class Links implements Liveness, MembershipActions {
   readonly #self: Member;
   readonly #links: Map<NodeId, Link> = new Map();
+  /** By number in the membership list; the own place is empty. */
+  readonly #byNumber: (Link | undefined)[] = [];
+  readonly #membership: Membership;
   readonly #transport: Transport;
   readonly #limits: NodeLimits;
   readonly #log: Log;
   readonly #events: LinkEvents;
   readonly #wake: () => void;
+  readonly #clockKnownForMs: number;
   #dirty: Link[] = [];
   #pingSequence = 0;
-  /** Names this life of the node to its peers; frames are numbered over it. */
   readonly #life: number;
   #tickedAt = 0;
+  /** As of the last tick: what goes with a PING. */
+  #now: number;
+  #wall = 0;
+  #floor: Uint8Array = STAMP_NONE;
   framesSent = 0;
   messagesSent = 0;
   /** Most live peers' clocks differ from ours by more than is believed: ours is the wrong one. */
   clockDoubted = false;
 
-  constructor(
-    self: Member,
-    members: readonly Member[],
-    life: number,
-    transport: Transport,
-    limits: NodeLimits,
-    log: Log,
-    events: LinkEvents,
-    wake: () => void,
-  ) {
+  constructor(options: LinksOptions, events: LinkEvents, wake: () => void) {
+    const { self, members, limits, random, mutants, now } = options;
     this.#self = self;
-    this.#life = life;
-    this.#transport = transport;
+    this.#life = options.life;
+    this.#transport = options.transport;
     this.#limits = limits;
-    this.#log = log;
+    this.#log = options.log;
     this.#events = events;
     this.#wake = wake;
-    for (const member of members) if (member.id !== self.id) this.#links.set(member.id, new Link(member));
+    this.#now = now;
+    const times = membershipTimes(limits.heartbeatIntervalMs, limits.silenceMaxMs);
+    const ids = members.map((member) => member.id);
+    this.#membership = new Membership({ self: self.id, members: ids, times, random, mutants }, this, now);
+    const { book } = this.#membership.list;
+    for (const member of members) {
+      if (member.id === self.id) continue;
+      const number = book.numberOf(member.id);
+      assert(number !== undefined, 'every member has a number');
+      const link = new Link(member, number);
+      this.#links.set(member.id, link);
+      this.#byNumber[number] = link;
+    }
+    const turnMs = (limits.heartbeatIntervalMs * members.length) / PEERS_A_ROUND;
+    this.#clockKnownForMs = Math.max(clockKnownForMs, clockKnownForTurns * turnMs);
+  }
+
+  /** This node has an incarnation of its own: pings and gossip begin. */
+  begin(incarnation: number, now: number): void {
+    this.#membership.begin(incarnation, now);
+  }
+
+  /** What this node tells of itself with its gossip. */
+  setFacts(facts: Facts): void {
+    this.#membership.setFacts(facts);
+  }
+
+  /** How membership sees a member; undefined for the node itself. */
+  view(link: Link, now: number): PeerView {
+    const view = this.#membership.view(link.number, now);
+    assert(view !== undefined, 'a link is to somebody else');
+    return view;
+  }
+
+  /** The incarnation this node speaks in now. */
+  get incarnation(): number {
+    return this.#membership.list.own.incarnation;
   }
 
   get(id: NodeId): Link | undefined {
@@ -124,6 +193,12 @@ export class Links implements Liveness {
   }
 
   writer(link: Link): ByteWriter | undefined {
+    link.wanted = true;
+    return this.#writer(link);
+  }
+
+  /** The same for what needs no answer, or has its own watch over it. */
+  #writer(link: Link): ByteWriter | undefined {
     if (!link.up) return undefined;
     const writer = link.writer;
     if (writer.length === 0) {
@@ -168,22 +243,95 @@ export class Links implements Liveness {
     if (link === undefined || link.up) return;
     link.up = true;
     link.heardAt = now;
-    this.#setLive(link, true, 'connected');
-    this.#ping(link, now, 0);
+    link.resetAt = now;
+    this.#membership.answered(link.number, now);
+    this.#setLive(link, !this.#membership.isAvoided(link.number), 'connected');
+    this.#now = now;
+    this.#membership.greet(link.number, now);
   }
 
-  peerDown(id: NodeId, reason: string): void {
+  peerDown(id: NodeId, reason: string, now: number): void {
     const link = this.#links.get(id);
     if (link === undefined || !link.up) return;
     link.up = false;
     link.writer.length = 0;
     link.generation++;
     this.#setLive(link, false, reason);
+    this.#membership.lost(link.number, now);
   }
 
+  /** A frame of the peer arrived. */
   heard(link: Link, now: number): void {
     link.heardAt = now;
-    if (!link.live && link.up) this.#setLive(link, true, 'heard again');
+    link.wanted = false;
+    this.#membership.heard(link.number, now);
+  }
+
+  // What membership asks for.
+
+  ping(peer: number): void {
+    const link = this.#byNumber[peer];
+    const writer = link === undefined ? undefined : this.#writer(link);
+    if (link === undefined || writer === undefined) return;
+    link.pingedAt = this.#now;
+    this.#pingSequence = (this.#pingSequence + 1) >>> 0;
+    link.pingSequence = this.#pingSequence;
+    const at = writePingHead(writer, this.#pingSequence, this.#wall, this.#floor);
+    this.#membership.writeGossip(writer, peer);
+    writer.blobEnd(at);
+  }
+
+  pingRequest(via: number, target: number): void {
+    const link = this.#byNumber[via];
+    const writer = link === undefined ? undefined : this.#writer(link);
+    if (writer !== undefined) writeGossipProbe(writer, this.#byNumber[target]!.member.id);
+  }
+
+  confirm(asker: number, target: number): void {
+    const link = this.#byNumber[asker];
+    const writer = link === undefined ? undefined : this.#writer(link);
+    if (writer !== undefined) writeGossipHeard(writer, this.#byNumber[target]!.member.id);
+  }
+
+  changed(peer: number): void {
+    const link = this.#byNumber[peer]!;
+    const { status, avoided, phi, incarnation } = this.view(link, this.#now);
+    if (status !== link.status) {
+      const fields = { peer: link.member.id, phi: Math.round(phi * 10) / 10, incarnation };
+      this.#log.write(status === 'down' ? 'warn' : 'info', `member-${status}`, fields);
+      link.status = status;
+    }
+    const silence = Math.round(this.#now - link.heardAt);
+    this.#setLive(link, link.up && !avoided, avoided ? `no answer, silent for ${silence} ms` : 'heard again');
+  }
+
+  refuted(): void {
+    // After a long pause, a cut link or a lost disk; of interest when it happens all the time.
+    this.#log.write('info', 'rumour-contradicted', { incarnation: this.incarnation });
+  }
+
+  // What peers say about each other.
+
+  /** `target` undefined: nobody we know, or ourselves. */
+  probeAsked(link: Link, target: Link | undefined, now: number): void {
+    this.#now = now;
+    if (target !== undefined) this.#membership.pingRequested(link.number, target.number, now);
+  }
+
+  probeAnswered(link: Link, target: Link | undefined, now: number): void {
+    this.#now = now;
+    if (target !== undefined) this.#membership.confirmed(link.number, target.number, now);
+  }
+
+  /** Answers a PING. @throws CodedError `protocol` if the gossip makes no sense. */
+  pinged(link: Link, sequence: number, gossip: ByteReader, now: number, wall: number): void {
+    this.#now = now;
+    this.#membership.readGossip(gossip, link.number, now);
+    const writer = this.#writer(link);
+    if (writer === undefined) return;
+    const at = writePongHead(writer, sequence, wall);
+    this.#membership.writeGossip(writer, link.number);
+    writer.blobEnd(at);
   }
 
   #setLive(link: Link, live: boolean, reason: string): void {
@@ -196,8 +344,18 @@ export class Links implements Liveness {
     this.#events.livenessChanged(link);
   }
 
-  /** A peer answered a heartbeat with its wall clock; ours shows `wall`. */
-  pong(link: Link, sequence: number, theirs: number, now: number, wall: number): void {
+  /**
+   * A peer answered a heartbeat with its wall clock; ours shows `wall`.
+   * @throws CodedError `protocol` if the gossip makes no sense.
+   */
+  pong(link: Link, sequence: number, theirs: number, gossip: ByteReader, now: number, wall: number): void {
+    this.#now = now;
+    this.#membership.readGossip(gossip, link.number, now);
+    this.#membership.answered(link.number, now);
+    this.#compareClocks(link, sequence, theirs, now, wall);
+  }
+
+  #compareClocks(link: Link, sequence: number, theirs: number, now: number, wall: number): void {
     const roundTripMs = now - link.pingedAt;
     // A slow answer tells about the network, or a freeze, and not about clocks.
     if (sequence !== link.pingSequence || roundTripMs > promptMs) return;
@@ -224,7 +382,7 @@ export class Links implements Liveness {
     let agreeing = 0;
     for (const link of this.#links.values()) {
       const offsetMs = link.clockBaseMs + now - wall;
-      const known = now - link.clockKnownAt <= clockKnownForMs;
+      const known = now - link.clockKnownAt <= this.#clockKnownForMs;
       if (known && Math.abs(offsetMs) <= this.#limits.clockOffsetMaxMs) agreeing++;
     }
     return this.#links.size === 0 || agreeing * 2 > this.#links.size;
@@ -236,28 +394,29 @@ export class Links implements Liveness {
     const pauseMs = now - this.#tickedAt;
     const asleepMs = this.#tickedAt > 0 && pauseMs > this.#limits.silenceMaxMs / 2 ? pauseMs : 0;
     this.#tickedAt = now;
+    this.#now = now;
+    this.#wall = wall;
+    this.#floor = floor;
     for (const link of this.#links.values()) {
       if (!link.up) continue;
-      link.heardAt = Math.min(now, link.heardAt + asleepMs);
-      if (now - link.pingedAt >= this.#limits.heartbeatIntervalMs) this.#ping(link, now, wall, floor);
-      const silence = now - link.heardAt;
-      if (silence <= this.#limits.silenceMaxMs) continue;
-      if (link.live) this.#setLive(link, false, `silent for ${Math.round(silence)} ms`);
-      if (now - link.resetAt > this.#limits.silenceMaxMs) {
-        // After a cut link heals TCP can stall for seconds; a fresh pipe does not.
-        link.resetAt = now;
-        this.#transport.reset(link.member.id, 'silent');
+      if (asleepMs > 0) link.heardAt = Math.min(now, link.heardAt + asleepMs);
+      if (link.wanted) {
+        link.wanted = false;
+        this.#membership.wanted(link.number, now);
       }
+      if (!link.live) this.#renew(link, now);
     }
+    this.#membership.tick(now);
   }
 
-  #ping(link: Link, now: number, wall: number, floor?: Uint8Array): void {
-    if (floor === undefined) return;
-    const writer = this.writer(link);
-    if (writer === undefined) return;
-    link.pingedAt = now;
-    this.#pingSequence = (this.#pingSequence + 1) >>> 0;
-    link.pingSequence = this.#pingSequence;
-    writePing(writer, this.#pingSequence, wall, floor);
+  /** After a cut link heals TCP can stall for seconds; a fresh pipe does not. */
+  #renew(link: Link, now: number): void {
+    const { silenceMaxMs } = this.#limits;
+    const silent = now - link.heardAt > silenceMaxMs;
+    // It may be that only our direction is cut, or that it has much to do.
+    const patienceMs = silent ? silenceMaxMs : 2 * silenceMaxMs;
+    if (now - link.resetAt <= patienceMs) return;
+    link.resetAt = now;
+    this.#transport.reset(link.member.id, silent ? 'silent' : 'pings are not answered');
   }
 }

@@ -70,14 +70,14 @@ function memberStatus(parts: StatusParts, member: MemberView): MemberStatus {
     respPort,
     httpPort,
     zone,
-    status: member.live ? 'alive' : 'down',
+    status: member.status,
     reachable: member.live,
-    phi: 0,
-    incarnation: 0,
+    phi: member.phi,
+    incarnation: member.incarnation,
     silenceMs: member.silenceMs,
     clockOffsetMs: null,
     replyP95Ms: member.replyP95Ms,
-    seenThrough: '',
+    seenThrough: member.seenThrough ?? '',
     lagMs: Math.max(hinted?.oldestAgeMs ?? 0, parts.differenceAgeMs(member)),
   };
 }

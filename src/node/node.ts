@@ -39,8 +39,10 @@ import { Tally } from './context.ts';
 import type { Desk } from './desk.ts';
 import { Flights } from './flights.ts';
 import { FlushFlight } from './flush-flight.ts';
+import { GossipDesk } from './gossip-desk.ts';
 import { nodeIdHex } from './id-hex.ts';
 import { clockMark, Identity } from './identity.ts';
+import { raiseIncarnation } from './incarnation.ts';
 import type { Link, LinkEvents } from './links.ts';
 import { Links } from './links.ts';
 import { LocalScans } from './local-scans.ts';
@@ -66,7 +68,6 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
   readonly pairBytesMax: number;
   readonly #options: NodeOptions;
   readonly #ports: NodePorts;
-  readonly #self: Member;
   readonly #replica: Replica;
   readonly #identity: Identity;
   readonly #links: Links;
@@ -88,7 +89,6 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
     assert(self !== undefined, 'a node is one of its members');
     this.#options = options;
     this.#ports = ports;
-    this.#self = self;
     this.#startedAt = ports.clock.monotonic();
     this.id = options.id;
     this.idHex = nodeIdHex(options.id);
@@ -110,7 +110,11 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
       noteOfCommit: () => this.#identity.clockNote(),
       mutants,
     });
-    this.#links = new Links(self, options.members, random.u32(), transport, options.limits, log, this, wake);
+    const { members, limits } = options;
+    const life = random.u32();
+    const now = clock.monotonic();
+    const linked = { self, members, life, transport, random, limits, log, mutants, now };
+    this.#links = new Links(linked, this, wake);
     this.#flights = new Flights(random.u32());
     this.#plans = new PlanBook(options.id, options.table, this.#links);
     this.#context = {
@@ -132,7 +136,7 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
     const confirmed = (): boolean => this.#links.isClockConfirmed(clock.monotonic(), clock.wall());
     this.#scans = new LocalScans(storage, this.#replica, () => clock.wall(), confirmed, wake);
     this.#requests = new Requests(this.#context, options.policies, options.updates);
-    this.#desks = [];
+    this.#desks = [new GossipDesk(this.#links, this.#context.now)];
     this.#desk = new PeerDesk(this.#context, this.#requests, this.#scans, this.#desks);
   }
 
@@ -143,10 +147,20 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
   start(done: (error?: CodedError) => void): void {
     try {
       this.#replica.start(clockMark(this.#ports.storage));
-      this.#identity.start(this.#ports.storage, this.#ports.random, this.#replica, (error) => {
-        this.#requests.open = error === undefined;
-        done(error);
+      // Both notes go to storage in one batch.
+      let waiting = 2;
+      let failure: CodedError | undefined;
+      const granted = (error: CodedError | undefined): void => {
+        failure ??= error;
+        if (--waiting > 0) return;
+        this.#requests.open = failure === undefined;
+        done(failure);
+      };
+      raiseIncarnation(this.#ports.storage, this.#replica, (error, incarnation) => {
+        if (error === undefined) this.#links.begin(incarnation, this.monotonic());
+        granted(error);
       });
+      this.#identity.start(this.#ports.storage, this.#ports.random, this.#replica, granted);
     } catch (error) {
       if (!(error instanceof CodedError)) throw error;
       done(error);
@@ -167,7 +181,7 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
   }
 
   peerDown(peer: NodeId, reason: string): void {
-    this.#links.peerDown(peer, reason);
+    this.#links.peerDown(peer, reason, this.#ports.clock.monotonic());
   }
 
   frame(peer: NodeId, frame: Uint8Array): void {
@@ -310,10 +324,34 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
     const now = this.monotonic();
     return this.#options.members.map((member) => {
       const link = this.#links.get(member.id);
-      const live = member.id === this.#self.id || link?.live === true;
-      const silenceMs = link === undefined ? 0 : Math.max(0, now - link.heardAt);
-      return { ...member, live, silenceMs, replyP95Ms: link?.replyTime.p95Ms ?? 0 };
+      if (link === undefined) return this.#selfView(member);
+      const { status, incarnation, phi, seenThrough } = this.#links.view(link, now);
+      return {
+        ...member,
+        live: link.live,
+        silenceMs: Math.max(0, now - link.heardAt),
+        replyP95Ms: link.replyTime.p95Ms,
+        status,
+        incarnation,
+        phi,
+        reachable: link.up,
+        seenThrough,
+      };
     });
+  }
+
+  #selfView(member: Member): MemberView {
+    const { incarnation } = this.#links;
+    const silence = { silenceMs: 0, replyP95Ms: 0, phi: 0 };
+    return {
+      ...member,
+      ...silence,
+      live: true,
+      status: 'alive',
+      incarnation,
+      reachable: true,
+      seenThrough: undefined,
+    };
   }
 
   figures(): NodeFigures {

@@ -19,7 +19,6 @@ import {
   writeCountReply,
   writeError,
   writeForwardReplyHead,
-  writePong,
   writeReadEqual,
   writeReadFloor,
   writeReadRow,
@@ -218,18 +217,17 @@ export class PeerDesk implements MessageHandler<Link> {
     this.#context.flights.get(id)?.refusedBy(link.member.id, code);
   }
 
-  ping(link: Link, sequence: number, _wall: number, floor: Uint8Array): void {
+  ping(link: Link, sequence: number, _wall: number, floor: Uint8Array, gossip: ByteReader): void {
     const context = this.#context;
     if (compareStamps(floor, context.replica.floor) > 0 && !isTooFarAhead(context, floor)) {
       this.#raiseFloor(floor, undefined);
     }
-    const writer = context.links.writer(link);
-    if (writer !== undefined) writePong(writer, sequence, context.wall());
+    context.links.pinged(link, sequence, gossip, context.now(), context.wall());
   }
 
-  pong(link: Link, sequence: number, wall: number): void {
+  pong(link: Link, sequence: number, wall: number, gossip: ByteReader): void {
     const context = this.#context;
-    context.links.pong(link, sequence, wall, context.now(), context.wall());
+    context.links.pong(link, sequence, wall, gossip, context.now(), context.wall());
   }
 
   forward(link: Link, head: ForwardHead, body: ByteReader): void {

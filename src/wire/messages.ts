@@ -84,8 +84,9 @@ export interface MessageHandler<Peer> {
   write(peer: Peer, id: number, rowKey: ByteString, row: Uint8Array): void;
   stored(peer: Peer, id: number): void;
   refused(peer: Peer, id: number, code: ErrorCode): void;
-  ping(peer: Peer, sequence: number, wall: number, floor: Uint8Array): void;
-  pong(peer: Peer, sequence: number, wall: number): void;
+  /** `gossip` is read by membership (`src/membership/codec.ts`); it may be empty. */
+  ping(peer: Peer, sequence: number, wall: number, floor: Uint8Array, gossip: ByteReader): void;
+  pong(peer: Peer, sequence: number, wall: number, gossip: ByteReader): void;
   /**
    * Every row with a stamp not above this one is dead; answered by `stored`, unless `id` is 0. All
    * zero it asks for the highest stamp issued or seen, answered by `readStamp`.
@@ -177,15 +178,19 @@ export function writeRefused(writer: ByteWriter, id: number, code: ErrorCode): v
   writer.u8(codes.indexOf(code));
 }
 
-export function writePing(writer: ByteWriter, sequence: number, wall: number, floor: Uint8Array): void {
+/** Begins a PING: append the gossip and end it with `writer.blobEnd(result)`. */
+export function writePingHead(writer: ByteWriter, sequence: number, wall: number, floor: Uint8Array): number {
   head(writer, PING, sequence);
   writer.u48(wall);
   writer.raw(floor);
+  return writer.blobBegin();
 }
 
-export function writePong(writer: ByteWriter, sequence: number, wall: number): void {
+/** Begins a PONG, as `writePingHead` does. */
+export function writePongHead(writer: ByteWriter, sequence: number, wall: number): number {
   head(writer, PONG, sequence);
   writer.u48(wall);
+  return writer.blobBegin();
 }
 
 export function writeFloor(writer: ByteWriter, id: number, stamp: Uint8Array): void {
@@ -310,12 +315,15 @@ function decodeMessage<Peer>(reader: ByteReader, peer: Peer, handler: MessageHan
       return;
     case PING: {
       const wall = reader.u48();
-      handler.ping(peer, id, wall, reader.raw(STAMP_BYTES));
+      const floor = reader.raw(STAMP_BYTES);
+      handler.ping(peer, id, wall, floor, reader.blobReader());
       return;
     }
-    case PONG:
-      handler.pong(peer, id, reader.u48());
+    case PONG: {
+      const wall = reader.u48();
+      handler.pong(peer, id, wall, reader.blobReader());
       return;
+    }
     case FLOOR:
       handler.floor(peer, id, reader.raw(STAMP_BYTES));
       return;

@@ -68,8 +68,16 @@ const anyMessage: fc.Arbitrary<Sent> = fc.oneof(
   message('write', [u32, text, bytes], wire.writeWrite),
   message('stored', [u32], wire.writeStored),
   message('refused', [u32, code as fc.Arbitrary<'overloaded'>], wire.writeRefused),
-  message('ping', [u32, u48, stamp], wire.writePing),
-  message('pong', [u32, u48], wire.writePong),
+  message('ping', [u32, u48, stamp, bytes], (writer, sequence, wall, floor, gossip) => {
+    const at = wire.writePingHead(writer, sequence, wall, floor);
+    writer.raw(gossip);
+    writer.blobEnd(at);
+  }),
+  message('pong', [u32, u48, bytes], (writer, sequence, wall, gossip) => {
+    const at = wire.writePongHead(writer, sequence, wall);
+    writer.raw(gossip);
+    writer.blobEnd(at);
+  }),
   message('floor', [u32, stamp], wire.writeFloor),
   message('forward', [forwardHead, bytes], (writer, head, body) => {
     const at = wire.writeForwardHead(writer, head);
@@ -275,8 +283,16 @@ class Hostile {
       () => wire.writeWrite(writer, id, this.#key(), this.#row()),
       () => wire.writeStored(writer, id),
       () => wire.writeRefused(writer, id, prng.pick(['corrupt', 'storage-full', 'invalid'])),
-      () => wire.writePing(writer, id, this.#number(), this.#stamp()),
-      () => wire.writePong(writer, id, this.#number()),
+      () => {
+        const at = wire.writePingHead(writer, id, this.#number(), this.#stamp());
+        writer.raw(this.#bytes(prng.below(60)));
+        writer.blobEnd(at);
+      },
+      () => {
+        const at = wire.writePongHead(writer, id, this.#number());
+        writer.raw(this.#bytes(prng.below(60)));
+        writer.blobEnd(at);
+      },
       () => wire.writeFloor(writer, id, this.#stamp()),
       () => this.#forward(writer, id),
       () => {

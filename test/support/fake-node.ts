@@ -192,6 +192,11 @@ export class FakeNode implements NodeApi {
       live: !this.dead.has(id),
       silenceMs: id === this.id ? 0 : this.dead.has(id) ? 5000 : 20,
       replyP95Ms: 0.4,
+      status: this.dead.has(id) ? 'down' : 'alive',
+      incarnation: 65_536,
+      phi: 0,
+      reachable: !this.dead.has(id),
+      seenThrough: undefined,
     }));
   }
 

@@ -66,6 +66,11 @@ class NodeStub {
       live: !this.down.has(id),
       silenceMs: id === 'n1' ? 0 : 250,
       replyP95Ms: 1.5,
+      status: this.down.has(id) ? 'down' : 'alive',
+      incarnation: 65_536,
+      phi: 0,
+      reachable: !this.down.has(id),
+      seenThrough: undefined,
     };
   }
 }

@@ -12,7 +12,7 @@ import {
   type MessageHandler,
   readError,
   writeError,
-  writePong,
+  writePongHead,
   writeRead,
   writeStored,
 } from '../../../src/wire/messages.ts';
@@ -50,7 +50,7 @@ describe('frames', () => {
     assert.equal(writer.length, 0);
     const copy = new Uint8Array(frame);
     openFrame(writer);
-    writePong(writer, 1, 2);
+    writer.blobEnd(writePongHead(writer, 1, 2));
     assert.deepEqual(frame, copy, 'a frame that was handed out is never written again');
     checkFrame(frame);
     checkFrame(sealFrame(writer, 1, 2));
@@ -158,7 +158,7 @@ describe('messages', () => {
     const frame = sealed((writer) => {
       writeRead(writer, 9, 100, false, 'some row key', new Uint8Array(20));
       writeStored(writer, 3);
-      writePong(writer, 4, 5);
+      writer.blobEnd(writePongHead(writer, 4, 5));
     });
     for (let length = FRAME_HEADER_BYTES; length < frame.length; length++) {
       const { calls, handler } = noting();
