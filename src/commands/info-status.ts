@@ -36,6 +36,8 @@ function pastFields({ past }: NodeStatus): readonly Field[] {
   if (past === undefined) return [];
   return [
     ['dure_whole', past.whole ? 1 : 0],
+    ['dure_past', past.state],
+    ['dure_disk_generation', past.generation],
     ['dure_partitions_held', past.partitions],
     ['dure_partitions_vouched', past.vouched],
     ['dure_rebuild_progress', past.progress.toFixed(3)],

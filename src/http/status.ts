@@ -68,6 +68,7 @@ export const STATUS_SCHEMA: object = objectSchema(
     hints: objectSchema({
       count: WHOLE,
       bytes: WHOLE,
+      loading: FLAG,
       bytesMax: WHOLE,
       oldestAgeMs: NUMBER,
       delivered: WHOLE,
@@ -106,9 +107,14 @@ export const STATUS_SCHEMA: object = objectSchema(
     }),
     past: objectSchema({
       whole: FLAG,
+      state: wordSchema('sure', 'asking', 'new', 'lost'),
+      generation: WHOLE,
       partitions: WHOLE,
       vouched: WHOLE,
+      vouchedLoosely: WHOLE,
       progress: NUMBER,
+      rowsTaken: WHOLE,
+      sinceMs: NUMBER,
       reason: TEXT,
     }),
   },

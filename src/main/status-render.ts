@@ -211,6 +211,7 @@ function wholeCell({ answer }: NodeView): Cell {
   const past = answer?.past;
   if (past === undefined) return none;
   if (past.whole) return { text: 'yes', tone: 'good' };
+  if (past.state === 'asking') return { text: 'asking', tone: 'warn' };
   return { text: `rebuilding ${Math.floor(past.progress * 100)} %`, tone: 'warn' };
 }
 

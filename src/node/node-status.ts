@@ -8,6 +8,7 @@ import type { CodedError } from '../base/errors.ts';
 import type { Storage } from '../ports/storage.ts';
 import type { MemberView, NodeApi } from './api.ts';
 import type { HorizonStatus } from './horizon-desk.ts';
+import type { PastFigures } from './past-desk.ts';
 import { partitionsWithoutQuorum } from './reach.ts';
 import type {
   HintsStatus,
@@ -32,13 +33,13 @@ export interface StatusParts {
   readonly differenceAgeMs: (member: MemberView) => number;
   readonly hints?: HintsStatus;
   readonly repair?: RepairStatus;
-  readonly past?: PastStatus;
+  readonly past?: PastFigures;
   readonly horizon?: HorizonStatus;
   readonly horizonAlarmMs: number;
 }
 
 export function nodeStatus(parts: StatusParts): NodeStatus {
-  const { node, uptimeMs, hints, repair, past } = parts;
+  const { node, uptimeMs, hints, repair } = parts;
   const findings = {
     node: node.id,
     cluster: node.clusterName,
@@ -51,7 +52,7 @@ export function nodeStatus(parts: StatusParts): NodeStatus {
     ...(hints === undefined ? {} : { hints }),
     ...(repair === undefined ? {} : { repair }),
     ...horizonView(parts),
-    ...(past === undefined ? {} : { past }),
+    ...pastStatus(parts),
   };
   const reasons = reasonsOf(findings, { clockDoubted: parts.clockDoubted });
   return { ...findings, verdict: verdictOf(reasons), reasons, settled: isSettled(findings) };
@@ -59,6 +60,28 @@ export function nodeStatus(parts: StatusParts): NodeStatus {
 
 function horizonView({ horizon, horizonAlarmMs }: StatusParts): { horizon?: HorizonView } {
   return horizon === undefined ? {} : { horizon: { ...horizon, alarmMs: horizonAlarmMs } };
+}
+
+function pastStatus({ node, past }: StatusParts): { past?: PastStatus } {
+  if (past === undefined) return {};
+  const { state, generation, partitionsNone, partitionsLoose, partitionsFull, rows, sinceWall, reason } =
+    past;
+  const partitions = partitionsNone + partitionsLoose + partitionsFull;
+  const whole = state === 'sure';
+  return {
+    past: {
+      whole,
+      state,
+      generation,
+      partitions,
+      vouched: partitionsFull,
+      vouchedLoosely: partitionsLoose,
+      progress: whole || partitions === 0 ? 1 : partitionsFull / partitions,
+      rowsTaken: rows,
+      sinceMs: whole || sinceWall === 0 ? 0 : Math.max(0, node.wall() - sinceWall),
+      reason: whole ? '' : reason,
+    },
+  };
 }
 
 function memberStatus(parts: StatusParts, member: MemberView): MemberStatus {

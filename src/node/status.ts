@@ -97,6 +97,8 @@ export interface HintsStatus {
   /** Over all members. */
   readonly count: number;
   readonly bytes: number;
+  /** Those of the former life are still being counted: the two above are too low. */
+  readonly loading: boolean;
   /** Bound a member, bytes. */
   readonly bytesMax: number;
   /** Milliseconds; 0 when there is none. */
@@ -137,13 +139,27 @@ export interface HorizonView extends HorizonStatus {
 
 /** Whether this node holds all it ever acknowledged. A node that lost data says so, and is made whole. */
 export interface PastStatus {
+  /** It vouches for all it holds: `state` is `sure`. */
   readonly whole: boolean;
-  /** Partitions it holds a replica of, and those of them it vouches for. */
+  /**
+   * `asking`: it just started and asks the others whether its disk is the one it had; `new`: it had none;
+   * `lost`: the disk holds less than it acknowledged.
+   */
+  readonly state: 'sure' | 'asking' | 'new' | 'lost';
+  /** How often it lost its disk. */
+  readonly generation: number;
+  /** Partitions it holds a replica of, and those of them it vouches for wholly. */
   readonly partitions: number;
   readonly vouched: number;
+  /** Partitions of which it answers reads, but no linearizable ones. */
+  readonly vouchedLoosely: number;
   /** How far the rebuilding has come, 0 to 1; 1 when whole. */
   readonly progress: number;
-  /** Why it is not whole; empty when it is. */
+  /** Rows taken over by the rebuilding. */
+  readonly rowsTaken: number;
+  /** For how long it has not been whole, milliseconds; 0 when it is. */
+  readonly sinceMs: number;
+  /** Why it is not whole, in words; empty when it is. */
   readonly reason: string;
 }
 

@@ -51,6 +51,7 @@ export function isSettled({ members, hints, repair, past }: Findings): boolean {
   if (hints === undefined || repair === undefined || past === undefined) return false;
   return (
     hints.count === 0 &&
+    !hints.loading &&
     repair.differing === 0 &&
     repair.unknown === 0 &&
     past.whole &&
@@ -174,10 +175,22 @@ function lagReasons({ node, members }: Findings, reasons: StatusReason[]): void 
 
 function pastReason({ node, past }: Findings, reasons: StatusReason[]): void {
   if (past === undefined || past.whole) return;
+  const { state, vouched, partitions } = past;
+  if (state === 'asking') {
+    reasons.push(
+      reason('degraded', 'rebuilding', node, [
+        `${node} has just started and asks the others whether its disk is the one it had`,
+        'until they told it serves no reads from it; the other replicas do',
+        'nothing: it takes a second or two; if it goes on, start the members that are down',
+      ]),
+    );
+    return;
+  }
   const why = past.reason === '' ? '' : ` (${past.reason})`;
+  const how = state === 'new' ? 'has a new disk' : 'lost data';
   reasons.push(
     reason('degraded', 'rebuilding', node, [
-      `${node} lost data${why} and is being made whole: ${past.vouched} of ${past.partitions} partitions`,
+      `${node} ${how}${why} and is being made whole: ${vouched} of ${partitions} partitions`,
       'what it cannot vouch for is read from the other replicas; until it is whole there is one copy less',
       'keep the other nodes running until it is done; nothing else',
     ]),

@@ -137,6 +137,7 @@ describe('connection and server commands', () => {
       hints: {
         count: 7,
         bytes: 700,
+        loading: false,
         bytesMax: 1000,
         oldestAgeMs: 2500.4,
         delivered: 3,

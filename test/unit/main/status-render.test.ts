@@ -111,7 +111,13 @@ here.
   it('a node that lost its data is being made whole', () => {
     const cluster = new Statuses();
     const { past, repair } = cluster.of('n2');
-    Object.assign(past, { whole: false, vouched: 420, progress: 0.41, reason: 'its directory was empty' });
+    Object.assign(past, {
+      whole: false,
+      state: 'lost',
+      vouched: 420,
+      progress: 0.41,
+      reason: 'its directory was empty',
+    });
     Object.assign(repair, { running: true, progress: 0.41, equal: 1024, differing: 12, unknown: 1012 });
     golden(
       body(cluster.look()),

@@ -83,9 +83,17 @@ describe('verdict', () => {
 
   it('a node that is not whole, and a held horizon, by the name of who holds it', () => {
     assert.equal(
-      found((own) => Object.assign(own.past, { whole: false, vouched: 3, reason: 'empty directory' })),
+      found((own) =>
+        Object.assign(own.past, { whole: false, state: 'lost', vouched: 3, reason: 'empty directory' }),
+      ),
       'rebuilding degraded n1',
     );
+    for (const state of ['new', 'asking']) {
+      assert.equal(
+        found((own) => Object.assign(own.past, { whole: false, state })),
+        'rebuilding degraded n1',
+      );
+    }
     const held = (own: AnswerDraft): unknown =>
       Object.assign(own.horizon, { held: 2, heldBy: 'n3', reason: 'it is away', ageMs: 5 * 3_600_000 });
     assert.equal(found(held), 'horizon-held degraded n3');
@@ -115,6 +123,7 @@ describe('verdict', () => {
     );
     for (const change of [
       (own: AnswerDraft) => Object.assign(own.hints, { count: 1 }),
+      (own: AnswerDraft) => Object.assign(own.hints, { loading: true }),
       (own: AnswerDraft) => Object.assign(own.repair, { differing: 1 }),
       (own: AnswerDraft) => Object.assign(own.repair, { unknown: 1 }),
       (own: AnswerDraft) => Object.assign(own.past, { whole: false }),
