@@ -32,6 +32,16 @@ const STRICT: PlanBias = {
   opKinds: REGISTERS,
 };
 const LOOSE: PlanBias = { ...STRICT, strict: false, keys: 4 };
+/** One replica a key, of four nodes: while it is away, a hint is the only copy. */
+const ONE_COPY: PlanBias = {
+  ...LOOSE,
+  nodes: [4],
+  n: 1,
+  r: 1,
+  w: 1,
+  keys: 6,
+  opKinds: { read: 1, write: 2 },
+};
 const CUTS = ['cut', 'cut-one-way', 'isolate', 'break'] as const;
 
 export const MUTANTS: readonly Mutant[] = [
@@ -148,6 +158,24 @@ export const MUTANTS: readonly Mutant[] = [
     bug: 'a doubled or late frame is read like any other',
     // A request forwarded twice is done twice.
     bias: { ...STRICT, nodes: [5], faultKinds: ['double', 'reorder'], faults: [6, 12] },
+    seedsMax: 60,
+  },
+  {
+    name: 'hint-deleted-unacknowledged',
+    bug: 'a hint is deleted when its row is sent, not when the target has it',
+    bias: { ...ONE_COPY, faultKinds: ['isolate', 'disk-full', 'crash'], faults: [10, 16] },
+    seedsMax: 60,
+  },
+  {
+    name: 'hint-dropped',
+    bug: 'hints are dropped when their node starts again, and at their bound',
+    bias: { ...ONE_COPY, faultKinds: ['isolate', 'crash'], faults: [4, 10] },
+    seedsMax: 60,
+  },
+  {
+    name: 'strict-counts-hint',
+    bug: 'under a strict policy a write counts the acknowledgements of stand-ins',
+    bias: { ...STRICT, nodes: [5], r: 1, w: 3, keys: 1, faultKinds: ['cut', 'isolate'], faults: [4, 10] },
     seedsMax: 60,
   },
 ];

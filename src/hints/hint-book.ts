@@ -24,7 +24,7 @@ import type { RowKey } from '../rows/key.ts';
 import { mergeRows } from '../rows/merge.ts';
 import type { Row, Stamp } from '../rows/row.ts';
 import { isRowIntact, ROW_HEADER_BYTES, rowTime, STAMP_NONE } from '../rows/row.ts';
-import { HINTS_END, HINTS_FIRST, hintKey, hintTarget } from './hint-keys.ts';
+import { HINTS_END, HINTS_FIRST, hintKey, hintRowKey, hintTarget } from './hint-keys.ts';
 import { TimeLedger } from './time-ledger.ts';
 
 /** Told when what it waited for is durable, or why it is not. */
@@ -157,10 +157,6 @@ export class HintBook {
   /** Counts the hints of the former life, page by page. Call after the start, and again if it failed. */
   load(): void {
     if (this.#reading || !this.isLoading) return;
-    if (this.#dropped) {
-      this.#loadedTo = HINTS_END;
-      return;
-    }
     this.#reading = true;
     const query = { from: this.#loadedTo, to: HINTS_END, limit: pageRows };
     this.#options.storage.range(query, (error, entries) => {
@@ -186,6 +182,7 @@ export class HintBook {
       if (value !== undefined) this.#add(this.#targetOf(key), key, value);
     }
     this.#loadedTo = to;
+    if (this.#dropped) for (const { key } of entries) this.forget(hintTarget(key), hintRowKey(key));
     if (this.isLoading) return;
     const { rows, bytes } = this.totals();
     if (rows > 0) this.#options.log.write('info', 'hints-loaded', { rows, bytes });
