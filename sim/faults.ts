@@ -88,7 +88,7 @@ export interface Abilities {
 }
 
 /** Raised as features land. Biased plans (mutants, tests) may draw anything. */
-export const ABILITIES: Abilities = { vouching: false, antiEntropy: false, probing: false };
+export const ABILITIES: Abilities = { vouching: false, antiEntropy: false, probing: true };
 
 /** No clock is further off in a plan without wild clocks, milliseconds. */
 const skewMaxMs = 200;
@@ -134,8 +134,9 @@ function drawForgetful(prng: Prng, { nodes, w }: FaultsContext): number[] {
 
 /** Whether a fault of this kind makes a machine forget what it acknowledged. */
 export function isForgetful(kind: FaultKind, durability: 'always' | 'interval'): boolean {
-  if (kind === 'power' || kind === 'torn') return durability === 'interval';
-  return kind === 'wipe' || kind === 'restore';
+  if (kind === 'power') return durability === 'interval';
+  // A node whose engine says that its log is torn cannot vouch for what it holds, whatever was lost.
+  return kind === 'torn' || kind === 'wipe' || kind === 'restore';
 }
 
 /** Whether a promise bears faults of this kind. */

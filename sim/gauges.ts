@@ -17,7 +17,8 @@ export function overLimits(machine: Machine, plan: Plan): string[] {
   const check = (what: string, size: number, limit: number): void => {
     if (size > limit) over.push(`${machine.id}: ${size} ${what}, beyond the limit of ${limit}`);
   };
-  check('requests in flight', requestsInFlight, plan.requestsMax);
+  // An update counts as a waiting request, and again while its read or its write is under way.
+  check('requests in flight', requestsInFlight, 2 * plan.requestsMax);
   // Forwarded requests and writes that wait for their last replica: `src/node/flights.ts`.
   check('flights', requestsInFlight + writesUnsettled, flightsFactor * plan.requestsMax);
   const { hints } = node.status();

@@ -19,6 +19,9 @@ import type { Workload } from './workload.ts';
 /** After healing everything is well again within so long, milliseconds of virtual time. */
 export const RECOVERY_MAX_MS = 10_000;
 
+/** A half-open pipe is no cut that heals: it must be noticed, and until then all may look well. */
+const stableForMs = 2500;
+
 /** Between two looks, milliseconds. */
 const lookEveryMs = 20;
 /** Nodes are asked for their status every so many looks. */
@@ -42,14 +45,17 @@ export class Recovery {
   /** Waits until the cluster is well. @returns what is not when the time is over, as sentences. */
   await(lastWriteAt: Micros): string[] {
     const deadline = this.#schedule.now + RECOVERY_MAX_MS * 1000;
+    const stableMs = this.#plan.faults.some(({ kind }) => kind === 'half-open') ? stableForMs : 0;
+    let wellSince = this.#schedule.now;
     for (let look = 0; ; look++) {
       const lies = look % lieEveryLooks === 0 ? this.lies(lastWriteAt) : [];
       if (lies.length > 0) return lies;
       // A process that was told to stop may have ended only now.
       for (const machine of this.#cluster.machines) if (!machine.up) this.#cluster.start(machine.index);
       const ills = this.#ills();
-      if (ills.length === 0) return [];
-      if (this.#schedule.now >= deadline)
+      if (ills.length > 0) wellSince = this.#schedule.now;
+      else if (this.#schedule.now - wellSince >= stableMs * 1000) return [];
+      if (ills.length > 0 && this.#schedule.now >= deadline)
         return ills.map((ill) => `${RECOVERY_MAX_MS} ms after healing ${ill}`);
       this.#schedule.runUntil(this.#schedule.now + lookEveryMs * 1000);
     }
