@@ -16,7 +16,9 @@ import {
   Registry,
 } from 'prom-client';
 import type { MemberView, NodeApi, NodeFigures } from '../node/api.ts';
+import type { NodeStatus } from '../node/status.ts';
 import { type Readiness, readinessOf } from './health.ts';
+import { STATUS_METRICS, type StatusMetric } from './status-metrics.ts';
 
 /** What is taken from a histogram of microseconds. */
 export interface LatencyView {
@@ -140,6 +142,7 @@ export class Metrics {
   /** As of the scrape under way. */
   #figures: NodeFigures;
   #readiness: Readiness;
+  #status: NodeStatus;
 
   constructor(sources: MetricsSources) {
     this.#sources = sources;
@@ -149,11 +152,13 @@ export class Metrics {
     const { node, door } = sources;
     this.#figures = node.figures();
     this.#readiness = readinessOf(node, undefined);
+    this.#status = node.status();
     for (const [name, help, read] of nodeCounters) this.#counter(name, help, () => read(this.#figures));
     for (const [name, help, read] of nodeGauges) this.#gauge(name, help, () => read(this.#figures));
     for (const [name, help, read] of doorCounters) this.#counter(name, help, () => read(door));
     for (const [name, help, read] of doorGauges) this.#gauge(name, help, () => read(door));
     for (const [name, help, read] of memberGauges) this.#memberGauge(name, help, read);
+    for (const metric of STATUS_METRICS) this.#statusMetric(metric);
     this.registry.registerMetric(new LatencyHistogram(door.statistics.latency));
     this.#gauge('dure_ready', 'Whether the node can serve', () => (this.#readiness.ready ? 1 : 0));
     this.#gauge('dure_partitions_without_quorum', 'Partitions without a reachable quorum', () => {
@@ -167,6 +172,7 @@ export class Metrics {
     const { node } = this.#sources;
     this.#figures = node.figures();
     this.#readiness = readinessOf(node, this.#sources.fault());
+    this.#status = node.status();
     return await this.registry.metrics();
   }
 
@@ -252,6 +258,27 @@ export class Metrics {
       registers: [this.registry],
       collect() {
         this.set(read());
+      },
+    });
+  }
+
+  #statusMetric({ name, help, kind, labels, samples }: StatusMetric): void {
+    const read = (): ReturnType<StatusMetric['samples']> => samples(this.#status);
+    const registers = [this.registry];
+    if (kind === 'counter') {
+      this.#counter(name, help, () => read()[0]?.[1] ?? 0);
+      return;
+    }
+    new Gauge({
+      name,
+      help,
+      labelNames: [...labels],
+      registers,
+      collect() {
+        this.reset();
+        // Without labels a reset leaves a zero, which would be a lie where there is nothing.
+        if (labels.length === 0) this.remove();
+        for (const [of, value] of read()) this.set(of, value);
       },
     });
   }

@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { HttpServer } from '../../../src/http/http-server.ts';
 import type { DoorView } from '../../../src/http/metrics.ts';
 import type { MemberView, NodeApi, NodeFigures } from '../../../src/node/api.ts';
+import { nodeStatus } from '../../../src/node/node-status.ts';
 import { LOG_SILENT } from '../../../src/ports/log.ts';
 import { place } from '../../../src/ring/placement.ts';
 import { Histogram } from '../../../src/server/histogram.ts';
@@ -24,6 +25,14 @@ const figures: NodeFigures = {
   failuresOverload: 111,
   framesDamaged: 112,
   framesLate: 118,
+  standIns: 0,
+  hints: 0,
+  hintBytes: 0,
+  hintsLoading: 0,
+  hintsAccepted: 0,
+  hintsRefused: 0,
+  hintsDelivered: 0,
+  hintStragglers: 0,
   rowsDamaged: 113,
   rowsRefusedClock: 114,
   requestsInFlight: 115,
@@ -51,7 +60,18 @@ class NodeStub {
       members: () => ids.map((id) => this.#member(id)),
       figures: () => ({ ...figures, reads: this.reads }),
     };
-    return parts as NodeApi;
+    const node = parts as NodeApi;
+    node.status = () =>
+      nodeStatus({
+        node,
+        uptimeMs: 1000,
+        storage: { engine: 'memory', durable: false },
+        failure: undefined,
+        clockDoubted: false,
+        differenceAgeMs: () => 0,
+        horizonAlarmMs: 1000,
+      });
+    return node;
   }
 
   #member(id: string): MemberView {
