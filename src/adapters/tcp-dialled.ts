@@ -55,6 +55,8 @@ export interface DialledOptions {
 type State = 'waiting' | 'dialling' | 'up' | 'closed';
 
 const keepAliveMs = 5000;
+/** An attempt without an answer for so long is given up when the peer shows that it is there, milliseconds. */
+const staleMs = 200;
 /** A peer that cannot be reached for longer is told, milliseconds. */
 const lateMs = 3000;
 
@@ -98,10 +100,17 @@ export class DialledPipe {
     return this.#state === 'up' && this.#socket?.writableLength === 0;
   }
 
-  /** Dials, unless it is dialling or up: at the start, and when the peer shows that it is there. */
+  /**
+   * Dials, unless it is up: at the start, and when the peer shows that it is there. An attempt that hangs
+   * was made into a link that was cut.
+   */
   dialNow(): void {
-    if (this.#state !== 'waiting') return;
+    const hangs = this.#state === 'dialling' && this.#options.clock.monotonic() - this.#attemptAt >= staleMs;
+    if (this.#state !== 'waiting' && !hangs) return;
     clearTimeout(this.#timer);
+    const hanging = this.#socket;
+    this.#socket = undefined;
+    hanging?.destroy();
     this.#dial();
   }
 
