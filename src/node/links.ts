@@ -373,6 +373,14 @@ export class Links implements Liveness, MembershipActions {
     }
   }
 
+  /** A member's clock less ours as it was measured last, milliseconds; null if that is too long ago. */
+  clockOffsetOf(id: NodeId, now: number): number | null {
+    if (id === this.#self.id) return 0;
+    const link = this.#links.get(id);
+    if (link === undefined || now - link.clockKnownAt > this.#clockKnownForMs) return null;
+    return link.clockOffsetMs;
+  }
+
   /**
    * Whether most other members' clocks agree with ours at this moment. Unlike `clockDoubted`, which needs
    * evidence against our clock, this needs evidence for it, and sees a jump at once: it is asked before

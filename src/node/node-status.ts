@@ -6,6 +6,7 @@
 
 import type { CodedError } from '../base/errors.ts';
 import type { Storage } from '../ports/storage.ts';
+import type { NodeId } from '../ports/transport.ts';
 import type { MemberView, NodeApi } from './api.ts';
 import type { HorizonStatus } from './horizon-desk.ts';
 import type { PastFigures } from './past-desk.ts';
@@ -29,6 +30,8 @@ export interface StatusParts {
   /** Why storage is not believed any more. */
   readonly failure: CodedError | undefined;
   readonly clockDoubted: boolean;
+  /** A member's clock less ours, milliseconds; null while it is not known. */
+  readonly clockOffsetOf: (id: NodeId) => number | null;
   /** Age of the oldest difference with a member that anti-entropy found and has not mended, milliseconds. */
   readonly differenceAgeMs: (member: MemberView) => number;
   readonly hints?: HintsStatus;
@@ -98,7 +101,7 @@ function memberStatus(parts: StatusParts, member: MemberView): MemberStatus {
     phi: member.phi,
     incarnation: member.incarnation,
     silenceMs: member.silenceMs,
-    clockOffsetMs: null,
+    clockOffsetMs: parts.clockOffsetOf(id),
     replyP95Ms: member.replyP95Ms,
     seenThrough: member.seenThrough ?? '',
     lagMs: Math.max(hinted?.oldestAgeMs ?? 0, parts.differenceAgeMs(member)),
