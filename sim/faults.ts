@@ -90,6 +90,14 @@ export interface Abilities {
 /** Raised as features land. Biased plans (mutants, tests) may draw anything. */
 export const ABILITIES: Abilities = { vouching: false, antiEntropy: false, probing: true };
 
+/** Whether replicas of the plan must become equal by themselves, within the time of a recovery. */
+export function isMadeEqual(plan: {
+  readonly faults: readonly PlanFault[];
+  readonly upkeep: { readonly repairIntervalMs: number };
+}): boolean {
+  return ABILITIES.antiEntropy && plan.upkeep.repairIntervalMs <= 2000 && !hasWildClocks(plan);
+}
+
 /** No clock is further off in a plan without wild clocks, milliseconds. */
 const skewMaxMs = 200;
 

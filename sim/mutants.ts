@@ -95,7 +95,13 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'repair-skipped',
     bug: 'a read repairs nobody',
-    bias: { ...LOOSE, faultKinds: [...CUTS, 'crash'], faults: [4, 8] },
+    // Neither hints nor anti-entropy make up for it.
+    bias: {
+      ...LOOSE,
+      upkeep: { hintBytesMax: 1, repairIntervalMs: 600_000 },
+      faultKinds: [...CUTS, 'crash'],
+      faults: [4, 8],
+    },
     seedsMax: 60,
   },
   {

@@ -10,7 +10,7 @@
 
 import type { Table } from '../src/ring/table.ts';
 import type { Cluster } from './cluster.ts';
-import { ABILITIES, hasWildClocks } from './faults.ts';
+import { ABILITIES, hasWildClocks, isMadeEqual } from './faults.ts';
 import { differenceOf, greatestFloor, inspectFloors, inspectHints, inspectKeys } from './inspection.ts';
 import type { Plan } from './plan.ts';
 import type { Micros, Schedule } from './schedule.ts';
@@ -95,7 +95,7 @@ export class Recovery {
       const hints = inspectHints(machine);
       if (hints > 0) ills.push(`${machine.id} still holds ${hints} hints`);
     }
-    if (ills.length === 0 && ABILITIES.antiEntropy) ills.push(...this.#differences());
+    if (ills.length === 0 && isMadeEqual(this.#plan)) ills.push(...this.#differences());
     return ills;
   }
 
@@ -107,7 +107,7 @@ export class Recovery {
         for (const member of machine.node.members()) {
           if (!member.live) ills.push(`${machine.id} does not see ${member.id}`);
         }
-        if (ABILITIES.antiEntropy && machine.node.status().past?.whole === false)
+        if (ABILITIES.vouching && machine.node.status().past?.whole === false)
           ills.push(`${machine.id} is not whole`);
       }
     }

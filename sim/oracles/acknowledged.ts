@@ -10,7 +10,7 @@
 import { rowKeyOf } from '../../src/rows/key.ts';
 import { compareRowStamp, compareStamps, rowStamp, type Stamp, stampTime } from '../../src/rows/row.ts';
 import { EPOCH_MS } from '../clock.ts';
-import { ABILITIES, hasForgetful, hasWildClocks } from '../faults.ts';
+import { ABILITIES, hasForgetful, hasWildClocks, isMadeEqual } from '../faults.ts';
 import { type OpRecord, stampText } from '../history.ts';
 import { keyOf } from '../workload.ts';
 import { type Finding, type KeyState, opText, type RunRecord } from './oracle.ts';
@@ -52,7 +52,7 @@ function raise(newest: Newest, op: OpRecord, stamp: Stamp): void {
 /** Whether every read after recovery must see every acknowledged write. */
 function readsSeeAll({ plan }: RunRecord): boolean {
   if (hasForgetful(plan) && !ABILITIES.vouching) return false;
-  return plan.r + plan.w > plan.n || (ABILITIES.antiEntropy && !hasWildClocks(plan));
+  return plan.r + plan.w > plan.n || isMadeEqual(plan);
 }
 
 /** Whether nothing need be left of a write: what overwrote it is dead, and its tombstone was collected. */

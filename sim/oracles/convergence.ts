@@ -6,7 +6,7 @@
  */
 
 import { compareStamps } from '../../src/rows/row.ts';
-import { ABILITIES, hasWildClocks } from '../faults.ts';
+import { hasWildClocks, isMadeEqual } from '../faults.ts';
 import { stampText } from '../history.ts';
 import { differenceOf, type KeyState } from '../inspection.ts';
 import type { Finding, RunRecord } from './oracle.ts';
@@ -21,7 +21,7 @@ export function judgeConvergence(run: RunRecord): Finding[] {
       findings.push({ oracle: 'P3', text: `after healing ${when} the replicas differ of ${difference}` });
     }
   };
-  if (ABILITIES.antiEntropy) judge(run.recovered, 'and before any read');
+  if (isMadeEqual(run.plan)) judge(run.recovered, 'and before any read');
   judge(run.afterRepair, 'and a read at R=N');
   // Heartbeats spread the floor, so at rest every disk holds the same one.
   if (run.floors.some(({ floor }) => compareStamps(floor, run.floor) !== 0)) {

@@ -5,7 +5,7 @@
  */
 
 import { compareRowStamp, compareStamps, isRowLive, rowStamp, type Stamp } from '../../src/rows/row.ts';
-import { ABILITIES, hasForgetful, hasWildClocks } from '../faults.ts';
+import { ABILITIES, hasForgetful, hasWildClocks, isMadeEqual } from '../faults.ts';
 import { type OpRecord, stampText } from '../history.ts';
 import { isGone } from '../inspection.ts';
 import { type Finding, opText, type RunRecord } from './oracle.ts';
@@ -19,7 +19,7 @@ export function judgeDeleted(run: RunRecord): Finding[] {
   if (hasWildClocks(run.plan)) return [];
   const deaths = deathsOf(run);
   const findings: Finding[] = [];
-  const converged = ABILITIES.antiEntropy;
+  const converged = isMadeEqual(run.plan);
   const vouched = ABILITIES.vouching || !hasForgetful(run.plan);
   if (converged || (vouched && run.plan.r + run.plan.w > run.plan.n))
     findings.push(...judgeReads(run, deaths));

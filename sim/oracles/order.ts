@@ -4,7 +4,8 @@
  *
  * It holds where the later write's coordinator must have heard of the earlier one: under a strict policy
  * that learns from a quorum (R+W>N), or where W=N, since every replica then took the earlier row and its
- * clock went above it. Under a sloppy policy a stand-in may have acknowledged in a replica's place.
+ * clock went above it. (Under a sloppy policy a stand-in may have
+ * acknowledged in a replica's place, if there is a node that is none.)
  */
 
 import { compareStamps, type Stamp } from '../../src/rows/row.ts';
@@ -15,7 +16,9 @@ import { type Finding, opText, type RunRecord } from './oracle.ts';
 
 /** Whether a later write must have the greater stamp. (A replaced disk has forgotten what it heard.) */
 export function stampsFollowTime(plan: Plan): boolean {
-  return plan.strict && (plan.r + plan.w > plan.n || plan.w === plan.n) && !hasForgetful(plan);
+  const learns = plan.strict && plan.r + plan.w > plan.n;
+  const allHear = plan.w === plan.n && (plan.strict || plan.nodes === plan.n);
+  return (learns || allHear) && !hasForgetful(plan);
 }
 
 interface Stamped {
