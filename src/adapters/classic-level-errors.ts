@@ -41,17 +41,21 @@ export function openingError(directory: string, error: unknown): CodedError {
     );
   }
   if (levelCode(error) === 'LEVEL_CORRUPTION' || /corrupt|missing files|does not exist/i.test(text)) {
-    return new CodedError(
-      'corrupt',
-      'none',
-      `the database in ${directory} is damaged and does not open (${text}); this node's copy cannot be trusted, ` +
-        'the other replicas still hold the rows; move the directory away and start with an empty one, so that the node is rebuilt from them',
-    );
+    return damagedError(directory, text);
   }
   return new CodedError(
     'storage-failed',
     'none',
     `the database in ${directory} does not open (${text}); nothing was changed; check the disk and its permissions`,
+  );
+}
+
+/** The error for a database that is of no use any more. */
+export function damagedError(directory: string, text: string): CodedError {
+  return new CodedError(
+    'corrupt',
+    'none',
+    `the database in ${directory} is damaged and cannot be used (${text}); the other replicas, where there are any, still hold the rows`,
   );
 }
 

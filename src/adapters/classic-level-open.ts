@@ -3,17 +3,22 @@
  *
  * Before LevelDB replays its log (and deletes it), the log is read for holes; after, the commit found
  * is held against the commit promised. A loss is written down in the file `loss` before LevelDB gets to
- * the evidence, and stays reported at each open until the caller says that it is repaired.
+ * the evidence, and stays reported at each open until the caller says that it is repaired. An engine that
+ * failed while it ran writes it down as well (an fsync that failed leaves no trace).
+ *
+ * A database that does not open at all can be set aside, evidence and all, for an empty one.
  */
 
-import { mkdir, open as openFile, readFile, rm } from 'node:fs/promises';
+import { closeSync, fsyncSync, openSync, writeSync } from 'node:fs';
+import { mkdir, open as openFile, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ClassicLevel } from 'classic-level';
 import { readU48 } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
-import { openingError } from './classic-level-errors.ts';
+import { damagedError, openingError } from './classic-level-errors.ts';
 import { DurableSequence, syncDirectory } from './durable-sequence.ts';
 import { scanLogs } from './leveldb-log.ts';
+import { MachineMark } from './machine-mark.ts';
 
 export type Database = ClassicLevel<Uint8Array, Uint8Array>;
 
@@ -69,11 +74,19 @@ export async function openDatabase(
 export interface DirectoryOpened {
   readonly database: Database;
   readonly durableSequence: DurableSequence;
+  readonly machineMark: MachineMark;
   readonly sequenceFound: number;
   readonly sequencePromised: number;
   /** What was lost, in words, or undefined when nothing was. */
   readonly loss: string | undefined;
+  /** It is gone for sure, and had been promised to stay; else it may be, as `interval` allows after a power loss. */
+  readonly isLossCertain: boolean;
 }
+
+/** Before a loss that is not certain, in the file `loss`. */
+const possibly = 'possibly: ';
+/** Before what makes the database useless. */
+const damagedFor = 'damaged: ';
 
 /** Opens a storage directory, made if absent. @throws CodedError `corrupt`, `storage-failed`, `storage-full`. */
 export async function openDirectory(directory: string, settings: DatabaseSettings): Promise<DirectoryOpened> {
@@ -81,7 +94,10 @@ export async function openDirectory(directory: string, settings: DatabaseSetting
   let database: Database | undefined;
   try {
     await mkdir(directory, { recursive: true });
-    let loss = await readLoss(directory);
+    const noted = await readLoss(directory);
+    if (noted?.startsWith(damagedFor)) throw damagedError(directory, noted.slice(damagedFor.length));
+    let loss = noted?.startsWith(possibly) ? undefined : noted;
+    const machineMark = new MachineMark(directory);
     const { hole } = await scanLogs(rowsDirectory(directory));
     if (hole !== undefined && loss === undefined) {
       loss = `the commit log has a hole: ${hole}`;
@@ -92,15 +108,25 @@ export async function openDirectory(directory: string, settings: DatabaseSetting
     durableSequence = await DurableSequence.open(join(directory, 'durable-sequence'));
     const { state, sequence: sequencePromised } = durableSequence.found;
     const sequenceFound = opened.sequence;
-    if (loss === undefined) {
-      if (sequenceFound < sequencePromised) {
-        loss = `commits ${sequenceFound + 1} to ${sequencePromised} were durable and are gone`;
-      } else if (state !== 'read' && sequenceFound > 0) {
-        loss = `the durable sequence was ${state}, so nobody can tell whether commits after ${sequenceFound} are gone`;
-      }
-      if (loss !== undefined) await writeLoss(directory, loss);
+    const isKnown = loss !== undefined;
+    if (!isKnown && sequenceFound < sequencePromised) {
+      loss = `commits ${sequenceFound + 1} to ${sequencePromised} were durable and are gone`;
+    } else if (!isKnown && state !== 'read' && sequenceFound > 0) {
+      loss = `the durable sequence was ${state}, so nobody can tell whether commits after ${sequenceFound} are gone`;
     }
-    return { database, durableSequence, sequenceFound, sequencePromised, loss };
+    const isCertain = loss !== undefined;
+    if (!isCertain)
+      loss = noted ?? (machineMark.loss === undefined ? undefined : possibly + machineMark.loss);
+    if (!isKnown && loss !== undefined && loss !== noted) await writeLoss(directory, loss);
+    return {
+      database,
+      durableSequence,
+      machineMark,
+      sequenceFound,
+      sequencePromised,
+      loss: loss?.replace(possibly, ''),
+      isLossCertain: isCertain,
+    };
   } catch (error) {
     durableSequence?.close();
     await database?.close().catch(() => {});
@@ -133,4 +159,46 @@ async function readLoss(directory: string): Promise<string | undefined> {
 export async function clearLoss(directory: string): Promise<void> {
   await rm(lossPath(directory), { force: true });
   await syncDirectory(directory);
+}
+
+/**
+ * Writes a loss down at once, from an engine that has just failed, unless one is written down already. What
+ * cannot be written is not: the disk is broken, after all.
+ * @param damaged the next opening is to fail with `corrupt`
+ */
+export function noteLoss(directory: string, loss: string, damaged: boolean): void {
+  try {
+    const descriptor = openSync(lossPath(directory), damaged ? 'w' : 'wx', 0o644);
+    try {
+      writeSync(descriptor, `${damaged ? damagedFor : ''}${loss}\n`);
+      fsyncSync(descriptor);
+    } finally {
+      closeSync(descriptor);
+    }
+  } catch {
+    // The peers' memory is left to tell.
+  }
+}
+
+/** What of a data directory belongs to the database. */
+const databaseFiles = ['rows', 'durable-sequence', 'machine'];
+
+/**
+ * Sets a database that cannot be used aside, and leaves an empty directory that knows of the loss.
+ * @param stamp names the folder it goes to, `damaged-<stamp>` in the directory. Nothing is deleted.
+ * @returns that folder.
+ * @throws the file system's error.
+ */
+export async function setAside(directory: string, stamp: string, loss: string): Promise<string> {
+  const aside = join(directory, `damaged-${stamp}`);
+  await mkdir(aside);
+  // First of all: a crash half way must not leave a directory that looks new.
+  await writeLoss(directory, loss);
+  const names = await readdir(directory);
+  for (const name of databaseFiles) {
+    if (names.includes(name)) await rename(join(directory, name), join(aside, name));
+  }
+  await syncDirectory(aside);
+  await syncDirectory(directory);
+  return aside;
 }

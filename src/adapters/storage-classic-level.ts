@@ -47,6 +47,8 @@ import {
   commitKey,
   type Database,
   type DatabaseSettings,
+  type DirectoryOpened,
+  noteLoss,
   openDatabase,
   openDirectory,
   rowsDirectory,
@@ -55,6 +57,7 @@ import { directoryBytes, readRange } from './classic-level-read.ts';
 import type { DurableSequence } from './durable-sequence.ts';
 import { HotRows } from './hot-rows.ts';
 import { LogSync } from './log-sync.ts';
+import type { MachineMark } from './machine-mark.ts';
 import { SyncSchedule } from './sync-schedule.ts';
 
 const mebibyte = 1024 * 1024;
@@ -72,6 +75,13 @@ export interface ClassicLevelOptions {
   readonly hotBytesMax?: number;
   /** Batches waiting to be committed; past it writes fail as `overloaded` (default 64 MiB). */
   readonly queueBytesMax?: number;
+  /**
+   * Other replicas hold the rows as well: a database whose tables are damaged is given up, and set aside at
+   * the next start. Left out, it goes on with what can be read.
+   */
+  readonly replaceable?: boolean;
+  /** The engine failed for good, and says why. */
+  readonly onFail?: (failure: string) => void;
 }
 
 export interface ClassicLevelOpened {
@@ -86,7 +96,7 @@ export interface ClassicLevelOpened {
    * calls `lossRepaired`.
    */
   readonly lost: boolean;
-  /** What was lost, in words, when `lost`. */
+  /** What was lost, in words; or, while not `lost`, what may be. */
   readonly loss: string | undefined;
 }
 
@@ -113,6 +123,7 @@ export class ClassicLevelStorage implements Storage {
   readonly durable = true;
   readonly #directory: string;
   readonly #settings: DatabaseSettings;
+  readonly #options: ClassicLevelOptions;
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #schedule: SyncSchedule;
@@ -120,6 +131,9 @@ export class ClassicLevelStorage implements Storage {
   readonly #hot: HotRows;
   readonly #logSync: LogSync;
   readonly #durableSequence: DurableSequence;
+  readonly #machineMark: MachineMark;
+  /** What was lost, in words, until the node has taken note of it. */
+  loss: string | undefined;
   #database: Database;
   #state: State = 'open';
   #failure = '';
@@ -148,12 +162,13 @@ export class ClassicLevelStorage implements Storage {
     directory: string,
     options: ClassicLevelOptions,
     settings: DatabaseSettings,
-    database: Database,
-    durableSequence: DurableSequence,
+    opened: DirectoryOpened,
     sequence: number,
   ) {
+    const { database, durableSequence, machineMark, loss } = opened;
     this.#directory = directory;
     this.#settings = settings;
+    this.#options = options;
     this.#clock = options.clock;
     this.#log = options.log;
     this.#queueBytesMax = options.queueBytesMax ?? 64 * mebibyte;
@@ -161,6 +176,8 @@ export class ClassicLevelStorage implements Storage {
     this.#logSync = new LogSync(rowsDirectory(directory));
     this.#database = database;
     this.#durableSequence = durableSequence;
+    this.#machineMark = machineMark;
+    this.loss = loss;
     this.#sequence = sequence;
     const scheduleOptions = {
       logSync: this.#logSync,
@@ -183,27 +200,28 @@ export class ClassicLevelStorage implements Storage {
       writeBufferBytes: options.writeBufferBytes ?? 32 * mebibyte,
     };
     const opened = await openDirectory(directory, settings);
-    const { database, durableSequence, sequenceFound, sequencePromised, loss } = opened;
+    const { sequenceFound, sequencePromised, loss } = opened;
     // Numbers go on above the promise, so that it never goes backwards.
     const sequence = Math.max(sequenceFound, sequencePromised);
-    const storage = new ClassicLevelStorage(
-      directory,
-      options,
-      settings,
-      database,
-      durableSequence,
-      sequence,
-    );
+    const storage = new ClassicLevelStorage(directory, options, settings, opened, sequence);
     await storage.#measureDisk();
     if (loss !== undefined) {
       options.log.write('alarm', 'storage-loss-found', { directory, loss, sequenceFound, sequencePromised });
     }
-    return { storage, sequenceFound, sequencePromised, lost: loss !== undefined, loss };
+    return { storage, sequenceFound, sequencePromised, lost: opened.isLossCertain, loss };
   }
 
   /** The caller has brought back what was lost: the next open reports no loss. */
   async lossRepaired(): Promise<void> {
     await clearLoss(this.#directory);
+    this.loss = undefined;
+  }
+
+  lossNoted(): void {
+    this.lossRepaired().catch((error: unknown) => {
+      // It is told of once more at the next opening, which costs a comparison with the other replicas.
+      this.#log.write('warn', 'storage-loss-not-cleared', { error: textOf(error) });
+    });
   }
 
   get(key: ByteString): Uint8Array | undefined {
@@ -243,12 +261,18 @@ export class ClassicLevelStorage implements Storage {
       this.#ranges++;
       this.#readRange(query).then(
         (entries) => this.#rangeEnded(() => done(undefined, entries)),
-        (error: unknown) =>
-          this.#rangeEnded(() => done(error instanceof CodedError ? error : readingError(error), [])),
+        (error: unknown) => this.#rangeEnded(() => done(this.#rangeError(error), [])),
       );
     };
     if (!this.#committing) begin();
     else this.#queue.push({ rows: [], bytes: 0, durability: 'interval', done: begin });
+  }
+
+  /** Single rows that cannot be read are mended from outside; a stretch cannot be listed without them. */
+  #rangeError(error: unknown): CodedError {
+    const coded = error instanceof CodedError ? error : readingError(error);
+    if (coded.code === 'corrupt' && this.#options.replaceable === true) this.#fail(textOf(error), true);
+    return coded;
   }
 
   figures(): StorageFigures {
@@ -288,6 +312,7 @@ export class ClassicLevelStorage implements Storage {
     this.#durableSequence.close();
     this.#hot.clear();
     await this.#database.close();
+    if (failure === undefined) this.#machineMark.clean();
     // A full disk is no reason to fail: what was acknowledged is durable.
     if (failure?.code === 'storage-failed') throw failure;
   }
@@ -327,11 +352,23 @@ export class ClassicLevelStorage implements Storage {
       queueMicrotask(() => this.#committed(group, bytes, undefined, false));
       return;
     }
+    if (!sync && !this.#isAtWork(group, bytes)) return;
     const sequence = ++this.#sequence;
     this.#writeGroup(group, sequence, sync).then(
       () => this.#committed(group, bytes, sequence, sync),
       (error: unknown) => this.#commitFailed(group, bytes, error),
     );
+  }
+
+  /** Before the first commit that is not synced at once. False, and the engine failed, if it cannot be said. */
+  #isAtWork(group: readonly Waiting[], bytes: number): boolean {
+    try {
+      this.#machineMark.atWork();
+      return true;
+    } catch (error) {
+      this.#commitFailed(group, bytes, error);
+      return false;
+    }
   }
 
   async #writeGroup(group: readonly Waiting[], sequence: number, sync: boolean): Promise<void> {
@@ -373,7 +410,7 @@ export class ClassicLevelStorage implements Storage {
     this.#queueBytes -= bytes;
     const full = isFull(error);
     if (full) this.#becomeFull(textOf(error));
-    else this.#fail(`a commit failed (${textOf(error)})`);
+    else this.#fail(`a commit failed (${textOf(error)})`, readingError(error).code === 'corrupt');
     const cause = commitError(full, this.#failure);
     for (const { rows, done } of group) done(rows.length === 0 ? undefined : cause);
     this.#committing = false;
@@ -390,13 +427,18 @@ export class ClassicLevelStorage implements Storage {
     for (const { rows, done } of queue) done(rows.length === 0 ? undefined : refused);
   }
 
-  #fail(failure: string): void {
-    if (this.#state === 'failed') return;
+  /** @param damaged the tables are, and so it would be once more after a restart */
+  #fail(failure: string, damaged = false): void {
+    if (this.#state === 'failed' || this.#state === 'closed') return;
     this.#state = 'failed';
-    this.#failure = `${failure}; what was written last may be gone. Do not restart on this disk without a check: restore the node from its replicas`;
+    this.#failure = damaged
+      ? `tables are damaged (${failure})`
+      : `${failure}; what was written last may be gone`;
+    noteLoss(this.#directory, this.#failure, damaged && this.#options.replaceable === true);
     this.#hot.clear();
     this.#schedule.stop();
     this.#log.write('alarm', 'storage-failed', { directory: this.#directory, error: failure });
+    this.#options.onFail?.(this.#failure);
   }
 
   // ---- a full disk ----

@@ -7,8 +7,10 @@ export const EXIT = {
   config: 2,
   /** `dure status --check`: the cluster is degraded or critical. */
   notWell: 2,
-  /** Storage lost data it had promised to keep; the operator must decide. */
+  /** Storage lost data it had promised to keep, and no other replica can give it back; the operator must decide. */
   storageLost: 3,
+  /** Storage failed while the node ran (an IO error, an fsync): start it again, it checks what it still has. */
+  storageFailed: 4,
   /** A bug in Dure. */
   bug: 70,
 } as const;

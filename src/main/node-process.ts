@@ -9,11 +9,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { crc32 } from 'node:zlib';
+import { setAside } from '../adapters/classic-level-open.ts';
 import { SystemClock } from '../adapters/clock.ts';
 import { NodeDriver } from '../adapters/driver.ts';
 import type { PinoLog } from '../adapters/pino-log.ts';
 import { SecureRandom } from '../adapters/random.ts';
-import { ClassicLevelStorage } from '../adapters/storage-classic-level.ts';
+import { type ClassicLevelOpened, ClassicLevelStorage } from '../adapters/storage-classic-level.ts';
 import { MemoryStorage } from '../adapters/storage-memory.ts';
 import { TcpTransport } from '../adapters/tcp-transport.ts';
 import { accelerateCrc32 } from '../base/crc32.ts';
@@ -22,7 +23,6 @@ import { Dispatcher } from '../commands/dispatch.ts';
 import { UPDATES } from '../commands/updates.ts';
 import { PolicyTable } from '../coordinator/policy.ts';
 import { HttpServer } from '../http/http-server.ts';
-import { identityKey } from '../node/identity.ts';
 import { Node } from '../node/node.ts';
 import type { Log } from '../ports/log.ts';
 import type { Random } from '../ports/random.ts';
@@ -59,6 +59,8 @@ export interface NodeProcessOptions {
 export interface NodeProcess {
   /** Waits until every member can be reached, at most so long. @returns whether they can. */
   linked(timeoutMs: number): Promise<boolean>;
+  /** Settles, with the reason, when storage fails: the node serves nothing any more. */
+  readonly failed: Promise<string>;
   /** Stops taking requests, answers what is under way, makes everything durable and ends. */
   stop(): Promise<void>;
 }
@@ -88,7 +90,8 @@ async function assemble(
   // several times a second (measured on a replicated SET: a tenth of the processor time).
   setFlagsFromString('--semi-space-growth-factor=1');
   undo.push(await lock(config));
-  const storage = await openStorage(config, options, clock, random);
+  const { promise: failed, resolve: fail } = Promise.withResolvers<string>();
+  const storage = await openStorage(config, options, clock, random, fail);
   undo.push(() => closed(storage));
   const driver = new NodeDriver({ clock });
   const transport = new TcpTransport({
@@ -104,11 +107,14 @@ async function assemble(
   const node = new Node(nodeOptions(config), { clock, random, transport, storage, log, turn: driver });
   driver.start(node);
   undo.push(() => driver.stop());
-  await completed((done) => node.start(done));
+  // It is done when the other members were heard, so the pipes to them are opened meanwhile.
+  const started = completed((done) => node.start(done));
+  started.catch(() => {});
   await completed((done) => transport.start(node, done)).catch((error: NodeJS.ErrnoException) => {
     throw portError(error, config, 'peerPort');
   });
   undo.push(() => new Promise<void>((resolve) => transport.close(resolve)));
+  await started;
   const { server, facts } = openDoor(config, node, log, random, driver);
   undo.push(() => facts.close());
   let fault: string | undefined = 'the node is starting';
@@ -129,6 +135,7 @@ async function assemble(
   fault = undefined;
   tellReady(config, log, storage.engine);
   return {
+    failed,
     async linked(timeoutMs) {
       const isLinked = (): boolean => node.members().every(({ live }) => live);
       const deadline = clock.monotonic() + timeoutMs;
@@ -183,45 +190,86 @@ async function openStorage(
   options: NodeProcessOptions,
   clock: SystemClock,
   random: Random,
+  onFail: (failure: string) => void,
 ): Promise<Storage> {
   const { engine, memoryBytesMax, evictionPolicy } = config.storage;
   if (engine === 'memory') return new MemoryStorage({ clock, random, memoryBytesMax, evictionPolicy });
   const { syncIntervalMs, cacheBytes, writeBufferBytes, hotBytesMax } = config.storage;
-  const opened = await ClassicLevelStorage.open(config.dataDir, {
-    clock,
-    log: options.log,
-    syncIntervalMs,
-    cacheBytes,
-    writeBufferBytes,
-    hotBytesMax,
-  });
-  if (!opened.lost) return opened.storage;
-  if (!options.acceptStorageLoss) {
-    await closed(opened.storage);
-    throw new StartError(EXIT.storageLost, lossWords(config, opened.loss ?? 'commits are missing'));
+  const replaceable = replicasOf(config) > 1;
+  const open = (): Promise<ClassicLevelOpened> =>
+    ClassicLevelStorage.open(config.dataDir, {
+      clock,
+      log: options.log,
+      syncIntervalMs,
+      cacheBytes,
+      writeBufferBytes,
+      hotBytesMax,
+      replaceable,
+      onFail,
+    });
+  let opened: ClassicLevelOpened;
+  try {
+    opened = await open();
+  } catch (error) {
+    if (!(error instanceof CodedError) || error.code !== 'corrupt') throw error;
+    if (!replaceable) throw new StartError(EXIT.storageLost, damageWords(config, error.message));
+    await moveAside(config, options.log, clock, error.message);
+    opened = await open();
   }
-  // Stamps may have been issued from what is gone: under a new name none is issued twice.
-  await completed((done) => opened.storage.write([{ key: identityKey, value: undefined }], 'always', done));
-  await opened.storage.lossRepaired();
-  options.log.write('alarm', 'storage-loss-accepted', { loss: opened.loss });
+  // With other replicas the node writes under a new actor and is made whole from them, by itself.
+  if (opened.loss === undefined || replaceable) return opened.storage;
+  if (!opened.lost) {
+    options.log.write('warn', 'storage-loss-possible', { loss: opened.loss });
+    await opened.storage.lossRepaired();
+  } else if (options.acceptStorageLoss) {
+    options.log.write('alarm', 'storage-loss-accepted', { loss: opened.loss });
+  } else {
+    await closed(opened.storage);
+    throw new StartError(EXIT.storageLost, lossWords(config, opened.loss));
+  }
   return opened.storage;
+}
+
+/** N: how many replicas a row has. */
+function replicasOf({ replicas, members }: NodeConfig): number {
+  return Math.min(replicas, members.length);
+}
+
+/** A database that does not open: it is kept, and an empty one takes its place. */
+async function moveAside(config: NodeConfig, log: Log, clock: SystemClock, damage: string): Promise<void> {
+  const stamp = new Date(clock.wall()).toISOString().replace(/[:.]/g, '-');
+  const keptIn = await setAside(config.dataDir, stamp, damage);
+  log.write('alarm', 'storage-set-aside', {
+    damage,
+    keptIn,
+    meaning:
+      'the database could not be used: it is kept, and this node starts empty and is made whole from the ' +
+      'other replicas; delete what was kept when you have looked at it',
+  });
+}
+
+function damageWords(config: NodeConfig, damage: string): string {
+  return [
+    `${damage}.`,
+    'No other replica holds these rows, so the node does not start with an empty database by itself. You can',
+    `  - put a copy of ${config.dataDir} back, if there is one;`,
+    `  - move ${config.dataDir} away and start empty.`,
+  ].join('\n');
 }
 
 function lossWords(config: NodeConfig, loss: string): string {
   return [
     `The storage in ${config.dataDir} has lost data it had promised to keep: ${loss}.`,
     'A disk, a file system or a power failure did this, or files were changed by hand.',
-    'Writes that only this node had acknowledged may be gone; rows that the other replicas hold are not.',
-    'The node does not start by itself, because it would serve the older rows. You can',
-    `  - move ${config.dataDir} away and start with an empty one, if the other replicas are well;`,
-    '  - start once with --accept-storage-loss to go on with what is left: reads with R+W>N repair the',
-    '    rows that other replicas hold newer.',
+    'No other replica holds these rows, so the node does not go on by itself without them. You can',
+    `  - put a copy of ${config.dataDir} back, if there is one;`,
+    '  - start once with --accept-storage-loss to go on with what is left.',
   ].join('\n');
 }
 
 function nodeOptions(config: NodeConfig): ConstructorParameters<typeof Node>[0] {
   const { limits, members } = config;
-  const n = Math.min(config.replicas, members.length);
+  const n = replicasOf(config);
   return {
     id: config.nodeId,
     clusterName: config.clusterName,

@@ -50,7 +50,14 @@ export async function runStart(options: StartOptions): Promise<void> {
     process.disconnect?.();
     return;
   }
-  stopOnSignal(node, log);
+  const stop = stopOnSignal(node, log);
+  node.failed.then((reason) => {
+    log.write('alarm', 'storage-failed-exit', {
+      reason,
+      meaning: 'this node ends; started again, it checks what it still has and is made whole from its peers',
+    });
+    stop('its storage failed', EXIT.storageFailed);
+  });
   // For the parent, ready means that requests will work, so not before the others can be reached.
   if (process.send !== undefined) {
     await node.linked(linkedMaxMs);
@@ -81,9 +88,10 @@ function crashLoudly(log: PinoLog): void {
   process.on('unhandledRejection', crash);
 }
 
-function stopOnSignal(node: NodeProcess, log: PinoLog): void {
+/** @returns what stops the node, for another reason than a signal. */
+function stopOnSignal(node: NodeProcess, log: PinoLog): (reason: string, exitCode: number) => void {
   let stopping = false;
-  const stop = (reason: string): void => {
+  const stop = (reason: string, exitCode = 0): void => {
     if (stopping) return;
     stopping = true;
     log.write('info', 'node-stopping', { reason });
@@ -96,12 +104,13 @@ function stopOnSignal(node: NodeProcess, log: PinoLog): void {
       () => {
         log.write('info', 'node-stopped');
         log.flush();
-        process.exit(0);
+        process.exit(exitCode);
       },
       (error: unknown) => {
-        log.write('alarm', 'stop-failed', { reason: String(error) });
+        // A storage that failed does not close well either.
+        if (exitCode === 0) log.write('alarm', 'stop-failed', { reason: String(error) });
         log.flush();
-        process.exit(EXIT.failed);
+        process.exit(exitCode === 0 ? EXIT.failed : exitCode);
       },
     );
   };
@@ -109,4 +118,5 @@ function stopOnSignal(node: NodeProcess, log: PinoLog): void {
   process.on('SIGINT', () => stop('SIGINT'));
   process.on('SIGHUP', () => stop('SIGHUP'));
   process.on('disconnect', () => stop('the parent process is gone'));
+  return stop;
 }

@@ -6,15 +6,18 @@
 import { CodedError } from '../base/errors.ts';
 import type { HedgeBudget } from '../coordinator/hedge.ts';
 import type { PlanBook } from '../coordinator/plan.ts';
+import type { HintBook } from '../hints/hint-book.ts';
 import type { Log } from '../ports/log.ts';
 import type { NodeId } from '../ports/transport.ts';
 import type { Replica } from '../replica/replica.ts';
+import type { Vouching } from '../replica/vouching.ts';
 import type { Stamp } from '../rows/row.ts';
 import { stampTime } from '../rows/row.ts';
 import type { Flights } from './flights.ts';
 import type { Identity } from './identity.ts';
 import type { Links } from './links.ts';
 import type { NodeLimits } from './options.ts';
+import type { PastMemory } from './past-memory.ts';
 
 /** Counters the parts raise as they go; `NodeFigures` shows them. */
 export class Tally {
@@ -32,6 +35,7 @@ export class Tally {
   framesDamaged = 0;
   framesLate = 0;
   rowsRefusedClock = 0;
+  standIns = 0;
 }
 
 export interface NodeContext {
@@ -41,7 +45,13 @@ export interface NodeContext {
   readonly limits: NodeLimits;
   readonly log: Log;
   readonly replica: Replica;
+  /** Rows kept for members that are away. */
+  readonly hints: HintBook;
   readonly identity: Identity;
+  /** For which partitions this node may answer reads. */
+  readonly vouching: Vouching;
+  /** What is remembered of the other members' disks. */
+  readonly past: PastMemory;
   readonly links: Links;
   readonly plans: PlanBook;
   readonly flights: Flights;

@@ -4,10 +4,20 @@
  * A dot (actor, counter) must never be issued twice, so counters are reserved durably in blocks before
  * they are used, and a restart begins above the reserved block. The clock's high-water mark is stored
  * with every batch, so that stamps go on upwards after a restart even if the wall clock went back.
+ *
+ * Both are also how a node proves that its disk is the one it had (`past-desk.ts`): a disk that was lost,
+ * or came back from an older copy, stands at a lower mark than peers remember. Then the node takes a new
+ * actor, and its *generation*, the number of times that happened, goes up. The picture: a passport with a
+ * page number; whoever lost it gets a new one, and the old one is known to be void.
+ *
+ * The clock note has two marks: the clock's own, and the *vouched* one, which stands still from the
+ * opening of the disk until the peers were heard. Else a node on an old disk would take one fresh row,
+ * die, and look up to date at its next start.
  */
 
 import type { ByteString } from '../base/bytes.ts';
-import { ByteWriter, readU48 } from '../base/bytes.ts';
+import { readU32, readU48, writeU32, writeU48 } from '../base/bytes.ts';
+import { crc32 } from '../base/crc32.ts';
 import { CodedError } from '../base/errors.ts';
 import type { HlcReading } from '../causality/hlc.ts';
 import { Hlc } from '../causality/hlc.ts';
@@ -24,21 +34,107 @@ const clockKey: ByteString = `${META_PREFIX}clock`;
 /** Counters reserved at a time. Renewed when half are used. */
 const reservationSize = 1 << 20;
 
+/** Actor and reservation; then, since notes have checksums, the generation and a CRC-32. */
+const identityBytesOld = 12;
+const identityBytes = 20;
+/** One mark; then two of them and a CRC-32. */
+const clockBytesOld = 8;
+const clockBytes = 20;
+
+const markNone: HlcReading = { time: 0, logical: 0 };
+
+/** Appends the CRC-32 of all bytes but the last four. */
+export function sealNote(note: Uint8Array): Uint8Array {
+  const end = note.length - 4;
+  writeU32(note, end, crc32(note.subarray(0, end)));
+  return note;
+}
+
+/** Whether a note ends with the CRC-32 of what stands before it. */
+export function isNoteIntact(note: Uint8Array): boolean {
+  const end = note.length - 4;
+  return end >= 0 && readU32(note, end) === crc32(note.subarray(0, end));
+}
+
+function writeMark(note: Uint8Array, offset: number, { time, logical }: HlcReading): void {
+  writeU48(note, offset, time);
+  note[offset + 6] = logical >>> 8;
+  note[offset + 7] = logical;
+}
+
+function readMark(note: Uint8Array, offset: number): HlcReading {
+  return { time: readU48(note, offset), logical: (note[offset + 6]! << 8) | note[offset + 7]! };
+}
+
+/** Which of two readings is greater: negative if `a` is less. */
+export function compareMarks(a: HlcReading, b: HlcReading): number {
+  return a.time - b.time || a.logical - b.logical;
+}
+
+/** The clock note as found. `damaged`: there is one, and it fails its checksum. */
+interface ClockFound {
+  readonly mark: HlcReading;
+  readonly vouched: HlcReading;
+  readonly damaged: boolean;
+}
+
+function clockFound(storage: Storage): ClockFound {
+  const note = storage.get(clockKey);
+  if (note === undefined) return { mark: markNone, vouched: markNone, damaged: false };
+  if (note.length === clockBytesOld) {
+    const mark = readMark(note, 0);
+    return { mark, vouched: mark, damaged: false };
+  }
+  if (note.length !== clockBytes || !isNoteIntact(note)) {
+    return { mark: markNone, vouched: markNone, damaged: true };
+  }
+  return { mark: readMark(note, 0), vouched: readMark(note, 8), damaged: false };
+}
+
 /**
  * The clock's high-water mark as stored with the last batch: no row in storage is stamped above it, since
- * a row is observed before it is stored. All zero for an empty storage.
+ * a row is observed before it is stored. All zero for an empty storage; undefined if it cannot be read.
  */
-export function clockMark(storage: Storage): HlcReading {
-  const note = storage.get(clockKey);
-  if (note === undefined || note.length !== 8) return { time: 0, logical: 0 };
-  return { time: readU48(note, 0), logical: (note[6]! << 8) | note[7]! };
+export function clockMark(storage: Storage): HlcReading | undefined {
+  const { mark, damaged } = clockFound(storage);
+  return damaged ? undefined : mark;
+}
+
+/** What the disk said of its own past when it was opened. */
+export interface OpenedPast {
+  /** There was no identity on it: it was never used, or it was lost. */
+  readonly isNew: boolean;
+  /** A note of it fails its checksum. */
+  readonly isDamaged: boolean;
+  readonly generation: number;
+  readonly actor: number;
+  /** Counters below this may have been issued. */
+  readonly reserved: number;
+  /** Every row this node acknowledged durably, while it was sure of its past, is stamped at or below this. */
+  readonly mark: HlcReading;
 }
 
 export class Identity {
-  /** 48 random bits, chosen once a data directory. */
+  /** 48 random bits, chosen once a life of a data directory. */
   actor = 0;
+  /** How often this node lost its disk, as far as is known. */
+  generation = 0;
   readonly hlc: Hlc = new Hlc();
+  opened: OpenedPast = {
+    isNew: true,
+    isDamaged: false,
+    generation: 0,
+    actor: 0,
+    reserved: 0,
+    mark: markNone,
+  };
+  /** Set when the peers were heard: from now on the vouched mark follows the clock. */
+  isSettled = false;
+  /** The clock's mark in the last batch that is durable. */
+  markDurable: HlcReading = markNone;
+  #markHanded: HlcReading = markNone;
   #counter = 0;
+  /** Counters below this are reserved durably for `actor`. */
   #reserved = 0;
   #reserving = false;
   readonly #forget: boolean;
@@ -48,29 +144,68 @@ export class Identity {
     this.#forget = mutants.has('dot-reused');
   }
 
-  /** Reads or founds the identity and reserves the first block; `done` when stamps may be issued. */
-  start(storage: Storage, random: Random, replica: Replica, done: (error?: CodedError) => void): void {
-    const stored = storage.get(identityKey);
-    if (stored !== undefined && stored.length === 12) {
-      this.actor = readU48(stored, 0);
-      this.#counter = this.#forget ? 0 : readU48(stored, 6);
-    } else {
-      this.actor = (random.u32() & 0xffff) * 0x1_0000_0000 + random.u32();
-    }
-    const mark = clockMark(storage);
-    if (!this.#forget) this.hlc.observe(mark.time, mark.logical);
+  /** Reads the identity and the clock back, or draws a new actor. Nothing is stored yet. */
+  open(storage: Storage, random: Random): void {
+    const clock = clockFound(storage);
+    const note = storage.get(identityKey);
+    const old = note?.length === identityBytesOld;
+    const intact = note !== undefined && (old || (note.length === identityBytes && isNoteIntact(note)));
+    this.actor = intact ? readU48(note, 0) : drawActor(random);
+    this.generation = intact && !old ? readU32(note, 12) : 0;
+    const reserved = intact ? readU48(note, 6) : 0;
+    this.#counter = this.#forget ? 0 : reserved;
+    if (!this.#forget) this.hlc.observe(clock.mark.time, clock.mark.logical);
+    this.opened = {
+      isNew: note === undefined,
+      isDamaged: clock.damaged || (note !== undefined && !intact),
+      generation: this.generation,
+      actor: this.actor,
+      reserved,
+      mark: clock.vouched,
+    };
+  }
+
+  /** Reserves the first block of counters; `done` when they may be used. */
+  start(replica: Replica, done: (error?: CodedError) => void): void {
     this.#reserve(replica, this.#counter + reservationSize, done);
   }
 
+  /** A new actor, since this disk is not the one it was; its first counters are reserved. */
+  renew(replica: Replica, random: Random, done: (error?: CodedError) => void): void {
+    this.actor = drawActor(random);
+    this.#counter = 0;
+    this.#reserved = 0;
+    this.#reserve(replica, reservationSize, done);
+  }
+
+  /** Counters that may have been issued durably end here. */
+  get reserved(): number {
+    return this.#reserved;
+  }
+
+  /** Stores the identity (and with it the clock) once more, as it is now. */
+  note(replica: Replica, done: (error?: CodedError) => void): void {
+    replica.note(identityKey, this.#noteOf(Math.max(this.#reserved, this.#counter)), { stored: done });
+  }
+
+  #noteOf(upTo: number): Uint8Array {
+    const note = new Uint8Array(identityBytes);
+    writeU48(note, 0, this.actor);
+    writeU48(note, 6, upTo);
+    writeU32(note, 12, this.generation);
+    return sealNote(note);
+  }
+
   #reserve(replica: Replica, upTo: number, done: (error?: CodedError) => void): void {
-    const writer = new ByteWriter(12);
-    writer.u48(this.actor);
-    writer.u48(upTo);
+    const { actor } = this;
     this.#reserving = true;
-    replica.note(identityKey, writer.take(), {
+    replica.note(identityKey, this.#noteOf(upTo), {
       stored: (error) => {
-        this.#reserving = false;
-        if (error === undefined) this.#reserved = upTo;
+        // The reservation of an actor that was given up meanwhile is worth nothing.
+        if (actor === this.actor) {
+          this.#reserving = false;
+          if (error === undefined) this.#reserved = upTo;
+        }
         done(error);
       },
     });
@@ -79,14 +214,16 @@ export class Identity {
   /**
    * The next stamp of this actor: greater than all it issued or observed.
    * @throws CodedError `unavailable` when the reserved counters are used up and storage does not
-   *   grant more.
+   *   grant more, or while it is not known whether some were issued before.
    */
   next(wall: number, replica: Replica): StampParts {
-    if (this.#counter >= this.#reserved) {
+    if (this.#counter >= this.#reserved || !this.isSettled) {
       throw new CodedError(
         'unavailable',
         'fail',
-        'storage grants no further write stamps; nothing was written',
+        this.isSettled
+          ? 'storage grants no further write stamps; nothing was written'
+          : 'this node still asks its peers whether its disk is the one it had; nothing was written',
       );
     }
     const counter = this.#counter++;
@@ -109,11 +246,21 @@ export class Identity {
 
   /** The note that goes with every batch: the clock's high-water mark. */
   clockNote(): StorageWrite {
-    const value = new Uint8Array(8);
-    const writer = new ByteWriter(8);
-    writer.u48(this.hlc.time);
-    writer.u16(this.hlc.logical);
-    value.set(writer.view());
-    return { key: clockKey, value };
+    const { time, logical } = this.hlc;
+    const mark = { time, logical };
+    this.#markHanded = mark;
+    const value = new Uint8Array(clockBytes);
+    writeMark(value, 0, mark);
+    writeMark(value, 8, this.isSettled ? mark : this.opened.mark);
+    return { key: clockKey, value: sealNote(value) };
   }
+
+  /** The batch that the last `clockNote` went with is durable (one is under way at a time). */
+  committed(): void {
+    this.markDurable = this.#markHanded;
+  }
+}
+
+function drawActor(random: Random): number {
+  return (random.u32() & 0xffff) * 0x1_0000_0000 + random.u32();
 }

@@ -10,7 +10,7 @@ import type { Storage, StorageEntry } from '../ports/storage.ts';
 import type { Replica } from '../replica/replica.ts';
 import { SLOT_COUNT } from '../ring/slots.ts';
 import type { RowKey } from '../rows/key.ts';
-import { rowKeyElement, rowKeySlot, rowKeyUserKey, slotStart } from '../rows/key.ts';
+import { isRowKey, rowKeyElement, rowKeySlot, rowKeyUserKey, slotStart } from '../rows/key.ts';
 import type { Stamp } from '../rows/row.ts';
 import { isRowIntact, isRowLive, ROW_HEADER_BYTES, rowKind, rowStamp } from '../rows/row.ts';
 import type { ScanRow } from '../wire/messages.ts';
@@ -62,6 +62,7 @@ export class LocalScans {
   readonly #wall: () => number;
   readonly #clockConfirmed: () => boolean;
   readonly #wake: () => void;
+  readonly #rowDamaged: (rowKey: RowKey) => void;
   /** Walks that wait for the next turn to read their next page. */
   #ready: (() => void)[] = [];
   #walks = 0;
@@ -70,19 +71,24 @@ export class LocalScans {
   #sweepFast = false;
   #sweeping = false;
 
-  /** @param clockConfirmed whether most other nodes agree with our wall clock at this moment */
+  /**
+   * @param clockConfirmed whether most other nodes agree with our wall clock at this moment
+   * @param rowDamaged told of every row that fails its checksum
+   */
   constructor(
     storage: Storage,
     replica: Replica,
     wall: () => number,
     clockConfirmed: () => boolean,
     wake: () => void,
+    rowDamaged: (rowKey: RowKey) => void,
   ) {
     this.#storage = storage;
     this.#replica = replica;
     this.#wall = wall;
     this.#clockConfirmed = clockConfirmed;
     this.#wake = wake;
+    this.#rowDamaged = rowDamaged;
   }
 
   /** Reads one more page of every walk under way. Call once a turn. */
@@ -202,11 +208,18 @@ export class LocalScans {
 
   #scanRow(entry: StorageEntry, slot: number): ScanRow | undefined {
     if (rowKeyElement(entry.key) !== '' || entry.value.length < ROW_HEADER_BYTES) return undefined;
-    if (!isRowIntact(entry.key, entry.value)) return undefined;
+    if (!this.#checkRow(entry)) return undefined;
     const key = rowKeyUserKey(entry.key);
     const live = isRowLive(entry.value, this.#wall()) && !this.#replica.isBelowFloor(entry.value);
     const stamp: Stamp = rowStamp(entry.value);
     return { position: slot * hashSpan + murmur3(key), key, kind: rowKind(entry.value), live, stamp };
+  }
+
+  /** Whether a row that was read passes its checksum; one that does not is to be mended. */
+  #checkRow({ key, value }: StorageEntry): boolean {
+    if (isRowIntact(key, value)) return true;
+    if (isRowKey(key)) this.#rowDamaged(key);
+    return false;
   }
 
   /** Live keys in ranges of slots (pairs of start and end). `done` as for `scan`. */
@@ -286,6 +299,8 @@ export class LocalScans {
       // A flush while this page was read starts over: leave its mark alone.
       if (error !== undefined || this.#sweepFrom !== from) return;
       const expiredBefore = this.#clockConfirmed() ? this.#wall() - expiredForMs : Number.NEGATIVE_INFINITY;
+      // The walk meets every row sooner or later: a damaged one is mended without anybody asking for it.
+      if (this.#storage.durable) for (const entry of entries) this.#checkRow(entry);
       this.#replica.cleanUp(entries, expiredBefore);
       const more = entries.length === pageEntries;
       this.#sweepFrom = more ? `${entries.at(-1)!.key}\x00` : slotStart(0);

@@ -189,8 +189,10 @@ export class PastDesk implements Desk {
     context.log.write('alarm', 'disk-lost-rows', {
       reason,
       meaning:
-        'this node has not all the rows it acknowledged: it writes under a new actor, answers no reads of ' +
-        'what it cannot vouch for, and is made whole from the other replicas by itself',
+        this.#rebuild.partitions.length === 0
+          ? 'this node has not all the rows it acknowledged, and no other replica holds them: it goes on with what is left'
+          : 'this node has not all the rows it acknowledged: it writes under a new actor, answers no reads of ' +
+            'what it cannot vouch for, and is made whole from the other replicas by itself',
       actorBefore: actorBefore.toString(16),
       actor: identity.actor.toString(16),
       generation: identity.generation,
@@ -340,6 +342,7 @@ export class PastDesk implements Desk {
   }
 
   tick(now: number): void {
+    if (this.#isSettled && this.#isReserved) this.#rebuild.tick(now);
     if (now < this.#tickAt) return;
     this.#tickAt = now + tickMs;
     for (const visitor of this.#visitors.values()) {
@@ -356,7 +359,6 @@ export class PastDesk implements Desk {
       this.#storeAt = now + storeEveryMs;
       this.#context.past.store(this.#context.replica);
     }
-    if (this.#isSettled && this.#isReserved) this.#rebuild.tick(now);
   }
 
   /** Tells those who were not told for longest. */

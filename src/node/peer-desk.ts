@@ -7,8 +7,9 @@ import type { ByteReader, ByteString } from '../base/bytes.ts';
 import type { ErrorCode } from '../base/errors.ts';
 import { CodedError } from '../base/errors.ts';
 import type { ReadWaiter, StoredWaiter } from '../replica/replica.ts';
+import { mayListAll } from '../replica/vouching.ts';
 import { SLOT_COUNT } from '../ring/slots.ts';
-import { isRowKey } from '../rows/key.ts';
+import { isRowKey, rowKeySlot } from '../rows/key.ts';
 import type { Row, Stamp } from '../rows/row.ts';
 import { compareStamps, isRowIntact, ROW_HEADER_BYTES, rowStamp, STAMP_NONE } from '../rows/row.ts';
 import type { ForwardHead, MessageHandler, ScanRow } from '../wire/messages.ts';
@@ -134,10 +135,22 @@ export class PeerDesk implements MessageHandler<Link> {
     stampOnly: boolean,
     rowKey: ByteString,
     stamp: Uint8Array,
+    strict: boolean,
   ): void {
     if (!isRowKey(rowKey)) throw new CodedError('protocol', 'none', 'a READ of no row key');
+    const { vouching, plans } = this.#context;
     const owed = new OwedRead(this.#context, link, id, stampOnly, stamp);
-    this.#context.replica.read(rowKey, owed);
+    const slot = rowKeySlot(rowKey);
+    const plan = plans.of(slot);
+    if (!plan.selfIsReplica && !strict) {
+      // A stand-in answers from what it keeps for the replicas.
+      this.#context.hints.read(rowKey, plan.replicas, owed);
+    } else if (!vouching.isWhole && !vouching.mayAnswer(slot, strict)) {
+      this.#refuse(link, id, 'unavailable');
+      return;
+    } else {
+      this.#context.replica.read(rowKey, owed);
+    }
     // Nearly all are answered by now, and need no look at the clock.
     if (!owed.isAnswered) owed.deadline = this.#context.now() + timeoutMs;
   }
@@ -274,6 +287,10 @@ export class PeerDesk implements MessageHandler<Link> {
     if (slotEnd > SLOT_COUNT || cursor >= slotEnd * 0x1_0000_0000) {
       throw new CodedError('protocol', 'none', `a SCAN of slots up to ${slotEnd} from position ${cursor}`);
     }
+    if (!this.#context.vouching.mayList(Math.floor(cursor / 0x1_0000_0000), slotEnd)) {
+      this.#refuse(link, id, 'unavailable');
+      return;
+    }
     const wanted = this.#wanted(link, timeoutMs);
     this.#scans.scan(cursor, slotEnd, count, wanted, (error, cursorNext, rows) => {
       if (!wanted()) return;
@@ -298,6 +315,10 @@ export class PeerDesk implements MessageHandler<Link> {
     const inOrder = ranges.every((bound, i) => bound <= SLOT_COUNT && bound >= (ranges[i - 1] ?? 0));
     if (!inOrder || ranges.length % 2 !== 0)
       throw new CodedError('protocol', 'none', 'a COUNT of no ranges of slots');
+    if (!mayListAll(this.#context.vouching, ranges)) {
+      this.#refuse(link, id, 'unavailable');
+      return;
+    }
     const wanted = this.#wanted(link, timeoutMs);
     this.#scans.count(ranges, wanted, (error, count) => {
       if (!wanted()) return;

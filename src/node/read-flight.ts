@@ -5,18 +5,23 @@
  * "the same", "mine is older: this stamp", or with its newer row. Enough answers make the result;
  * those behind are handed the winner: before the answer under a linearizable policy, so that no later
  * read sees an older value (ABD, Attiya, Bar-Noy and Dolev 1995), after it otherwise.
+ *
+ * Unless the policy is strict, stand-ins answer for replicas that are missing, from the hints they keep;
+ * so may this node, if it is no replica.
  */
 
 import type { ErrorCode } from '../base/errors.ts';
 import { CodedError } from '../base/errors.ts';
 import { hedgeDelayMs } from '../coordinator/hedge.ts';
 import type { Plan } from '../coordinator/plan.ts';
+import { reachableNodes } from '../coordinator/plan.ts';
 import type { Policy } from '../coordinator/policy.ts';
 import { isLinearizable } from '../coordinator/policy.ts';
 import { ReadCore } from '../coordinator/read-core.ts';
 import type { NodeId } from '../ports/transport.ts';
 import type { ReadWaiter } from '../replica/replica.ts';
 import type { RowKey } from '../rows/key.ts';
+import { rowKeySlot } from '../rows/key.ts';
 import type { Row, Stamp } from '../rows/row.ts';
 import { compareStamps, rowStamp, STAMP_NONE } from '../rows/row.ts';
 import { writeFloor, writeRead, writeWrite } from '../wire/messages.ts';
@@ -39,9 +44,12 @@ export class ReadFlight extends Flight implements ReadWaiter {
   /** Stamp the neighbours were told we hold. */
   #stampSent: Stamp = STAMP_NONE;
   #nextRemote = 0;
+  #nextStandIn = 0;
   /** Neighbours asked and not heard from. */
   #waiting: NodeId[] = [];
   #localWaiting = true;
+  /** We do not vouch for our own row: it counts for nothing in a read. */
+  #localForgetful = false;
   /** Our own row fails its checksum. */
   #localDamaged = false;
   /** When the first neighbour was asked, and when the last one was (by a hedge, or after a loss). */
@@ -87,14 +95,21 @@ export class ReadFlight extends Flight implements ReadWaiter {
 
   start(): void {
     const context = this.#context;
-    const reachable = 1 + this.#plan.remotesLive.length;
+    // A replica that may have forgotten something asks the others, and holds what they answer.
+    const strict = isLinearizable(this.policy, context.n);
+    const { vouching } = context;
+    const { selfIsReplica } = this.#plan;
+    const vouched = vouching.isWhole || vouching.mayAnswer(rowKeySlot(this.#rowKey), strict);
+    this.#localWaiting = selfIsReplica && vouched;
+    this.#localForgetful = selfIsReplica && !vouched;
+    const reachable = reachableNodes(this.#plan, !this.policy.strict, this.#localWaiting);
     if (reachable < this.#core.needed) {
       this.#fail(quorumError(context, 'read', reachable, this.#core.needed, 'none'));
       return;
     }
     context.flights.add(this);
     context.hedgeBudget.earn();
-    context.replica.read(this.#rowKey, this);
+    if (this.#localWaiting) context.replica.read(this.#rowKey, this);
     if (this.#finished) return;
     // Even while our own row waits to become durable, the neighbours can be asked.
     this.#askEnough();
@@ -115,7 +130,7 @@ export class ReadFlight extends Flight implements ReadWaiter {
     // While a winner is being written back, the acknowledgements are for that winner and no other.
     if (this.#finished || this.#writingBack) return;
     if (error !== undefined) {
-      this.#localDamaged = error.code === 'corrupt';
+      this.#localDamaged = error.code === 'corrupt' && this.#plan.selfIsReplica;
       this.#askEnough();
       return;
     }
@@ -129,24 +144,48 @@ export class ReadFlight extends Flight implements ReadWaiter {
     while (this.#nextRemote < this.#plan.remotesLive.length) {
       const peer = this.#plan.remotesLive[this.#nextRemote++]!;
       const link = context.links.get(peer);
-      const writer = link?.live ? context.links.writer(link) : undefined;
-      if (link === undefined || writer === undefined) continue;
-      this.#askedAt = context.now();
-      if (this.#askedLast === '') this.#askedFirstAt = this.#askedAt;
-      this.#askedLast = peer;
-      this.#hedgeAt = this.#askedAt + hedgeDelayMs(link.replyTime.p95Ms);
-      this.#waiting.push(peer);
-      writeRead(
-        writer,
-        this.id,
-        this.deadline - this.#askedAt,
-        this.#stampOnly,
-        this.#rowKey,
-        this.#stampSent,
-      );
-      return true;
+      if (link !== undefined && this.#ask(link)) return true;
+    }
+    return !this.policy.strict && this.#askStandIn();
+  }
+
+  /** Asks the next stand-in, this node included where it is one. False when there is none left. */
+  #askStandIn(): boolean {
+    const context = this.#context;
+    const { standIns } = this.#plan;
+    while (this.#nextStandIn < standIns.length) {
+      const peer = standIns[this.#nextStandIn++]!;
+      if (peer === context.self) {
+        this.#localWaiting = true;
+        context.hints.read(this.#rowKey, this.#plan.replicas, this);
+        return true;
+      }
+      const link = context.links.get(peer);
+      if (link !== undefined && this.#ask(link)) return true;
     }
     return false;
+  }
+
+  #ask(link: Link): boolean {
+    const context = this.#context;
+    const writer = link.live ? context.links.writer(link) : undefined;
+    if (writer === undefined) return false;
+    const peer = link.member.id;
+    this.#askedAt = context.now();
+    if (this.#askedLast === '') this.#askedFirstAt = this.#askedAt;
+    this.#askedLast = peer;
+    this.#hedgeAt = this.#askedAt + hedgeDelayMs(link.replyTime.p95Ms);
+    this.#waiting.push(peer);
+    writeRead(
+      writer,
+      this.id,
+      this.deadline - this.#askedAt,
+      this.#stampOnly,
+      this.#rowKey,
+      this.#stampSent,
+      isLinearizable(this.policy, context.n),
+    );
+    return true;
   }
 
   override tick(now: number): void {
@@ -215,7 +254,8 @@ export class ReadFlight extends Flight implements ReadWaiter {
   }
 
   #repairAfter(): void {
-    const behind = this.#core.behind();
+    // A stand-in that knows nothing lacks nothing.
+    const behind = this.#core.behind().filter((peer) => this.#plan.replicas.includes(peer));
     if (behind.length === 0) return;
     this.#context.tally.repairsAfter += behind.length;
     for (const peer of behind) this.#hand(peer, 0);
@@ -253,7 +293,7 @@ export class ReadFlight extends Flight implements ReadWaiter {
     // Everyone not known to hold it is handed it: a replica that did not answer may have to count.
     const behind = this.#core.behind();
     const unasked = this.#plan.remotesLive.slice(this.#nextRemote);
-    if (this.#localWaiting) behind.push(context.self);
+    if (this.#localWaiting || this.#localForgetful) behind.push(context.self);
     const handed = [...behind, ...this.#waiting, ...unasked];
     // All first: our own replica may answer within the call.
     this.#waiting = [...handed];
@@ -267,6 +307,7 @@ export class ReadFlight extends Flight implements ReadWaiter {
     const at = this.#waiting.indexOf(peer);
     if (!this.#writingBack || this.#finished || at < 0) return;
     this.#waiting.splice(at, 1);
+    this.#context.past.acknowledgedStamp(peer, this.#core.stamp);
     this.#core.repaired(peer);
     if (this.#core.holders() >= this.#context.n - this.policy.r + 1) this.#succeed();
   }

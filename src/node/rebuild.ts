@@ -26,8 +26,10 @@ export interface RebuildSource {
   ): void;
 }
 
-/** Comparisons under way at once: enough to keep the disk and the peers busy, few beside client traffic. */
-const comparisonsMax = 8;
+/** Comparisons asked for at once. Anti-entropy does a few of them at a time, beside client traffic. */
+const comparisonsMax = 64;
+/** Levels are judged anew this often, milliseconds: somebody who was waited for may have gone. */
+const judgeEveryMs = 250;
 /** A comparison that was not answered by then is begun again, milliseconds. */
 const comparisonMaxMs = 60_000;
 /** After a comparison failed its peer is left alone for so long, milliseconds. */
@@ -49,6 +51,7 @@ export class Rebuild {
   /** Raised when everything begins again: what was under way before counts for nothing. */
   #round = 0;
   #storeAt = 0;
+  #judgeAt = 0;
   #dirty = false;
   /** Rows taken over in this rebuild, as far as anti-entropy tells. */
   rows = 0;
@@ -97,21 +100,26 @@ export class Rebuild {
     return ticks;
   }
 
-  /** Begins comparisons, as many as may run. Call now and then while anything is below full. */
+  /** Begins comparisons, as many as may run. Call every few milliseconds. */
   tick(now: number): void {
     const { vouching } = this.#context;
     if (this.#dirty && now >= this.#storeAt) this.#store();
     if (vouching.isFull) return;
-    for (const [name, until] of this.#underway) if (now >= until) this.#underway.delete(name);
-    for (const partition of this.partitions) {
-      if (vouching.level(partition) === VOUCH_FULL) continue;
-      // A replica may have gone: those that are left may all have been heard.
-      this.#judge(partition);
-      if (vouching.reason !== 'lost' || this.source === undefined) continue;
-      for (const peer of this.#replicasOf(partition)) {
-        if (this.#underway.size >= comparisonsMax) return;
-        this.#begin(partition, peer, now);
+    if (now >= this.#judgeAt) {
+      this.#judgeAt = now + judgeEveryMs;
+      for (const [name, until] of this.#underway) if (now >= until) this.#underway.delete(name);
+      for (const partition of this.partitions) {
+        if (vouching.level(partition) !== VOUCH_FULL) this.#judge(partition);
       }
+    }
+    if (vouching.reason === 'lost' && this.source !== undefined) this.#beginSome(now);
+  }
+
+  #beginSome(now: number): void {
+    for (const partition of this.partitions) {
+      if (this.#underway.size >= comparisonsMax) return;
+      if (this.#context.vouching.level(partition) === VOUCH_FULL) continue;
+      for (const peer of this.#replicasOf(partition)) this.#begin(partition, peer, now);
     }
   }
 

@@ -15,6 +15,7 @@ import { assert } from '../base/assert.ts';
 import type { ByteString } from '../base/bytes.ts';
 import type { CodedError, ErrorCode } from '../base/errors.ts';
 import type { NodeId } from '../ports/transport.ts';
+import { mayListAll } from '../replica/vouching.ts';
 import { SLOT_COUNT } from '../ring/slots.ts';
 import type { Table } from '../ring/table.ts';
 import { compareStamps } from '../rows/row.ts';
@@ -105,6 +106,10 @@ export class ScanFlight extends Flight {
   #ask(peer: NodeId): void {
     const context = this.#context;
     if (peer === context.self) {
+      if (!context.vouching.mayList(Math.floor(this.#cursor / hashSpan), this.#slotEnd)) {
+        this.refusedBy(peer, 'unavailable');
+        return;
+      }
       const wanted = (): boolean => !this.#finished;
       this.#local.scan(this.#cursor, this.#slotEnd, this.#count, wanted, (error, cursorNext, rows) => {
         if (error === undefined) this.scanReply(context.self, cursorNext, rows);
@@ -253,7 +258,9 @@ export class CountFlight extends Flight {
       if (writer === undefined) this.peerLost(peer);
       else writeCount(writer, this.id, this.deadline - context.now(), ranges);
     }
-    if (own !== undefined) {
+    if (own !== undefined && !mayListAll(context.vouching, own)) {
+      this.refusedBy(context.self, 'unavailable');
+    } else if (own !== undefined) {
       const wanted = (): boolean => !this.#finished;
       this.#local.count(own, wanted, (error, count) => {
         if (error === undefined) this.countReply(context.self, count);

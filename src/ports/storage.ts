@@ -65,6 +65,13 @@ export interface Storage {
   /** Whether data outlives the process. */
   readonly durable: boolean;
   /**
+   * Why the engine cannot vouch that it still holds all it acknowledged, in words; left out when it can.
+   * It says so at each opening until `lossNoted`.
+   */
+  readonly loss?: string | undefined;
+  /** The loss is written down elsewhere, durably: the next opening need not tell of it. */
+  lossNoted?(): void;
+  /**
    * The value of `key`, or undefined. Sees every batch whose `done` was called; may or may not see
    * one that is still under way. The bytes belong to the caller only for reading.
    * @throws CodedError `corrupt` or `storage-failed` when the engine cannot vouch for the answer.

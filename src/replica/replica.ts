@@ -84,6 +84,10 @@ export interface ReplicaOptions {
   readonly wake: () => void;
   /** Notes to store with every batch: the clock's high-water mark. */
   readonly noteOfCommit: () => StorageWrite | undefined;
+  /** Told when a batch, and with it that note, is durable. */
+  readonly committed?: () => void;
+  /** Told of a row that failed its checksum when it was read. */
+  readonly rowDamaged?: (rowKey: RowKey) => void;
   /** Told of every row that changes in storage. */
   readonly watcher?: RowWatcher;
   /** Partitions of the ring, for horizons; 1024 if left out. */
@@ -125,6 +129,7 @@ export class Replica {
   readonly #mergeLastArrival: boolean;
   readonly #ackBeforeCommit: boolean;
   readonly #floorForgotten: boolean;
+  readonly #damagedServed: boolean;
   /** What is too old to be taken, a partition. */
   readonly horizons: Horizons;
   /** Notes of the node that are looked at before they are changed: hints. */
@@ -137,13 +142,14 @@ export class Replica {
       tray: () => this.#tray,
       underway: () => this.#underway,
       refusal: () => this.#failure ?? (this.#isFull ? fullError() : undefined),
-      await: (tray, waiter) => this.#await(tray, waiter),
+      waitFor: (tray, waiter) => this.#await(tray, waiter),
       wake: options.wake,
     });
     this.horizons = new Horizons(options.partitionCount ?? PARTITION_COUNT_DEFAULT, options.mutants);
     this.#mergeLastArrival = options.mutants.has('merge-last-arrival');
     this.#ackBeforeCommit = options.mutants.has('ack-before-commit');
     this.#floorForgotten = options.mutants.has('floor-forgotten');
+    this.#damagedServed = options.mutants.has('damaged-row-served');
   }
 
   /**
@@ -187,11 +193,12 @@ export class Replica {
 
   #lookupStored(rowKey: RowKey): Row | undefined {
     if (this.#failure !== undefined) throw this.#failure;
-    const row = this.#options.storage.get(rowKey);
+    const row = this.#getStored(rowKey);
     // Rows of a memory engine were checked when they came and never left this process.
     if (row === undefined || !this.#options.storage.durable) return row;
-    if (!isRowIntact(rowKey, row)) {
+    if (!isRowIntact(rowKey, row) && !this.#damagedServed) {
       this.rowsDamaged++;
+      this.#options.rowDamaged?.(rowKey);
       this.#options.log.write('alarm', 'row-damaged', {
         meaning: 'a stored row fails its checksum; it is not served, another replica answers',
       });
@@ -203,6 +210,15 @@ export class Replica {
   /** Whether a restart would find the same floor. */
   get isFloorDurable(): boolean {
     return this.#floorDurable;
+  }
+
+  #getStored(rowKey: RowKey): Uint8Array | undefined {
+    try {
+      return this.#options.storage.get(rowKey);
+    } catch (error) {
+      if (error instanceof CodedError && error.code === 'corrupt') this.#options.rowDamaged?.(rowKey);
+      throw error;
+    }
   }
 
   /** Whether the row is dead by a flush. */
@@ -482,8 +498,8 @@ export class Replica {
     else tray.waiters.push(waiter);
   }
 
-  /** Stores a note of the node itself (identity, reservations) with the next batch. */
-  note(key: ByteString, value: Uint8Array, waiter: StoredWaiter): void {
+  /** Stores a note of the node itself (identity, reservations) with the next batch; undefined removes it. */
+  note(key: ByteString, value: Uint8Array | undefined, waiter: StoredWaiter): void {
     this.#tray.notes.push({ key, value });
     this.#tray.waiters.push(waiter);
     this.#options.wake();
@@ -559,6 +575,7 @@ export class Replica {
     this.#underway = undefined;
     // What was not stored after all is not there either.
     if (error !== undefined) this.#tellWatcher(tray.notes);
+    else this.#options.committed?.();
     if (error !== undefined) this.notes.lost(tray);
     if (error?.code === 'storage-failed' && this.#failure === undefined) {
       this.#failure = error;

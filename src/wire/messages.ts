@@ -34,6 +34,9 @@ const COUNT = 16;
 const COUNT_REPLY = 17;
 
 const STAMP_BYTES = 20;
+/** Flags of a READ. */
+const readStampOnly = 1;
+const readStrict = 2;
 const timeoutMaxMs = 0xffff;
 
 /** A request sent on to a replica of its key. `body` is the form of its kind, read by the handler. */
@@ -63,7 +66,10 @@ export interface ScanRow {
 
 /** Receives the messages of a frame. `peer` is who sent the frame. */
 export interface MessageHandler<Peer> {
-  /** Asks for a row; the asker holds `stamp`. With `stampOnly`, any row is answered by its stamp. */
+  /**
+   * Asks for a row; the asker holds `stamp`. With `stampOnly`, any row is answered by its stamp. `strict`: for
+   * a linearizable request, which a replica that may have forgotten something must not answer.
+   */
   read(
     peer: Peer,
     id: number,
@@ -71,6 +77,7 @@ export interface MessageHandler<Peer> {
     stampOnly: boolean,
     rowKey: ByteString,
     stamp: Uint8Array,
+    strict: boolean,
   ): void;
   /** "I hold exactly the stamp you sent." */
   readEqual(peer: Peer, id: number): void;
@@ -136,10 +143,11 @@ export function writeRead(
   stampOnly: boolean,
   rowKey: ByteString,
   stamp: Uint8Array,
+  strict = false,
 ): void {
   head(writer, READ, id);
   writer.u16(clampTimeout(timeoutMs));
-  writer.u8(stampOnly ? 1 : 0);
+  writer.u8((stampOnly ? readStampOnly : 0) | (strict ? readStrict : 0));
   writer.text(rowKey);
   writer.raw(stamp);
 }
@@ -285,9 +293,11 @@ function decodeMessage<Peer>(reader: ByteReader, peer: Peer, handler: MessageHan
   switch (type) {
     case READ: {
       const timeoutMs = reader.u16();
-      const stampOnly = reader.u8() === 1;
+      const flags = reader.u8();
       const rowKey = reader.text();
-      handler.read(peer, id, timeoutMs, stampOnly, rowKey, reader.raw(STAMP_BYTES));
+      const stamp = reader.raw(STAMP_BYTES);
+      const stampOnly = (flags & readStampOnly) !== 0;
+      handler.read(peer, id, timeoutMs, stampOnly, rowKey, stamp, (flags & readStrict) !== 0);
       return;
     }
     case READ_EQUAL:

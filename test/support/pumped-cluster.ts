@@ -9,7 +9,7 @@
  */
 
 import assert from 'node:assert/strict';
-import type { ByteString } from '../../src/base/bytes.ts';
+import type { ByteReader, ByteString } from '../../src/base/bytes.ts';
 import { ByteWriter, byteString, bytesOf } from '../../src/base/bytes.ts';
 import type { CodedError } from '../../src/base/errors.ts';
 import { Prng } from '../../src/base/prng.ts';
@@ -37,7 +37,15 @@ import type { Row, RowBody } from '../../src/rows/row.ts';
 import { BODY_TOMBSTONE, KIND_STRING, rowValue } from '../../src/rows/row.ts';
 import { FRAME_HEADER_BYTES, frameLife, frameSequence, openFrame, sealFrame } from '../../src/wire/frame.ts';
 import { readGossipTarget } from '../../src/wire/gossip-messages.ts';
-import { decodeMessages, FAMILY_GOSSIP, type MessageHandler } from '../../src/wire/messages.ts';
+import { HINT, readHint } from '../../src/wire/hint-messages.ts';
+import {
+  decodeMessages,
+  FAMILY_GOSSIP,
+  FAMILY_PAST,
+  FAMILY_REPAIR,
+  type MessageHandler,
+} from '../../src/wire/messages.ts';
+import { PAST_MARK, PAST_TELL, readPast, readPastTell } from '../../src/wire/past-messages.ts';
 import { ManualStorage } from './manual-storage.ts';
 
 export class ManualClock implements Clock {
@@ -81,6 +89,9 @@ interface Pipe {
 
 /** Room between the numbers of two real frames, for forged ones. */
 const forgedMax = 1_000_000;
+
+/** Messages that come and go by themselves: not traced. */
+const background: ReadonlySet<string> = new Set(['ping', 'pong', 'past']);
 
 /** A request's callback, watched. */
 export interface Call<T> {
@@ -134,6 +145,8 @@ export interface PumpedOptions {
   readonly updates?: ReadonlyMap<string, UpdateFunction>;
   /** Complete storage batches at once; else the test completes them. */
   readonly storageAutomatic?: boolean;
+  /** Named bugs, see `sim/mutants.ts`. */
+  readonly mutants?: readonly string[];
   /** Zone of each node. */
   readonly zones?: readonly string[];
 }
@@ -176,7 +189,7 @@ export class PumpedCluster {
   readonly #pipes: Map<string, Pipe> = new Map();
   readonly #calls: WatchedCall[] = [];
   readonly #prng: Prng = new Prng(20_240_607);
-  /** Messages delivered, as `n1>n2 write`. Heartbeats are left out. */
+  /** Messages delivered, as `n1>n2 write`. Heartbeats and the like are left out. */
   trace: string[] = [];
   #orders = 0;
 
@@ -260,6 +273,7 @@ export class PumpedCluster {
         durability: 'always',
         limits: { ...NODE_LIMITS_DEFAULT, ...this.#options.limits },
         updates: this.#options.updates ?? updatesForTests,
+        mutants: new Set(this.#options.mutants),
       },
       {
         clock: seat.clock,
@@ -384,7 +398,7 @@ export class PumpedCluster {
 
   #hand(from: NodeId, to: NodeId, frame: Uint8Array): void {
     for (const name of messageNames(frame)) {
-      if (name !== 'ping' && name !== 'pong') this.trace.push(`${from}>${to} ${name}`);
+      if (!background.has(name)) this.trace.push(`${from}>${to} ${name}`);
     }
     const pipe = this.#pipe(from, to);
     pipe.life = frameLife(frame);
@@ -617,20 +631,40 @@ export class PumpedCluster {
   }
 }
 
-/** Names of the messages of a frame, in order. */
+/** Names of the messages of a frame, in order; those of a family are called by the family. */
 export function messageNames(frame: Uint8Array): string[] {
   const names: string[] = [];
-  const family: MessageHandler<undefined>['family'] = (_peer, type, _id, reader) => {
-    // What a family's bodies look like only its codec knows; gossip is as dull here as PING and PONG.
-    if (Math.floor(type / 10) === FAMILY_GOSSIP) readGossipTarget(reader);
-    else {
-      names.push(`family ${type}`);
-      reader.offset = reader.end;
-    }
-  };
-  const handler = new Proxy({ family } as MessageHandler<undefined>, {
-    get: (target, name) => (name === 'family' ? target.family : () => void names.push(String(name))),
+  const handler = new Proxy({} as MessageHandler<undefined>, {
+    get:
+      (_target, name) =>
+      (...args: unknown[]) => {
+        if (name === 'family') names.push(skipFamily(args[1] as number, args[3] as ByteReader));
+        else names.push(String(name));
+      },
   });
   decodeMessages(frame, undefined, handler);
   return names;
+}
+
+/** Reads the body of a message of a family. One nobody knows here ends the list: it has no length. */
+function skipFamily(type: number, reader: ByteReader): string {
+  if (type === HINT) {
+    readHint(reader);
+    return 'hint';
+  }
+  if (Math.floor(type / 10) === FAMILY_GOSSIP) {
+    readGossipTarget(reader);
+    return 'ping';
+  }
+  if (Math.floor(type / 10) === FAMILY_REPAIR) {
+    reader.blobReader();
+    return 'repair';
+  }
+  if (Math.floor(type / 10) !== FAMILY_PAST) {
+    reader.offset = reader.end;
+    return 'family';
+  }
+  if (type === PAST_TELL) readPastTell(reader);
+  else if (type === PAST_MARK) readPast(reader);
+  return 'past';
 }

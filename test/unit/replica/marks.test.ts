@@ -88,6 +88,7 @@ describe('slot marks', () => {
       cluster.mustWrite(`n${(i % 3) + 1}`, `key${i % 7}`, `value ${i}`);
       for (const id of ['n1', 'n2', 'n3']) {
         const mark = clockMark(cluster.seat(id).storage);
+        assert.ok(mark !== undefined);
         const held = cluster.stored(id, `key${i % 7}`);
         assert.ok(held !== undefined);
         const above =
