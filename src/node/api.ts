@@ -15,6 +15,7 @@ import type { StorageFigures } from '../ports/storage.ts';
 import type { NodeId } from '../ports/transport.ts';
 import type { Table } from '../ring/table.ts';
 import type { Row, RowBody } from '../rows/row.ts';
+import type { RepairDemand, RepairDone, RepairFigures, RepairProgress } from './repair-demand.ts';
 import type { NodeStatus } from './status.ts';
 
 /** What a request may override. */
@@ -32,7 +33,7 @@ export type ReadDone = (error: CodedError | undefined, row: Row | undefined) => 
 
 /** How far a write has come; it goes on changing after `done`, until every replica answered. */
 export interface WriteProgress {
-  /** Replicas that made it durable so far, the coordinator included. */
+  /** Nodes that made it durable so far: replicas and stand-ins for them, the coordinator included. */
   readonly acknowledgements: number;
   /** True when no more acknowledgements will come. */
   readonly settled: boolean;
@@ -124,8 +125,23 @@ export interface MemberView {
   readonly seenThrough: NodeId | undefined;
 }
 
+/** Figures of hints (`src/hints/`): counters since start, and gauges. */
+export interface HintFigures {
+  /** Hints kept for absent members now, and the bytes of their keys and rows. */
+  readonly hints: number;
+  readonly hintBytes: number;
+  /** 1 while those of the former life are still being counted: the two above are then too low. */
+  readonly hintsLoading: number;
+  /** Rows this node took in for others, and refused because a member's share was full. */
+  readonly hintsAccepted: number;
+  readonly hintsRefused: number;
+  /** Rows handed over, and rows the target would not take because they are long dead. */
+  readonly hintsDelivered: number;
+  readonly hintStragglers: number;
+}
+
 /** Counters since start, and gauges, for INFO and metrics. Names are stable. */
-export interface NodeFigures {
+export interface NodeFigures extends HintFigures, RepairFigures {
   readonly reads: number;
   readonly writes: number;
   readonly updates: number;
@@ -142,6 +158,8 @@ export interface NodeFigures {
   readonly framesLate: number;
   readonly rowsDamaged: number;
   readonly rowsRefusedClock: number;
+  /** Times a stand-in was asked to keep a row for a replica that did not take it. */
+  readonly standIns: number;
   /** Requests not answered yet. */
   readonly requestsInFlight: number;
   /** Writes and flushes that are answered, and whose slowest replicas have not answered yet. */
@@ -188,6 +206,11 @@ export interface NodeApi {
   count(slotFrom: number, slotTo: number, options: RequestOptions, done: CountDone): void;
   /** Makes every row written before now dead, in the whole cluster, whatever arrives late. */
   flush(options: RequestOptions, done: FlushDone): void;
+  /**
+   * Compares replicas and exchanges what differs; `progress` is called now and then, `done` once. See
+   * `RepairDemand`.
+   */
+  repair(demand: RepairDemand, progress: (progress: RepairProgress) => void, done: RepairDone): void;
   members(): readonly MemberView[];
   figures(): NodeFigures;
   /** Everything an operator asks of a node, judged; see `src/node/status.ts`. Takes some 100 µs: for people. */

@@ -14,10 +14,14 @@ import { CodedError } from '../base/errors.ts';
 import { HedgeBudget } from '../coordinator/hedge.ts';
 import { PlanBook } from '../coordinator/plan.ts';
 import type { Policy } from '../coordinator/policy.ts';
+import { HintBook } from '../hints/hint-book.ts';
+import { HashForest } from '../merkle/hash-forest.ts';
 import type { NodeId, TransportHandler } from '../ports/transport.ts';
 import { Replica } from '../replica/replica.ts';
+import { Vouching } from '../replica/vouching.ts';
 import { SLOT_COUNT } from '../ring/slots.ts';
 import type { Table } from '../ring/table.ts';
+import type { RowKey } from '../rows/key.ts';
 import { rowKeyOf } from '../rows/key.ts';
 import type { Row, RowBody } from '../rows/row.ts';
 import { checkFrame } from '../wire/frame.ts';
@@ -40,6 +44,7 @@ import type { Desk } from './desk.ts';
 import { Flights } from './flights.ts';
 import { FlushFlight } from './flush-flight.ts';
 import { GossipDesk } from './gossip-desk.ts';
+import { HintDesk } from './hint-desk.ts';
 import { nodeIdHex } from './id-hex.ts';
 import { clockMark, Identity } from './identity.ts';
 import { raiseIncarnation } from './incarnation.ts';
@@ -48,8 +53,15 @@ import { Links } from './links.ts';
 import { LocalScans } from './local-scans.ts';
 import { nodeStatus } from './node-status.ts';
 import type { Member, NodeOptions, NodePorts } from './options.ts';
+import { PastDesk } from './past-desk.ts';
+import { PastMemory } from './past-memory.ts';
 import { PeerDesk } from './peer-desk.ts';
+import { Rebuild } from './rebuild.ts';
+import type { RepairDemand, RepairDone, RepairProgress } from './repair-demand.ts';
+import { RepairDesk } from './repair-desk.ts';
+import { RepairMarks } from './repair-marks.ts';
 import { Requests } from './requests.ts';
+import { RowMender } from './row-mender.ts';
 import { CountFlight, ScanFlight } from './scan-flight.ts';
 import type { NodeStatus } from './status.ts';
 
@@ -58,6 +70,9 @@ const hashSpan = 0x1_0000_0000;
 
 /** What a count may take if the request does not say, milliseconds. */
 const countTimeoutMs = 30_000;
+
+/** What gossip says of this node is looked at anew this often, milliseconds. */
+const factsIntervalMs = 1000;
 
 export class Node implements NodeApi, TransportHandler, LinkEvents {
   readonly id: NodeId;
@@ -76,11 +91,16 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
   readonly #scans: LocalScans;
   readonly #requests: Requests;
   readonly #desk: PeerDesk;
+  readonly #hints: HintDesk;
+  readonly #repair: RepairDesk;
+  #factsAt = Number.NEGATIVE_INFINITY;
   /** Desks of the rarer messages; the peer desk finds them by family. */
   readonly #desks: readonly Desk[];
   readonly #context: NodeContext;
   readonly #tally: Tally = new Tally();
   readonly #frameUnchecked: boolean;
+  readonly #mender: RowMender;
+  readonly #past: PastDesk;
   readonly #frameSequenceUnchecked: boolean;
   readonly #startedAt: number;
 
@@ -102,12 +122,17 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
     const wake = (): void => ports.turn.wake();
     const { storage, log, clock, transport, random } = ports;
     this.#identity = new Identity(mutants);
+    const forest = new HashForest();
     this.#replica = new Replica({
+      watcher: new RepairMarks(forest, mutants.has('tree-not-marked')),
       storage,
       durability: options.durability,
       log,
       wake,
       noteOfCommit: () => this.#identity.clockNote(),
+      committed: () => this.#identity.committed(),
+      rowDamaged: (rowKey) => this.#mender.damaged(rowKey),
+      partitionCount: options.table.partitionCount,
       mutants,
     });
     const { members, limits } = options;
@@ -124,6 +149,16 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
       log,
       replica: this.#replica,
       identity: this.#identity,
+      vouching: new Vouching(options.table.partitionCount, mutants),
+      hints: new HintBook({
+        storage,
+        shelf: this.#replica,
+        log,
+        bytesMax: limits.hintBytesMax,
+        marginMs: limits.horizonMarginMs,
+        mutants,
+      }),
+      past: new PastMemory([...this.#links.all()].map(({ member }) => member.id)),
       links: this.#links,
       plans: this.#plans,
       flights: this.#flights,
@@ -134,9 +169,18 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
       wall: () => clock.wall(),
     };
     const confirmed = (): boolean => this.#links.isClockConfirmed(clock.monotonic(), clock.wall());
-    this.#scans = new LocalScans(storage, this.#replica, () => clock.wall(), confirmed, wake);
+    const damaged = (rowKey: RowKey): void => this.#mender.damaged(rowKey);
+    this.#scans = new LocalScans(storage, this.#replica, () => clock.wall(), confirmed, wake, damaged);
     this.#requests = new Requests(this.#context, options.policies, options.updates);
-    this.#desks = [new GossipDesk(this.#links, this.#context.now)];
+    this.#mender = new RowMender(this.#context);
+    const { table } = options;
+    this.#repair = new RepairDesk({ context: this.#context, storage, table, forest, random, damaged });
+    const rebuild = new Rebuild(this.#context, table);
+    rebuild.source = this.#repair;
+    this.#past = new PastDesk(this.#context, random, storage, rebuild);
+    this.#hints = new HintDesk(this.#context, storage, wake);
+    const gossip = new GossipDesk(this.#links, this.#context.now);
+    this.#desks = [gossip, this.#past, this.#hints, this.#repair];
     this.#desk = new PeerDesk(this.#context, this.#requests, this.#scans, this.#desks);
   }
 
@@ -147,6 +191,7 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
   start(done: (error?: CodedError) => void): void {
     try {
       this.#replica.start(clockMark(this.#ports.storage));
+      this.#context.hints.load();
       // Both notes go to storage in one batch.
       let waiting = 2;
       let failure: CodedError | undefined;
@@ -154,13 +199,14 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
         failure ??= error;
         if (--waiting > 0) return;
         this.#requests.open = failure === undefined;
+        this.#repair.open = failure === undefined;
         done(failure);
       };
       raiseIncarnation(this.#ports.storage, this.#replica, (error, incarnation) => {
         if (error === undefined) this.#links.begin(incarnation, this.monotonic());
         granted(error);
       });
-      this.#identity.start(this.#ports.storage, this.#ports.random, this.#replica, granted);
+      this.#past.start(granted);
     } catch (error) {
       if (!(error instanceof CodedError)) throw error;
       done(error);
@@ -170,6 +216,7 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
   /** Takes no more requests and answers those under way with errors. */
   stop(): void {
     this.#requests.open = false;
+    this.#repair.open = false;
     this.#flights.expireAll();
     this.#links.flush();
   }
@@ -219,6 +266,15 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
     this.#links.tick(now, this.#ports.clock.wall(), this.#replica.floor);
     this.#scans.sweep(now);
     for (const desk of this.#desks) desk.tick?.(now);
+    this.#tellFacts(now);
+    this.#mender.tick(now);
+  }
+
+  /** What gossip says of this node. */
+  #tellFacts(now: number): void {
+    if (now - this.#factsAt < factsIntervalMs) return;
+    this.#factsAt = now;
+    this.#links.setFacts({ epoch: this.table.epoch, load: 0, hintFloor: this.#hints.hintFloor() });
   }
 
   /** Ends a turn: one batch to storage, one frame to each peer. */
@@ -306,6 +362,15 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
     this.#scans.sweepFromStart();
   }
 
+  repair(demand: RepairDemand, progress: (progress: RepairProgress) => void, done: RepairDone): void {
+    this.#repair.request(demand, progress, done);
+  }
+
+  /** For oracles: see `RepairDesk.rootOf`. */
+  rootOf(partition: number): ReturnType<RepairDesk['rootOf']> {
+    return this.#repair.rootOf(partition);
+  }
+
   #deadline(options: RequestOptions): number {
     return this.monotonic() + (options.timeoutMs ?? this.#options.limits.requestTimeoutMs);
   }
@@ -357,6 +422,8 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
   figures(): NodeFigures {
     return {
       ...this.#tally,
+      ...this.#hints.figures(),
+      ...this.#repair.figures(),
       rowsDamaged: this.#replica.rowsDamaged,
       requestsInFlight: this.#requests.waiting,
       writesUnsettled: this.#flights.answered,
@@ -373,7 +440,11 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
       storage: this.#ports.storage,
       failure: this.#replica.failure,
       clockDoubted: this.#links.clockDoubted,
-      differenceAgeMs: () => 0,
+      clockOffsetOf: (id) => this.#links.clockOffsetOf(id, this.monotonic()),
+      hints: this.#hints.status(),
+      past: this.#past.figures(),
+      repair: this.#repair.status(),
+      differenceAgeMs: (member) => this.#repair.lagMs(member.id),
       horizonAlarmMs: this.#options.limits.horizonAlarmMs,
     });
   }

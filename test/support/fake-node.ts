@@ -24,6 +24,7 @@ import type {
 } from '../../src/node/api.ts';
 import { nodeIdHex } from '../../src/node/id-hex.ts';
 import { nodeStatus, type StatusParts } from '../../src/node/node-status.ts';
+import type { RepairDemand, RepairDone, RepairProgress } from '../../src/node/repair-demand.ts';
 import type { NodeStatus } from '../../src/node/status.ts';
 import { place } from '../../src/ring/placement.ts';
 import { slotOf } from '../../src/ring/slots.ts';
@@ -180,6 +181,11 @@ export class FakeNode implements NodeApi {
     });
   }
 
+  repair(_demand: RepairDemand, _progress: (progress: RepairProgress) => void, done: RepairDone): void {
+    const nothing = { pairs: 0, equal: 0, failed: 0, failure: '', beganAt: 0, bytes: 0, rowBytes: 0 };
+    done(undefined, { ...nothing, rowsDiffering: 0, rowsSent: 0, rowsTaken: 0, rowsDropped: 0 });
+  }
+
   members(): readonly MemberView[] {
     return this.#members.map((id, index) => ({
       id,
@@ -215,6 +221,25 @@ export class FakeNode implements NodeApi {
       failuresOverload: 0,
       framesDamaged: 0,
       framesLate: 0,
+      standIns: 0,
+      hints: 0,
+      hintBytes: 0,
+      hintsLoading: 0,
+      hintsAccepted: 0,
+      hintsRefused: 0,
+      hintsDelivered: 0,
+      hintStragglers: 0,
+      repairRowsSent: 0,
+      repairRowsTaken: 0,
+      repairRowsDropped: 0,
+      repairRowBytes: 0,
+      repairMetadataBytes: 0,
+      repairRowsRead: 0,
+      repairRounds: 0,
+      repairRoundMs: 0,
+      repairFailures: 0,
+      repairSessions: 0,
+      repairTimeMs: 0,
       rowsDamaged: 0,
       rowsRefusedClock: 0,
       requestsInFlight: 0,
@@ -235,6 +260,7 @@ export class FakeNode implements NodeApi {
       storage: { engine: 'memory', durable: false },
       failure: undefined,
       clockDoubted: false,
+      clockOffsetOf: () => 0,
       differenceAgeMs: () => 0,
       horizonAlarmMs: 3 * 3_600_000,
       ...this.statusParts,

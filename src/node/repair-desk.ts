@@ -1,0 +1,588 @@
+/**
+ * The repair desk: anti-entropy of this node. It says what is compared with whom and when, gives the
+ * machines of `src/repair/` their hands (storage, frames, time), and keeps the figures.
+ *
+ * The picture: a watch room. A book a member lists what is shared with it (`peer-book.ts`); when a stretch
+ * of a round is due, or somebody asks, a session is sent out, a few at a time; questions of other nodes'
+ * sessions are answered at the door (`responder.ts`), which remembers nothing. The time all of it takes is
+ * bounded by `repairShareMax` (`repair-rows.ts`).
+ *
+ * For its neighbours: `compare(partition, peer, done)` compares one partition with one peer by full hashes,
+ * exchanges what differs and settles the horizon (horizon desk, rebuild). `request(…)` is repair on demand.
+ */
+
+import type { ByteReader, ByteWriter } from '../base/bytes.ts';
+import { CodedError } from '../base/errors.ts';
+import type { HashForest } from '../merkle/hash-forest.ts';
+import type { Random } from '../ports/random.ts';
+import type { Storage } from '../ports/storage.ts';
+import type { NodeId } from '../ports/transport.ts';
+import type { PartitionOutcome } from '../repair/outcome.ts';
+import { PeerBook } from '../repair/peer-book.ts';
+import type { RepairMutants } from '../repair/ports.ts';
+import { Responder } from '../repair/responder.ts';
+import { Session } from '../repair/session.ts';
+import { partitionRoot, slotsOfNode } from '../repair/tree.ts';
+import type { Table } from '../ring/table.ts';
+import type { RowKey } from '../rows/key.ts';
+import { FAMILY_REPAIR, writeFamilyHead } from '../wire/messages.ts';
+import type { RepairHead } from '../wire/repair-messages.ts';
+import {
+  REPAIR_BUSY,
+  REPAIR_OK,
+  REPAIR_PUSH,
+  REPAIR_ROOTS,
+  writeRepairHead,
+} from '../wire/repair-messages.ts';
+import type { NodeContext } from './context.ts';
+import type { Desk } from './desk.ts';
+import type { Link } from './links.ts';
+import type { RepairDemand, RepairDone, RepairFigures, RepairProgress } from './repair-demand.ts';
+import { RepairRun } from './repair-demand.ts';
+import { RepairRows } from './repair-rows.ts';
+import type { RepairStatus } from './status.ts';
+
+/** Sessions under way at once, and with one peer. */
+const sessionsMax = 8;
+const sessionsPeerMax = 4;
+/** Partitions of a demand compared in one session. */
+const demandStretchMax = 16;
+/** Comparisons that wait, with one peer. */
+const waitingMax = 65_536;
+/** A session may look at storage for so many intervals, within bounds, milliseconds. */
+const lookIntervals = 4;
+const lookMinMs = 1000;
+const lookMaxMs = 30_000;
+/** Beside the time the peer may take, an answer is given this long, milliseconds. */
+const answerMs = 2000;
+const rootsMs = 3000;
+/** A member that was away for longer is compared with soon after it is back, milliseconds: it may be another life. */
+const awayMs = 500;
+/** The share of time is told over the last so many milliseconds. */
+const shareWindowMs = 10_000;
+
+/** What a comparison of one partition with one peer found and did. */
+export interface RepairCompared {
+  /** Both held the same before anything was exchanged, horizons included. */
+  readonly equal: boolean;
+  /** Rows that differed. */
+  readonly differing: number;
+  /** Least stamp time of the winners among them; Infinity for none, 0 if it is not known of one. */
+  readonly oldestDifferenceTime: number;
+  readonly rowsSent: number;
+  readonly rowsTaken: number;
+  readonly horizonTheirs: number;
+}
+
+export type CompareDone = (error: CodedError | undefined, compared: RepairCompared | undefined) => void;
+
+/** A comparison of one partition by full hashes. */
+interface WideTask {
+  readonly partition: number;
+  readonly done: CompareDone | undefined;
+  readonly demand: DemandTask | undefined;
+}
+
+/** A partition of a demand, and how often it was compared for it. */
+interface DemandTask {
+  readonly run: RepairRun;
+  readonly partition: number;
+  readonly attempt: number;
+}
+
+interface PeerWork {
+  readonly book: PeerBook;
+  readonly wide: WideTask[];
+  readonly demands: DemandTask[];
+  sessions: number;
+  awaySince: number;
+}
+
+interface Outgoing {
+  readonly session: Session;
+  readonly peer: PeerWork;
+  readonly kind: 'round' | 'soon' | 'demand' | 'wide';
+  readonly beganAt: number;
+  bytes: number;
+}
+
+interface Call {
+  readonly outgoing: () => Outgoing | undefined;
+  readonly link: Link;
+  readonly until: number;
+  readonly done: (error: CodedError | undefined, reader: ByteReader | undefined) => void;
+}
+
+export interface RepairDeskOptions {
+  readonly context: NodeContext;
+  readonly storage: Storage;
+  readonly table: Table;
+  readonly forest: HashForest;
+  readonly random: Random;
+  /** A row that fails its checksum was met. */
+  readonly damaged: (rowKey: RowKey) => void;
+}
+
+export class RepairDesk implements Desk {
+  readonly family: number = FAMILY_REPAIR;
+  readonly #context: NodeContext;
+  readonly #table: Table;
+  readonly #forest: HashForest;
+  readonly #random: Random;
+  readonly #rows: RepairRows;
+  readonly #responder: Responder;
+  readonly #mutants: RepairMutants;
+  readonly #damaged: (rowKey: RowKey) => void;
+  readonly #peers: Map<NodeId, PeerWork> = new Map();
+  readonly #calls: Map<number, Call> = new Map();
+  readonly #sessions: Set<Outgoing> = new Set();
+  readonly #lookWithinMs: number;
+  #callId: number;
+  /** Sessions begin once the node is open. */
+  open = false;
+  #bytes = 0;
+  #rowBytes = 0;
+  #rowsSent = 0;
+  #rowsTaken = 0;
+  #rowsDropped = 0;
+  #failures = 0;
+  /** For the share of time: what was spent when the window began. */
+  #windowAt = 0;
+  #windowSpentMs = 0;
+  #share = 0;
+
+  constructor(options: RepairDeskOptions) {
+    const { context, storage, table, forest, random } = options;
+    const { mutants, limits } = context;
+    this.#context = context;
+    this.#table = table;
+    this.#forest = forest;
+    this.#random = random;
+    this.#damaged = options.damaged;
+    this.#callId = random.u32();
+    this.#rows = new RepairRows({ context, storage, table, forest, seed: random.u32() });
+    this.#mutants = {
+      skipsOlder: mutants.has('sync-skips-older'),
+      horizonNotCaughtUp: mutants.has('horizon-not-caught-up'),
+    };
+    const lookMs = limits.repairIntervalMs * lookIntervals;
+    this.#lookWithinMs = Math.min(lookMaxMs, Math.max(lookMinMs, lookMs));
+    this.#responder = new Responder(
+      this.#rows,
+      this.#mutants,
+      this.#lookWithinMs,
+      (peer, partition, equal) => {
+        this.#peers.get(peer)?.book.heard(partition, equal, context.now());
+      },
+    );
+    const now = context.now();
+    for (const link of context.links.all()) {
+      const { id } = link.member;
+      const firstAt = now + (random.u32() / 2 ** 32) * Math.min(limits.repairIntervalMs, 60_000);
+      const book = new PeerBook(context.self, id, table, limits.repairIntervalMs, firstAt);
+      this.#peers.set(id, { book, wide: [], demands: [], sessions: 0, awaySince: Number.NEGATIVE_INFINITY });
+    }
+  }
+
+  // What neighbours ask for.
+
+  /**
+   * Compares one partition with one peer by full hashes, exchanges what differs, and settles the horizon of
+   * the side that is behind. `done` is called once; an error means that something was left different.
+   */
+  compare(partition: number, peer: NodeId, done: CompareDone): void {
+    const desk = this.#peers.get(peer);
+    if (desk === undefined || !desk.book.shared.includes(partition)) {
+      done(new CodedError('invalid', 'none', `partition ${partition} is not shared with ${peer}`), undefined);
+    } else if (!this.#context.links.isLive(peer)) done(awayError(peer), undefined);
+    else if (desk.wide.length >= waitingMax) done(busyError(), undefined);
+    else desk.wide.push({ partition, done, demand: undefined });
+  }
+
+  /**
+   * Repair on demand: every row is read again, here and at the peers, and what differs is exchanged until all
+   * is equal. `progress` is called now and then, `done` once.
+   */
+  request(demand: RepairDemand, progress: (progress: RepairProgress) => void, done: RepairDone): void {
+    const run = new RepairRun(this.#context.now(), this.#context.wall(), progress, done);
+    const { partitions, peers, all } = demand;
+    for (const [id, desk] of this.#peers) {
+      if (peers !== undefined && !peers.includes(id)) continue;
+      for (const partition of all === true ? desk.book.shared : desk.book.walked) {
+        if (partitions !== undefined && !partitions.includes(partition)) continue;
+        run.add();
+        if (!this.#context.links.isLive(id)) run.pairFailed(awayError(id));
+        else if (desk.demands.length >= waitingMax) run.pairFailed(busyError());
+        else desk.demands.push({ run, partition, attempt: 0 });
+      }
+    }
+    run.begin();
+  }
+
+  /** Monotonic time when a comparison began that left nothing different; -Infinity for never. */
+  completedAt(partition: number, peer: NodeId): number {
+    return this.#peers.get(peer)?.book.completedAt(partition) ?? Number.NEGATIVE_INFINITY;
+  }
+
+  /**
+   * The root of a partition's tree as it is known now, and whether it is up to date: for oracles. It is
+   * brought up to date only by a comparison.
+   */
+  rootOf(partition: number): { readonly a: number; readonly b: number; readonly fresh: boolean } {
+    const root = partitionRoot(partition, this.#table.partitionCount);
+    const slots = slotsOfNode(root);
+    const { a, b } = this.#rows.sum(slots[0]! * 16, slots.length * 16);
+    return { a, b, fresh: slots.every((slot) => !this.#forest.isMarked(slot)) };
+  }
+
+  // Inputs.
+
+  livenessChanged(link: Link): void {
+    const desk = this.#peers.get(link.member.id);
+    if (desk === undefined) return;
+    const now = this.#context.now();
+    if (link.live) {
+      if (now - desk.awaySince > Math.min(awayMs, this.#context.limits.repairIntervalMs)) {
+        desk.book.walkSoon(now + desk.book.againMs);
+      }
+      return;
+    }
+    desk.awaySince = now;
+    const error = awayError(link.member.id);
+    for (const [id, call] of this.#calls) {
+      if (call.link !== link) continue;
+      this.#calls.delete(id);
+      call.done(error, undefined);
+    }
+    for (const outgoing of this.#sessions) if (outgoing.peer === desk) outgoing.session.abandon(error);
+    for (const task of desk.wide.splice(0)) this.#wideFailed(task, error);
+    for (const { run } of desk.demands.splice(0)) run.pairFailed(error);
+  }
+
+  tick(now: number): void {
+    if (!this.open) return;
+    for (const [id, call] of this.#calls) {
+      if (now < call.until) continue;
+      this.#calls.delete(id);
+      call.done(new CodedError('deadline-exceeded', 'none', 'the peer did not answer in time'), undefined);
+    }
+    this.#rows.tick(now);
+    for (let rowKey = this.#rows.takeDamaged(); rowKey !== undefined; rowKey = this.#rows.takeDamaged()) {
+      this.#damaged(rowKey);
+    }
+    if (now - this.#windowAt >= shareWindowMs) {
+      this.#share = (this.#rows.spentMs - this.#windowSpentMs) / Math.max(1, now - this.#windowAt);
+      this.#windowAt = now;
+      this.#windowSpentMs = this.#rows.spentMs;
+    }
+    if (this.#context.replica.failure !== undefined) return;
+    for (const [id, desk] of this.#peers) {
+      if (this.#sessions.size >= sessionsMax) return;
+      if (this.#context.links.isLive(id)) this.#sendOut(id, desk, now);
+    }
+  }
+
+  /** Sends out the session that matters most now, if any. */
+  #sendOut(peer: NodeId, desk: PeerWork, now: number): void {
+    if (desk.sessions >= sessionsPeerMax) return;
+    const task = desk.wide.shift();
+    if (task !== undefined) {
+      const urgent = task.demand !== undefined || task.done !== undefined;
+      this.#begin(
+        peer,
+        desk,
+        'wide',
+        [task.partition],
+        { urgent, rescan: false },
+        (outgoing, error, outcomes) => this.#wideDone(outgoing, task, error, outcomes[0]!),
+      );
+      return;
+    }
+    // Comparisons of many partitions go one after the other.
+    for (const { peer: other, kind } of this.#sessions) if (other === desk && kind !== 'wide') return;
+    if (desk.demands.length > 0) {
+      this.#sendDemand(peer, desk);
+      return;
+    }
+    const soon = desk.book.takeSoon(now);
+    if (soon.length > 0) {
+      this.#begin(peer, desk, 'soon', soon, { urgent: true, rescan: false }, () => undefined);
+      return;
+    }
+    if (!this.#rows.isCalm || this.#context.limits.repairShareMax === 0) return;
+    const stretch = desk.book.takeStretch(now);
+    if (stretch.length === 0) return;
+    this.#begin(
+      peer,
+      desk,
+      'round',
+      stretch,
+      { urgent: false, rescan: false },
+      (_outgoing, error, outcomes) => {
+        const well = error === undefined && outcomes.every(({ compared }) => compared);
+        desk.book.stretchDone(well, this.#context.now());
+      },
+    );
+  }
+
+  #sendDemand(peer: NodeId, desk: PeerWork): void {
+    const tasks = new Map<number, DemandTask>();
+    const rescan = desk.demands[0]!.attempt === 0;
+    while (desk.demands.length > 0 && tasks.size < demandStretchMax) {
+      const task = desk.demands[0]!;
+      if (tasks.has(task.partition) || (task.attempt === 0) !== rescan) break;
+      tasks.set(task.partition, task);
+      desk.demands.shift();
+    }
+    const partitions = [...tasks.keys()].sort((a, b) => a - b);
+    this.#begin(peer, desk, 'demand', partitions, { urgent: true, rescan }, (outgoing, error, outcomes) => {
+      for (const outcome of outcomes) {
+        this.#demandDone(outgoing, tasks.get(outcome.partition)!, error, outcome);
+      }
+    });
+  }
+
+  #begin(
+    peer: NodeId,
+    desk: PeerWork,
+    kind: Outgoing['kind'],
+    partitions: readonly number[],
+    how: { readonly urgent: boolean; readonly rescan: boolean },
+    ended: (outgoing: Outgoing, error: CodedError | undefined, outcomes: readonly PartitionOutcome[]) => void,
+  ): void {
+    const beganAt = this.#context.now();
+    let outgoing: Outgoing | undefined;
+    const session = new Session(
+      {
+        self: this.#context.self,
+        peer,
+        partitions,
+        wide: kind === 'wide',
+        ...how,
+        salt: this.#random.u32() & 0xffff,
+        lookWithinMs: this.#lookWithinMs,
+        local: this.#rows,
+        call: (type, head, write, done) => this.#call(peer, () => outgoing, type, head, write, done),
+        mutants: this.#mutants,
+      },
+      (error, outcomes) => {
+        this.#sessions.delete(outgoing!);
+        desk.sessions--;
+        if (error !== undefined) this.#failures++;
+        for (const outcome of outcomes) this.#file(desk, outcome, error, beganAt, kind);
+        ended(outgoing!, error, outcomes);
+      },
+    );
+    outgoing = { session, peer: desk, kind, beganAt, bytes: 0 };
+    this.#sessions.add(outgoing);
+    desk.sessions++;
+    session.start();
+  }
+
+  #file(
+    desk: PeerWork,
+    outcome: PartitionOutcome,
+    error: CodedError | undefined,
+    beganAt: number,
+    kind: Outgoing['kind'],
+  ): void {
+    this.#rowsSent += outcome.rowsSent;
+    this.#rowsTaken += outcome.rowsTaken;
+    this.#rowsDropped += outcome.rowsDropped;
+    this.#rowBytes += outcome.rowBytesSent + outcome.rowBytesTaken;
+    desk.book.record(outcome, error !== undefined, beganAt, this.#context.now());
+    const { partition, compared, horizonOurs, horizonTheirs } = outcome;
+    const isMet = kind === 'round' || kind === 'soon';
+    if (!isMet || !compared || horizonOurs === horizonTheirs) return;
+    if (desk.wide.length < waitingMax && !desk.wide.some((task) => task.partition === partition)) {
+      desk.wide.push({ partition, done: undefined, demand: undefined });
+    }
+  }
+
+  #wideDone(
+    outgoing: Outgoing,
+    task: WideTask,
+    error: CodedError | undefined,
+    outcome: PartitionOutcome,
+  ): void {
+    if (task.demand !== undefined) this.#demandDone(outgoing, task.demand, error, outcome);
+    if (task.done === undefined) return;
+    const left =
+      outcome.unresolved === 0
+        ? undefined
+        : new CodedError('unavailable', 'none', `${outcome.unresolved} rows were left different for now`);
+    const failure = error ?? left;
+    if (failure !== undefined) task.done(failure, undefined);
+    else task.done(undefined, outcome);
+  }
+
+  #wideFailed(task: WideTask, error: CodedError): void {
+    task.done?.(error, undefined);
+    task.demand?.run.pairFailed(error);
+  }
+
+  #demandDone(
+    outgoing: Outgoing,
+    task: DemandTask,
+    error: CodedError | undefined,
+    outcome: PartitionOutcome,
+  ): void {
+    const { run, partition, attempt } = task;
+    const { peer: desk } = outgoing;
+    run.exchanged(outcome, outgoing.bytes);
+    outgoing.bytes = 0;
+    if (outcome.equal || (error === undefined && run.isDone(outcome))) run.pairEqual();
+    else if (!run.mayRetry(attempt) || !this.#context.links.isLive(desk.book.peer)) {
+      run.pairFailed(error ?? new CodedError('unavailable', 'none', 'rows stay different'));
+    } else if (outcome.compared && outcome.horizonOurs !== outcome.horizonTheirs && !outcome.settled) {
+      desk.wide.push({ partition, done: undefined, demand: { ...task, attempt: attempt + 1 } });
+    } else desk.demands.push({ ...task, attempt: attempt + 1 });
+  }
+
+  // Messages.
+
+  #call(
+    peer: NodeId,
+    outgoing: () => Outgoing | undefined,
+    type: number,
+    head: RepairHead,
+    write: (writer: ByteWriter) => void,
+    done: Call['done'],
+  ): void {
+    const link = this.#context.links.get(peer);
+    const writer = link?.live === true ? this.#context.links.writer(link) : undefined;
+    if (link === undefined || writer === undefined) {
+      done(awayError(peer), undefined);
+      return;
+    }
+    do {
+      this.#callId = (this.#callId + 1) >>> 0;
+    } while (this.#calls.has(this.#callId));
+    const before = writer.length;
+    writeFamilyHead(writer, type, this.#callId);
+    const at = writer.blobBegin();
+    writeRepairHead(writer, head);
+    write(writer);
+    writer.blobEnd(at);
+    this.#count(outgoing(), writer.length - before);
+    const withinMs =
+      type === REPAIR_ROOTS || type === REPAIR_PUSH
+        ? Math.min(rootsMs, this.#lookWithinMs)
+        : this.#lookWithinMs;
+    const until = this.#context.now() + withinMs + answerMs;
+    this.#calls.set(this.#callId, { outgoing, link, until, done });
+  }
+
+  #count(outgoing: Outgoing | undefined, bytes: number): void {
+    this.#bytes += bytes;
+    if (outgoing !== undefined) outgoing.bytes += bytes;
+  }
+
+  message(link: Link, type: number, id: number, reader: ByteReader): void {
+    const body = reader.blobReader();
+    const size = body.remaining + 9;
+    if (type % 2 === 1) {
+      this.#answered(link, id, size, body);
+      return;
+    }
+    this.#count(undefined, size);
+    const { generation } = link;
+    this.#responder.ask(link.member.id, type, body, (replyType, status, write) => {
+      const writer = link.generation === generation ? this.#context.links.writer(link) : undefined;
+      if (writer === undefined) return;
+      const before = writer.length;
+      writeFamilyHead(writer, replyType, id);
+      const at = writer.blobBegin();
+      writer.u8(status);
+      write?.(writer);
+      writer.blobEnd(at);
+      this.#count(undefined, writer.length - before);
+    });
+  }
+
+  #answered(link: Link, id: number, size: number, body: ByteReader): void {
+    const call = this.#calls.get(id);
+    // Nobody waits for it any more.
+    if (call === undefined || call.link !== link) return;
+    this.#calls.delete(id);
+    this.#count(call.outgoing(), size);
+    const status = body.u8();
+    if (status === REPAIR_OK) call.done(undefined, body);
+    else if (status === REPAIR_BUSY) call.done(busyError(), undefined);
+    else
+      call.done(new CodedError('unavailable', 'none', 'the storage of the peer does not answer'), undefined);
+  }
+
+  // Facts.
+
+  figures(): RepairFigures {
+    const { figures } = this.#responder;
+    const rowBytes = this.#rowBytes + figures.rowBytesSent + figures.rowBytesTaken;
+    let rounds = 0;
+    let roundMs = 0;
+    for (const { book } of this.#peers.values()) {
+      rounds += book.rounds;
+      roundMs = Math.max(roundMs, book.roundTookMs);
+    }
+    return {
+      repairRowsSent: this.#rowsSent + figures.rowsSent,
+      repairRowsTaken: this.#rowsTaken + figures.rowsTaken,
+      repairRowsDropped: this.#rowsDropped + figures.rowsDropped,
+      repairRowBytes: rowBytes,
+      repairMetadataBytes: Math.max(0, this.#bytes - rowBytes),
+      repairRowsRead: this.#rows.rowsRead,
+      repairRounds: rounds,
+      repairRoundMs: roundMs,
+      repairFailures: this.#failures,
+      repairSessions: this.#sessions.size,
+      repairTimeMs: this.#rows.spentMs,
+    };
+  }
+
+  status(): RepairStatus {
+    const now = this.#context.now();
+    let comparisons = 0;
+    let equal = 0;
+    let differing = 0;
+    let roundAgeMs: number | null = 0;
+    let progress = 1;
+    for (const { book } of this.#peers.values()) {
+      const counts = book.counts();
+      comparisons += book.shared.length;
+      equal += counts.equal;
+      differing += counts.differing;
+      if (book.walked.length === 0) continue;
+      progress = Math.min(progress, book.progress);
+      // From its beginning: what was written before that was compared.
+      if (book.roundBeganAt === Number.NEGATIVE_INFINITY) roundAgeMs = null;
+      else if (roundAgeMs !== null) roundAgeMs = Math.max(roundAgeMs, now - book.roundBeganAt);
+    }
+    const figures = this.figures();
+    return {
+      running: this.#sessions.size > 0,
+      comparisons,
+      equal,
+      differing,
+      unknown: comparisons - equal - differing,
+      roundAgeMs,
+      progress: this.#sessions.size > 0 ? progress : 0,
+      rowsSent: figures.repairRowsSent,
+      rowsTaken: figures.repairRowsTaken,
+      timeShare: this.#share,
+    };
+  }
+
+  /** Age of the oldest row that a member was found to lack and was not given yet, milliseconds; 0 for none. */
+  lagMs(peer: NodeId): number {
+    const oldest = this.#peers.get(peer)?.book.oldestLackingTime() ?? Number.POSITIVE_INFINITY;
+    return oldest === Number.POSITIVE_INFINITY ? 0 : Math.max(0, this.#context.wall() - oldest);
+  }
+}
+
+function awayError(peer: NodeId): CodedError {
+  return new CodedError('unavailable', 'none', `${peer} is away`);
+}
+
+function busyError(): CodedError {
+  return new CodedError('overloaded', 'none', 'too many comparisons are under way');
+}

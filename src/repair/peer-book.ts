@@ -1,0 +1,191 @@
+/**
+ * The peer book: what this node knows of its agreement with one other member, and what it compares next.
+ *
+ * The picture: a round of the night watch. The book lists the partitions shared with the member; of each
+ * pair of replicas one walks the round, the one that comes first in the partition's preference list. A
+ * round is walked in short stretches, evenly spread over the interval. Where something was found amiss
+ * the watch looks again soon; and when the member comes back from being away, everywhere.
+ *
+ * Pure: time comes in as an argument, monotonic milliseconds.
+ */
+
+import type { NodeId } from '../ports/transport.ts';
+import type { Table } from '../ring/table.ts';
+import type { PartitionOutcome } from './outcome.ts';
+
+const stateUnknown = 0;
+const stateEqual = 1;
+const stateDiffering = 2;
+
+/** Partitions compared in one go. */
+export const STRETCH_MAX = 32;
+
+export interface PairCounts {
+  readonly equal: number;
+  readonly differing: number;
+  readonly unknown: number;
+}
+
+export class PeerBook {
+  readonly peer: NodeId;
+  /** Partitions of which both are replicas. */
+  readonly shared: readonly number[];
+  /** Those that this node walks. */
+  readonly walked: readonly number[];
+  readonly #intervalMs: number;
+  readonly #states: Uint8Array;
+  /** When a comparison began after which nothing was left different; -Infinity for never. */
+  readonly #completedAt: Float64Array;
+  /** Stamp time of the oldest row the peer was found to lack and was not given, by partition. */
+  readonly #lacking: Map<number, number> = new Map();
+  /** The round under way: its next partition, its beginning, and whether every stretch went well. */
+  #at = 0;
+  #roundAt: number;
+  #roundWell = true;
+  #stretchOut = false;
+  /** Partitions to be looked at soon, and from when on. */
+  #soon: Set<number> = new Set();
+  #soonAt = 0;
+  /** Partitions looked at again already: not a third time before the next round. */
+  readonly #again: Set<number> = new Set();
+  /** Beginning of the last round that was completed, and how long it took. */
+  roundBeganAt: number = Number.NEGATIVE_INFINITY;
+  roundTookMs = 0;
+  rounds = 0;
+
+  constructor(self: NodeId, peer: NodeId, table: Table, intervalMs: number, firstAt: number) {
+    this.peer = peer;
+    this.#intervalMs = intervalMs;
+    this.#roundAt = firstAt;
+    const shared: number[] = [];
+    const walked: number[] = [];
+    for (let partition = 0; partition < table.partitionCount; partition++) {
+      const list = table.preferenceListOfPartition(partition);
+      const own = list.indexOf(self);
+      const theirs = list.indexOf(peer);
+      if (own < 0 || theirs < 0) continue;
+      shared.push(partition);
+      if (own < theirs) walked.push(partition);
+    }
+    this.shared = shared;
+    this.walked = walked;
+    this.#states = new Uint8Array(table.partitionCount);
+    this.#completedAt = new Float64Array(table.partitionCount).fill(Number.NEGATIVE_INFINITY);
+  }
+
+  /** The next stretch of the round, if it is due; `stretchDone` must follow. */
+  takeStretch(now: number): readonly number[] {
+    const { walked } = this;
+    if (this.#stretchOut || walked.length === 0) return [];
+    const dueAt = this.#roundAt + (this.#intervalMs * this.#at) / walked.length;
+    if (now < dueAt) return [];
+    if (this.#at === 0) {
+      this.#roundAt = now;
+      this.#roundWell = true;
+      this.#again.clear();
+    }
+    this.#stretchOut = true;
+    const stretch = walked.slice(this.#at, this.#at + STRETCH_MAX);
+    this.#at += stretch.length;
+    return stretch;
+  }
+
+  /** The stretch was compared, all of it or not. */
+  stretchDone(well: boolean, now: number): void {
+    this.#stretchOut = false;
+    this.#roundWell &&= well;
+    if (this.#at < this.walked.length) return;
+    if (this.#roundWell) {
+      this.rounds++;
+      this.roundBeganAt = this.#roundAt;
+      this.roundTookMs = now - this.#roundAt;
+    }
+    this.#at = 0;
+    this.#roundAt += this.#intervalMs;
+  }
+
+  /** How far the round has come, 0 to 1. */
+  get progress(): number {
+    return this.walked.length === 0 ? 0 : this.#at / this.walked.length;
+  }
+
+  /** All walked partitions are to be compared from `at` on: the member is back. */
+  walkSoon(at: number): void {
+    this.#soon = new Set(this.walked);
+    this.#soonAt = at;
+    this.#again.clear();
+  }
+
+  /** Partitions that are to be looked at now, out of turn. */
+  takeSoon(now: number): number[] {
+    if (this.#soon.size === 0 || now < this.#soonAt) return [];
+    const taken: number[] = [];
+    for (const partition of this.#soon) {
+      if (taken.length === STRETCH_MAX) break;
+      taken.push(partition);
+      this.#soon.delete(partition);
+    }
+    return taken.sort((a, b) => a - b);
+  }
+
+  /** How long after a difference the watch looks again, milliseconds. */
+  get againMs(): number {
+    return Math.min(5000, Math.max(50, this.#intervalMs / 10));
+  }
+
+  #lookAgain(partition: number, now: number): void {
+    if (this.#again.has(partition)) return;
+    this.#again.add(partition);
+    if (this.#soon.size === 0) this.#soonAt = now + this.againMs;
+    this.#soon.add(partition);
+  }
+
+  /** Files what a comparison of ours found that began at `beganAt`. */
+  record(outcome: PartitionOutcome, failed: boolean, beganAt: number, now: number): void {
+    const { partition } = outcome;
+    const left = failed || outcome.unresolved > 0 || outcome.damaged > 0;
+    if (outcome.oldestLackingTime < Number.POSITIVE_INFINITY && left) {
+      this.#lacking.set(partition, outcome.oldestLackingTime);
+    } else if (!left) this.#lacking.delete(partition);
+    if (outcome.equal) this.#states[partition] = stateEqual;
+    else if (outcome.compared) this.#states[partition] = stateDiffering;
+    if (!left) this.#completedAt[partition] = beganAt;
+    if (!outcome.equal) this.#lookAgain(partition, now);
+  }
+
+  /** The peer compared a partition with us: what its question showed. */
+  heard(partition: number, equal: boolean, now: number): void {
+    this.#states[partition] = equal ? stateEqual : stateDiffering;
+    if (!equal) return;
+    this.#lacking.delete(partition);
+    this.#completedAt[partition] = now;
+  }
+
+  /** When a comparison began that left nothing different; -Infinity for never. */
+  completedAt(partition: number): number {
+    return this.#completedAt[partition] ?? Number.NEGATIVE_INFINITY;
+  }
+
+  /** Nothing is known of the peer any more: it has a new disk, or we have. */
+  forget(): void {
+    this.#states.fill(stateUnknown);
+    this.#completedAt.fill(Number.NEGATIVE_INFINITY);
+  }
+
+  counts(): PairCounts {
+    let equal = 0;
+    let differing = 0;
+    for (const partition of this.shared) {
+      if (this.#states[partition] === stateEqual) equal++;
+      else if (this.#states[partition] === stateDiffering) differing++;
+    }
+    return { equal, differing, unknown: this.shared.length - equal - differing };
+  }
+
+  /** Stamp time of the oldest row the peer is known to lack; Infinity for none. */
+  oldestLackingTime(): number {
+    let oldest = Number.POSITIVE_INFINITY;
+    for (const time of this.#lacking.values()) oldest = Math.min(oldest, time);
+    return oldest;
+  }
+}
