@@ -4,7 +4,8 @@
  *
  * ```
  * nodes 3                         # the cluster, before anything happens: nodes, n, r, w, strict,
- * w 2                             # durability always, timeout 500, clock b -200
+ * w 2                             # durability always, timeout 500, clock b -200, hints off,
+ *                                 # repair 500ms (never, if left out), horizon 300ms (likewise)
  * write k v1 at a -> ok           # a request, and what it must answer: ok, fail, unknown, error
  * begin write k v2 at a as second # a request that is not waited for …
  * await second -> unknown         # … until here
@@ -98,6 +99,12 @@ class Story {
   readonly #mutants: ReadonlySet<string>;
   readonly #schedule = new Schedule();
   readonly #settings = { nodes: 3, n: 0, r: 0, w: 0, strict: false, durability: 'interval', timeout: 1000 };
+  readonly #limits = {
+    repairIntervalMs: 3_600_000,
+    horizonIntervalMs: 3_600_000,
+    horizonMarginMs: 1000,
+    hintBytesMax: 1_000_000,
+  };
   readonly #skews = new Map<string, number>();
   readonly #requests = new Map<string, Request>();
   readonly #copies = new Map<Machine, DiskSnapshot>();
@@ -132,6 +139,9 @@ class Story {
     const [name, value, more] = line.split(/\s+/);
     if (name === 'strict') this.#settings.strict = true;
     else if (name === 'durability') this.#settings.durability = value!;
+    else if (name === 'hints') this.#limits.hintBytesMax = value === 'off' ? 1 : Number(value);
+    else if (name === 'repair') this.#limits.repairIntervalMs = durationMs(value);
+    else if (name === 'horizon') this.#limits.horizonIntervalMs = durationMs(value);
     else if (name === 'clock') this.#skews.set(value!, Number(more));
     else if (name === 'nodes' || name === 'n' || name === 'r' || name === 'w' || name === 'timeout') {
       this.#settings[name] = Number(value);
@@ -158,7 +168,7 @@ class Story {
         table: simTable(nodes, n),
         policies: new PolicyTable(policy, [], n),
         durability: durability === 'always' ? ('always' as const) : ('interval' as const),
-        limits: { ...NODE_LIMITS_DEFAULT, requestTimeoutMs: timeout },
+        limits: { ...NODE_LIMITS_DEFAULT, ...this.#limits, requestTimeoutMs: timeout },
         updates: SIM_UPDATES,
         mutants: this.#mutants,
       }),
