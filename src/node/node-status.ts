@@ -41,14 +41,19 @@ export interface StatusParts {
   readonly horizonAlarmMs: number;
 }
 
+/** Thousandths are enough for people, and for JSON. */
+function rounded(value: number): number {
+  return Math.round(value * 1000) / 1000;
+}
+
 export function nodeStatus(parts: StatusParts): NodeStatus {
-  const { node, uptimeMs, hints, repair } = parts;
+  const { node, hints, repair } = parts;
   const findings = {
     node: node.id,
     cluster: node.clusterName,
     epoch: node.table.epoch,
     replicas: node.replicas,
-    uptimeMs,
+    uptimeMs: rounded(parts.uptimeMs),
     members: node.members().map((member) => memberStatus(parts, member)),
     partitions: { count: node.table.partitionCount, withoutQuorum: partitionsWithoutQuorum(node) },
     storage: storageStatus(parts),
@@ -89,6 +94,7 @@ function pastStatus({ node, past }: StatusParts): { past?: PastStatus } {
 
 function memberStatus(parts: StatusParts, member: MemberView): MemberStatus {
   const { id, host, respPort, httpPort, zone } = member;
+  const clockOffsetMs = parts.clockOffsetOf(id);
   const hinted = parts.hints?.targets.find(({ target }) => target === id);
   return {
     id,
@@ -98,13 +104,13 @@ function memberStatus(parts: StatusParts, member: MemberView): MemberStatus {
     zone,
     status: member.status,
     reachable: member.live,
-    phi: member.phi,
+    phi: rounded(member.phi),
     incarnation: member.incarnation,
-    silenceMs: member.silenceMs,
-    clockOffsetMs: parts.clockOffsetOf(id),
-    replyP95Ms: member.replyP95Ms,
+    silenceMs: rounded(member.silenceMs),
+    clockOffsetMs: clockOffsetMs === null ? null : rounded(clockOffsetMs),
+    replyP95Ms: rounded(member.replyP95Ms),
     seenThrough: member.seenThrough ?? '',
-    lagMs: Math.max(hinted?.oldestAgeMs ?? 0, parts.differenceAgeMs(member)),
+    lagMs: rounded(Math.max(hinted?.oldestAgeMs ?? 0, parts.differenceAgeMs(member))),
   };
 }
 

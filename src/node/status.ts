@@ -71,7 +71,10 @@ export interface MemberStatus {
   readonly replyP95Ms: number;
   /** The member through which it is heard, where this node does not reach it itself; else empty. */
   readonly seenThrough: NodeId;
-  /** Replication lag: age of the oldest write that this node knows it to lack, milliseconds; 0 for none. */
+  /**
+   * Replication lag: age of the oldest write that this node knows it to lack, milliseconds; 0 for none. Where
+   * hints tell it, it is up to 4 s too high, and never too low.
+   */
   readonly lagMs: number;
 }
 
