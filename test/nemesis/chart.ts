@@ -54,12 +54,12 @@ export function chartOf(figures: Figures, healedAtMs: number, deadlineMs: number
   const latency = next(170);
   const bottom = top;
   drawBands(scene, lanesTop, bottom);
+  drawTime(scene, [rate, failures, latency]);
   title(scene, 'Faults', 0);
   drawLanes(scene, lanes, lanesTop);
   drawRate(scene, rate);
   drawFailures(scene, failures);
   drawLatency(scene, latency, deadlineMs);
-  drawTime(scene, rate.top, bottom);
   scene.parts.push(`<line id="cross" class="cross" x1="0" x2="0" y1="${lanesTop}" y2="${bottom}"/>`);
   const height = bottom + 30;
   return [
@@ -229,14 +229,17 @@ function drawLatency(scene: Scene, panel: Panel, deadlineMs: number): void {
   }
 }
 
-function drawTime({ figures, x, parts }: Scene, top: number, bottom: number): void {
+function drawTime({ figures, x, parts }: Scene, panels: readonly Panel[]): void {
+  const bottom = Math.max(...panels.map(({ top, height }) => top + height));
   const every =
     [5, 10, 20, 30, 60, 120, 300, 600, 1800].find((s) => figures.durationMs / 1000 / s <= 14) ?? 3600;
   for (let s = 0; s * 1000 <= figures.durationMs; s += every) {
     const at = fix(x(s * 1000));
     const text = every < 60 ? `${s} s` : `${s / 60} min`;
     parts.push(
-      `<line class="grid" x1="${at}" x2="${at}" y1="${top}" y2="${bottom}"/>`,
+      ...panels.map(({ top, height }) => {
+        return `<line class="grid" x1="${at}" x2="${at}" y1="${top}" y2="${top + height}"/>`;
+      }),
       `<text class="tick" x="${at}" y="${bottom + 18}" text-anchor="middle">${text}</text>`,
     );
   }
@@ -254,10 +257,10 @@ function stairs(scene: Scene, values: readonly number[], y: (value: number) => n
   return path;
 }
 
-/** The next of 1, 2, 5, 10, 20, … */
+/** The next round number. */
 function roundUp(value: number): number {
   const power = 10 ** Math.floor(Math.log10(value));
-  return [1, 2, 5, 10].map((each) => each * power).find((each) => each >= value) ?? value;
+  return [1, 2, 3, 4, 5, 6, 8, 10].map((each) => each * power).find((each) => each >= value) ?? value;
 }
 
 function fix(value: number): string {

@@ -182,3 +182,12 @@ function answerOfReply(reply: RespValue): Answer {
   else if (reply instanceof SimpleString) value = reply.text;
   return { outcome: 'ok', code: '', value };
 }
+
+/** One of each kind to each node, and a cluster client. */
+export function openClients(ports: readonly number[]): Client[] {
+  return [
+    ...ports.map((port, node) => plainClient(node, port)),
+    ...ports.map((port, node) => new SocketClient(node, port)),
+    clusterClient(ports),
+  ];
+}

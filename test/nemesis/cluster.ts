@@ -31,6 +31,8 @@ export interface ClusterOptions {
   readonly smallDisks: readonly number[];
   /** Whether nodes reach each other through links that can be cut. */
   readonly links: boolean;
+  /** Policy of keys that begin with `strict:`; PC/EC, unless one wants to see the nemesis find something. */
+  readonly strictPolicy: string;
 }
 
 export class NemesisNode {
@@ -114,7 +116,7 @@ export class NemesisCluster {
       clusterName: 'nemesis',
       dataDir: join(node.dataDirectory, 'data'),
       members,
-      policies: [{ prefix: 'strict:', policy: 'PC/EC' }],
+      policies: [{ prefix: 'strict:', policy: options.strictPolicy }],
       storage: { writeBufferBytes: '4MiB' },
       log: { level: 'info', format: 'json' },
     };

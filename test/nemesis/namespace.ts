@@ -6,7 +6,7 @@
 
 import { spawn, spawnSync } from 'node:child_process';
 
-const mark = 'DURE_NEMESIS_NAMESPACE';
+const mark = 'NEMESIS_IN_NAMESPACE';
 
 /** As root, or as a user that is root in a namespace of its own. */
 const ways: readonly (readonly string[])[] = [['--mount'], ['--user', '--map-root-user', '--mount']];

@@ -17,6 +17,8 @@ export interface NemesisOptions {
   /** Where to write the picture and the figures. */
   readonly html: string | undefined;
   readonly json: string | undefined;
+  /** Policy of the keys that are judged as registers. */
+  readonly strictPolicy: string;
   readonly quiet: boolean;
   /** Keep data and logs of the nodes. */
   readonly keep: boolean;
@@ -33,6 +35,8 @@ Starts a cluster of real processes, puts it under load, does it harm, heals it, 
   --rate R          requests a second (default 300)
   --html FILE       write the picture
   --json FILE       write the figures
+  --strict-policy P policy of the keys judged as linearizable registers (default PC/EC; with PA/EL the
+                    nemesis must find them broken)
   --keep            keep data and logs of the nodes
   --quiet           only the verdict
 
@@ -56,6 +60,7 @@ export function readOptions(argv: readonly string[]): NemesisOptions | 'help' {
         rate: text,
         html: text,
         json: text,
+        'strict-policy': text,
         quiet: flag,
         keep: flag,
         help: flag,
@@ -86,6 +91,7 @@ export function readOptions(argv: readonly string[]): NemesisOptions | 'help' {
     rate: number('rate', values.rate, 300, 10, 20_000),
     html: values.html,
     json: values.json,
+    strictPolicy: values['strict-policy'] ?? 'PC/EC',
     quiet: values.quiet,
     keep: values.keep,
   };

@@ -5,9 +5,10 @@
  */
 
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Client, clusterClient, plainClient, SocketClient } from './clients.ts';
+import { type Client, openClients } from './clients.ts';
 import { NemesisCluster } from './cluster.ts';
 import { type Figures, figuresOf } from './figures.ts';
+import { readAll, until } from './final-reads.ts';
 import type { Op } from './history.ts';
 import { closeHttp, getJson } from './http.ts';
 import { type Judgement, judge } from './judge.ts';
@@ -47,7 +48,6 @@ const progressMaxMs = 10_000;
 /** After the load, hints must be gone and replicas equal by then. */
 const convergeMaxMs = 30_000;
 const chaosMinMs = 15_000;
-const finalBatch = 100;
 
 export interface RunContext {
   readonly directory: string;
@@ -76,15 +76,11 @@ export async function runNemesis(options: NemesisOptions, context: RunContext): 
     chaosMs,
   });
   say(`${options.nodes} nodes start; seed ${options.seed}, ${plan.faults.length} faults`);
-  const { nodes } = options;
-  const cluster = await NemesisCluster.start({
-    nodes,
-    directory: context.directory,
-    smallDisks,
-    links: true,
-  });
+  const { nodes, strictPolicy } = options;
+  const { directory } = context;
+  const cluster = await NemesisCluster.start({ nodes, directory, smallDisks, links: true, strictPolicy });
   context.onCluster(cluster);
-  const clients = openClients(cluster);
+  const clients = openClients(cluster.nodes.map(({ respPort }) => respPort));
   try {
     await until(() => clients.every((client) => client.isUp()), 10_000);
     const workload = new Workload({
@@ -140,15 +136,6 @@ export async function runNemesis(options: NemesisOptions, context: RunContext): 
     await cluster.close();
     closeHttp();
   }
-}
-
-function openClients(cluster: NemesisCluster): Client[] {
-  const { nodes } = cluster;
-  return [
-    ...nodes.map(({ index, respPort }) => plainClient(index, respPort)),
-    ...nodes.map(({ index, respPort }) => new SocketClient(index, respPort)),
-    clusterClient(nodes.map(({ respPort }) => respPort)),
-  ];
 }
 
 /** How long after healing every client had an answer that was ok; undefined when one had none in time. */
@@ -238,56 +225,6 @@ function leftText(states: readonly (Status | undefined)[]): string {
       return `n${i + 1}: ${state.hints?.count ?? 0} hints, ${differing} replicas differ${round}, settled ${state.settled}`;
     })
     .join('; ');
-}
-
-/** Reads every key that was ever written through every node, on fresh connections. */
-async function readAll(cluster: NemesisCluster, workload: Workload): Promise<Op[]> {
-  const groups = new Map(workload.history.map((op) => [op.key, op.group]));
-  const keys = [...groups.keys()];
-  const final: Op[] = [];
-  for (const node of cluster.nodes) {
-    const client = new SocketClient(node.index, node.respPort);
-    await until(() => client.isUp(), 5000);
-    for (let start = 0; start < keys.length; start += finalBatch) {
-      const batch = keys.slice(start, start + finalBatch);
-      const reads = batch.map((key) => readOnce(client, key, groups.get(key)!, workload));
-      final.push(...(await Promise.all(reads)));
-    }
-    client.close();
-  }
-  return final;
-}
-
-/** A read that may be repeated: at rest it has to succeed. */
-async function readOnce(client: Client, key: string, group: Op['group'], workload: Workload): Promise<Op> {
-  for (let attempt = 1; ; attempt++) {
-    const at = workload.now();
-    const answer = await Promise.race([
-      new Promise<Parameters<Parameters<Client['send']>[1]>[0]>((done) => client.send(['GET', key], done)),
-      delay(3000, { outcome: 'unknown' as const, code: 'deadline', value: null }),
-    ]);
-    if (answer.outcome !== 'ok' && attempt < 3) continue;
-    return {
-      id: -1,
-      group,
-      key,
-      kind: 'read',
-      value: '',
-      client: `${client.name} at the end`,
-      at,
-      end: workload.now(),
-      outcome: answer.outcome,
-      code: answer.code,
-      seen: answer.value === null ? null : String(answer.value),
-      removed: false,
-      expireAt: Infinity,
-    };
-  }
-}
-
-async function until(condition: () => boolean, timeoutMs: number): Promise<void> {
-  const deadline = performance.now() + timeoutMs;
-  while (!condition() && performance.now() < deadline) await delay(10);
 }
 
 export function seconds(ms: number): string {

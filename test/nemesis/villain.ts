@@ -33,6 +33,8 @@ export class Villain {
   readonly #now: () => number;
   readonly #say: (text: string) => void;
   readonly #observations: Promise<void>[] = [];
+  /** Per node: the end of what is done to it. A node is harmed by one fault at a time. */
+  readonly #busy: Map<number, Promise<unknown>> = new Map();
   #active = 0;
   #stopped = false;
 
@@ -48,7 +50,11 @@ export class Villain {
     await Promise.all(
       faults.map(async (fault) => {
         await delay(Math.max(0, origin + fault.atMs - this.#now()));
-        if (!this.#stopped) await this.#commit(fault);
+        // A start may take longer than planned: what comes next for this node waits.
+        const before = Promise.all(fault.nodes.map((index) => this.#busy.get(index)));
+        const done = before.then(() => (this.#stopped ? undefined : this.#commit(fault)));
+        for (const index of fault.nodes) this.#busy.set(index, done);
+        await done;
       }),
     );
   }
