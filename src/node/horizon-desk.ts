@@ -49,8 +49,6 @@ export interface HorizonNeighbours {
   isWhole(partition: number): boolean;
   /** Whether most other members' clocks agree with ours now. */
   isClockConfirmed(): boolean;
-  /** The partition's horizon rose: its hash tree leaves out other rows now. */
-  horizonRaised(partition: number): void;
 }
 
 /** For status, INFO and metrics. */
@@ -291,7 +289,6 @@ export class HorizonDesk implements Desk {
   #raiseHorizon(partition: number, time: number): void {
     // Not durable yet when it counts: should it be forgotten, it is learned again like any peer's.
     this.#context.replica.raiseHorizon(partition, time, { stored: () => {} });
-    this.#neighbours.horizonRaised(partition);
   }
 
   message(link: Link, type: number, id: number, reader: ByteReader): void {

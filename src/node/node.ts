@@ -18,7 +18,7 @@ import { HintBook } from '../hints/hint-book.ts';
 import { HashForest } from '../merkle/hash-forest.ts';
 import type { NodeId, TransportHandler } from '../ports/transport.ts';
 import { Replica } from '../replica/replica.ts';
-import { Vouching } from '../replica/vouching.ts';
+import { VOUCH_FULL, Vouching } from '../replica/vouching.ts';
 import { SLOT_COUNT } from '../ring/slots.ts';
 import type { Table } from '../ring/table.ts';
 import type { RowKey } from '../rows/key.ts';
@@ -45,6 +45,7 @@ import { Flights } from './flights.ts';
 import { FlushFlight } from './flush-flight.ts';
 import { GossipDesk } from './gossip-desk.ts';
 import { HintDesk } from './hint-desk.ts';
+import { HorizonDesk } from './horizon-desk.ts';
 import { nodeIdHex } from './id-hex.ts';
 import { clockMark, Identity } from './identity.ts';
 import { raiseIncarnation } from './incarnation.ts';
@@ -93,6 +94,7 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
   readonly #desk: PeerDesk;
   readonly #hints: HintDesk;
   readonly #repair: RepairDesk;
+  readonly #horizon: HorizonDesk;
   #factsAt = Number.NEGATIVE_INFINITY;
   /** Desks of the rarer messages; the peer desk finds them by family. */
   readonly #desks: readonly Desk[];
@@ -180,7 +182,13 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
     this.#past = new PastDesk(this.#context, random, storage, rebuild);
     this.#hints = new HintDesk(this.#context, storage, wake);
     const gossip = new GossipDesk(this.#links, this.#context.now);
-    this.#desks = [gossip, this.#past, this.#hints, this.#repair];
+    this.#horizon = new HorizonDesk(this.#context, table, {
+      compare: (partition, peer, compared) => this.#repair.compare(partition, peer, compared),
+      hintFloorOf: (member) => this.#hintFloorOf(member),
+      isWhole: (partition) => this.#isWhole(partition),
+      isClockConfirmed: confirmed,
+    });
+    this.#desks = [gossip, this.#past, this.#hints, this.#repair, this.#horizon];
     this.#desk = new PeerDesk(this.#context, this.#requests, this.#scans, this.#desks);
   }
 
@@ -268,6 +276,19 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
     for (const desk of this.#desks) desk.tick?.(now);
     this.#tellFacts(now);
     this.#mender.tick(now);
+  }
+
+  /** The time up to which a member holds no hints, as it says itself; see `HintBook.raiseFloor`. */
+  #hintFloorOf(member: NodeId): number {
+    if (member === this.id) return this.#hints.hintFloor();
+    const link = this.#links.get(member);
+    return link === undefined ? 0 : this.#links.view(link, this.monotonic()).hintFloor;
+  }
+
+  /** Whether this node answers for all it ever acknowledged of a partition. */
+  #isWhole(partition: number): boolean {
+    const { vouching } = this.#context;
+    return !vouching.isUnsure && vouching.level(partition) === VOUCH_FULL;
   }
 
   /** What gossip says of this node. */
@@ -444,6 +465,7 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
       hints: this.#hints.status(),
       past: this.#past.figures(),
       repair: this.#repair.status(),
+      horizon: this.#horizon.status,
       differenceAgeMs: (member) => this.#repair.lagMs(member.id),
       horizonAlarmMs: this.#options.limits.horizonAlarmMs,
     });
