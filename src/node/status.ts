@@ -10,7 +10,6 @@
  */
 
 import type { NodeId } from '../ports/transport.ts';
-import type { HorizonStatus } from './horizon-desk.ts';
 
 /**
  * - `well`: nothing is amiss that anybody would have to know of.
@@ -135,7 +134,17 @@ export interface RepairStatus {
 }
 
 /** Tombstone collection in the partitions this node leads. */
-export interface HorizonView extends HorizonStatus {
+export interface HorizonView {
+  /** Age of the least horizon among them, milliseconds; since start if it never rose. */
+  readonly ageMs: number;
+  /** Partitions whose horizon is older than `alarmMs`. */
+  readonly held: number;
+  /** Who holds up the oldest one, and why; empty when nobody does. */
+  readonly heldBy: NodeId;
+  readonly reason: string;
+  /** Attempts to raise a horizon that did, and that did not, since start. */
+  readonly raised: number;
+  readonly abandoned: number;
   /** `held` counts horizons older than this, milliseconds. */
   readonly alarmMs: number;
 }
