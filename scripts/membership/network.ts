@@ -80,7 +80,7 @@ export class VirtualNetwork {
   /** By observer: when it called `watched` down. */
   readonly downAt: Map<number, number> = new Map();
   watched = -1;
-  /** Links that are cut, both ways: `low * 65536 + high`. */
+  /** Directions that are cut: `from * 65536 + to`. */
   readonly cut: Set<number> = new Set();
   readonly #options: NetworkOptions;
   readonly #random: Prng;
@@ -252,8 +252,7 @@ export class VirtualNetwork {
 
   #send(event: Event): void {
     this.messagesSent++;
-    const low = Math.min(event.from, event.node);
-    if (this.cut.size > 0 && this.cut.has(low * 65536 + Math.max(event.from, event.node))) return;
+    if (this.cut.size > 0 && this.cut.has(event.from * 65536 + event.node)) return;
     if (this.nodes[event.node]!.dead || this.#random.chance(this.#options.loss)) return;
     this.#plan({ ...event, at: this.now + delayMinMs + this.#random.unit() * delaySpanMs });
   }

@@ -440,6 +440,8 @@ export class Membership implements GossipEvents {
     // Whoever vouched for it gave it that time back.
     const since = Math.max(peer.probingSince, peer.life.lastAt);
     if (now - since < times.suspectAfterMs) return;
+    // Others were asked after that, and had time to answer.
+    if (peer.requestedAt < since || now - peer.requestedAt < times.probeIntervalMs) return;
     if (entry.status === STATUS_ALIVE) {
       this.list.accuse(peer.number, STATUS_SUSPECT);
       peer.accusedAt = now;

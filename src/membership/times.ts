@@ -48,7 +48,7 @@ export function membershipTimes(intervalMs: number, silenceMaxMs: number): Membe
     reviewMs: intervalMs / 4,
     probeAfterMs: silenceMaxMs / 2,
     probeIntervalMs: intervalMs,
-    requestIntervalMs: silenceMaxMs * 0.8,
+    requestIntervalMs: silenceMaxMs * 0.5,
     avoidAfterMs: Math.max(intervalMs, silenceMaxMs - intervalMs),
     silenceMaxMs,
     deafAfterMs: silenceMaxMs * 1.5,

@@ -12,7 +12,8 @@ function seen(network: VirtualNetwork, observer: number, peer: number): PeerView
 }
 
 function cut(network: VirtualNetwork, a: number, b: number): void {
-  network.cut.add(Math.min(a, b) * 65536 + Math.max(a, b));
+  network.cut.add(a * 65536 + b);
+  network.cut.add(b * 65536 + a);
 }
 
 /** The first time within `withinMs` that `what` holds, in steps of 10 ms; -1 for never. */
@@ -81,6 +82,37 @@ test('A and B cut off from each other, both seen by C: unreachable from here, al
   assert.equal(seen(network, 0, 1).seenThrough, undefined);
 });
 
+test('one direction is cut: both sides avoid the link, nobody is suspected', () => {
+  for (const size of [3, 30]) {
+    const network = new VirtualNetwork({ size, seed: 16, ...calm });
+    network.run(20_000);
+    network.cut.add(0 * 65536 + 1);
+    const avoided = after(network, 12_000, () => seen(network, 0, 1).avoided && seen(network, 1, 0).avoided);
+    assert.ok(avoided >= 0, `avoided after ${avoided} ms`);
+    network.run(20_000);
+    assert.equal(network.suspicions, 0);
+    assert.ok(seen(network, 0, 1).avoided && seen(network, 1, 0).avoided);
+    network.cut.clear();
+    const healed = after(network, 3000, () => !seen(network, 0, 1).avoided && !seen(network, 1, 0).avoided);
+    assert.ok(healed >= 0 && healed <= 1000, `used again after ${healed} ms`);
+  }
+});
+
+test('a member to which something was sent is asked out of turn, whatever the size of the cluster', () => {
+  const noticed = (wanted: boolean): number => {
+    const network = new VirtualNetwork({ size: 100, seed: 17, ...calm });
+    network.run(20_000);
+    network.cut.add(0 * 65536 + 1);
+    network.cut.add(1 * 65536 + 0);
+    if (wanted) network.nodes[0]!.core.wanted(1, network.now);
+    return after(network, 15_000, () => seen(network, 0, 1).avoided);
+  };
+  const ms = noticed(true);
+  assert.ok(ms >= 0 && ms <= 1700, `after ${ms} ms`);
+  // The path is worth its keep: without it, it takes as long as the turn of the pings.
+  assert.ok(noticed(false) > 1700);
+});
+
 test('the same among 30 nodes, where others are asked to probe', () => {
   const network = new VirtualNetwork({ size: 30, seed: 7, ...calm });
   network.run(20_000);
@@ -120,21 +152,26 @@ test('a node cut off from all calls them down, is called down, and is believed n
   }
 });
 
-test('a third of 100 nodes dies at once: all of them are down for all others within 10 s', () => {
+test('a third of 100 nodes dies at once: nearly all know of all within 8 s, everybody within 20 s', () => {
   const network = new VirtualNetwork({ size: 100, seed: 9, ...calm });
   network.run(20_000);
   for (let node = 0; node < 33; node++) network.kill(node);
-  network.run(10_000);
-  for (let observer = 33; observer < 100; observer++) {
-    for (let node = 0; node < 100; node++) {
-      if (node === observer) continue;
-      assert.equal(
-        seen(network, observer, node).status,
-        node < 33 ? 'down' : 'alive',
-        `${observer}: ${node}`,
-      );
+  const unknown = (): number => {
+    let count = 0;
+    for (let observer = 33; observer < 100; observer++) {
+      for (let node = 0; node < 100; node++) {
+        if (node === observer) continue;
+        const { status } = seen(network, observer, node);
+        if (node >= 33) assert.notEqual(status, 'down', `${observer} takes ${node} for dead`);
+        else if (status !== 'down') count++;
+      }
     }
-  }
+    return count;
+  };
+  network.run(8000);
+  assert.ok(unknown() <= 0.01 * 33 * 67);
+  network.run(12_000);
+  assert.equal(unknown(), 0);
 });
 
 test('who says goodbye has left, at once, and is not suspected', () => {
