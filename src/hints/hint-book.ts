@@ -65,6 +65,8 @@ export interface HintBookOptions {
   readonly bytesMax: number;
   /** No hint is accepted that is stamped further behind the clock than this, once that was announced. */
   readonly marginMs: number;
+  /** Hints read at a time when the book is read back; 1000 if left out. */
+  readonly pageRows?: number;
   readonly mutants: ReadonlySet<string>;
 }
 
@@ -93,8 +95,7 @@ export class HintTarget {
   }
 }
 
-/** Hints read at a time when the book is read back. */
-const pageRows = 1000;
+const pageRowsDefault = 1000;
 
 const referenceBytes = 6;
 
@@ -113,6 +114,7 @@ export class HintBook {
   /** Hints beyond `#loadedTo` that changed in this life: they are counted when the reading gets there. */
   readonly #fresh: Set<ByteString> = new Set();
   #reading = false;
+  readonly #pageRows: number;
   readonly #dropped: boolean;
   /** Full hints taken, and refused because the target's share is full. */
   accepted = 0;
@@ -125,6 +127,7 @@ export class HintBook {
   constructor(options: HintBookOptions) {
     this.#options = options;
     this.#shelf = options.shelf;
+    this.#pageRows = options.pageRows ?? pageRowsDefault;
     this.#dropped = options.mutants.has('hint-dropped');
     options.shelf.notes.onLost = (lost) => this.#lost(lost);
   }
@@ -158,7 +161,7 @@ export class HintBook {
   load(): void {
     if (this.#reading || !this.isLoading) return;
     this.#reading = true;
-    const query = { from: this.#loadedTo, to: HINTS_END, limit: pageRows };
+    const query = { from: this.#loadedTo, to: HINTS_END, limit: this.#pageRows };
     this.#options.storage.range(query, (error, entries) => {
       this.#reading = false;
       if (error !== undefined) {
@@ -172,7 +175,7 @@ export class HintBook {
 
   #loaded(entries: readonly StorageEntry[]): void {
     const last = entries.at(-1);
-    const to = last === undefined || entries.length < pageRows ? HINTS_END : `${last.key}\0`;
+    const to = last === undefined || entries.length < this.#pageRows ? HINTS_END : `${last.key}\0`;
     for (const { key, value } of entries)
       if (!this.#fresh.has(key)) this.#add(this.#targetOf(key), key, value);
     for (const key of this.#fresh) {
