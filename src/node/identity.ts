@@ -9,10 +9,6 @@
  * or came back from an older copy, stands at a lower mark than peers remember. Then the node takes a new
  * actor, and its *generation*, the number of times that happened, goes up. The picture: a passport with a
  * page number; whoever lost it gets a new one, and the old one is known to be void.
- *
- * The clock note has two marks: the clock's own, and the *vouched* one, which stands still from the
- * opening of the disk until the peers were heard. Else a node on an old disk would take one fresh row,
- * die, and look up to date at its next start.
  */
 
 import type { ByteString } from '../base/bytes.ts';
@@ -37,9 +33,9 @@ const reservationSize = 1 << 20;
 /** Actor and reservation; then, since notes have checksums, the generation and a CRC-32. */
 const identityBytesOld = 12;
 const identityBytes = 20;
-/** One mark; then two of them and a CRC-32. */
+/** The mark; then, the same with a CRC-32. */
 const clockBytesOld = 8;
-const clockBytes = 20;
+const clockBytes = 12;
 
 const markNone: HlcReading = { time: 0, logical: 0 };
 
@@ -56,14 +52,8 @@ export function isNoteIntact(note: Uint8Array): boolean {
   return end >= 0 && readU32(note, end) === crc32(note.subarray(0, end));
 }
 
-function writeMark(note: Uint8Array, offset: number, { time, logical }: HlcReading): void {
-  writeU48(note, offset, time);
-  note[offset + 6] = logical >>> 8;
-  note[offset + 7] = logical;
-}
-
-function readMark(note: Uint8Array, offset: number): HlcReading {
-  return { time: readU48(note, offset), logical: (note[offset + 6]! << 8) | note[offset + 7]! };
+function readMark(note: Uint8Array): HlcReading {
+  return { time: readU48(note, 0), logical: (note[6]! << 8) | note[7]! };
 }
 
 /** Which of two readings is greater: negative if `a` is less. */
@@ -74,21 +64,15 @@ export function compareMarks(a: HlcReading, b: HlcReading): number {
 /** The clock note as found. `damaged`: there is one, and it fails its checksum. */
 interface ClockFound {
   readonly mark: HlcReading;
-  readonly vouched: HlcReading;
   readonly damaged: boolean;
 }
 
 function clockFound(storage: Storage): ClockFound {
   const note = storage.get(clockKey);
-  if (note === undefined) return { mark: markNone, vouched: markNone, damaged: false };
-  if (note.length === clockBytesOld) {
-    const mark = readMark(note, 0);
-    return { mark, vouched: mark, damaged: false };
-  }
-  if (note.length !== clockBytes || !isNoteIntact(note)) {
-    return { mark: markNone, vouched: markNone, damaged: true };
-  }
-  return { mark: readMark(note, 0), vouched: readMark(note, 8), damaged: false };
+  if (note === undefined) return { mark: markNone, damaged: false };
+  const isOld = note.length === clockBytesOld;
+  if (!isOld && (note.length !== clockBytes || !isNoteIntact(note))) return { mark: markNone, damaged: true };
+  return { mark: readMark(note), damaged: false };
 }
 
 /**
@@ -110,7 +94,7 @@ export interface OpenedPast {
   readonly actor: number;
   /** Counters below this may have been issued. */
   readonly reserved: number;
-  /** Every row this node acknowledged durably, while it was sure of its past, is stamped at or below this. */
+  /** Every row on it is stamped at or below this. */
   readonly mark: HlcReading;
 }
 
@@ -128,7 +112,7 @@ export class Identity {
     reserved: 0,
     mark: markNone,
   };
-  /** Set when the peers were heard: from now on the vouched mark follows the clock. */
+  /** Set when the peers were heard: stamps may be issued. */
   isSettled = false;
   /** The clock's mark in the last batch that is durable. */
   markDurable: HlcReading = markNone;
@@ -161,7 +145,7 @@ export class Identity {
       generation: this.generation,
       actor: this.actor,
       reserved,
-      mark: clock.vouched,
+      mark: clock.mark,
     };
   }
 
@@ -247,11 +231,11 @@ export class Identity {
   /** The note that goes with every batch: the clock's high-water mark. */
   clockNote(): StorageWrite {
     const { time, logical } = this.hlc;
-    const mark = { time, logical };
-    this.#markHanded = mark;
+    this.#markHanded = { time, logical };
     const value = new Uint8Array(clockBytes);
-    writeMark(value, 0, mark);
-    writeMark(value, 8, this.isSettled ? mark : this.opened.mark);
+    writeU48(value, 0, time);
+    value[6] = logical >>> 8;
+    value[7] = logical;
     return { key: clockKey, value: sealNote(value) };
   }
 

@@ -38,8 +38,10 @@ import {
 import type { NodeContext } from './context.ts';
 import { isTooFarAhead } from './context.ts';
 import type { Desk } from './desk.ts';
+import type { Identity } from './identity.ts';
 import { compareMarks } from './identity.ts';
 import type { Link } from './links.ts';
+import { baselinesKey, PastBaselines } from './past-baselines.ts';
 import type { Rebuild } from './rebuild.ts';
 
 /** How long a start waits for the other members' word, milliseconds; three times that for one that is live. */
@@ -75,6 +77,12 @@ export interface PastFigures {
   readonly reason: string;
 }
 
+/** Where the disk stood when it was opened, as a member might remember it. */
+function pastOf({ opened }: Identity): Past {
+  const { generation, actor, reserved, mark } = opened;
+  return { generation, actor, reserved, time: mark.time, logical: mark.logical };
+}
+
 /** A member as the desk meets it in this life. */
 interface Visitor {
   readonly link: Link;
@@ -82,6 +90,8 @@ interface Visitor {
   generation: number;
   /** It told what it remembers of us. */
   told: boolean;
+  /** That it was heard is durable: it may be told how far our disk has come, and remember it. */
+  isNoted: boolean;
   askedAt: number;
   markedAt: number;
   marked: Past | undefined;
@@ -93,6 +103,9 @@ export class PastDesk implements Desk {
   readonly #random: Random;
   readonly #storage: Storage;
   readonly #rebuild: Rebuild;
+  readonly #baselines: PastBaselines = new PastBaselines();
+  /** Somebody was heard, and the note does not say so yet. */
+  #baselinesDirty = false;
   readonly #visitors: Map<NodeId, Visitor> = new Map();
   /** Comes back with each TELL: answers to a former life count for nothing. */
   readonly #askId: number;
@@ -104,7 +117,7 @@ export class PastDesk implements Desk {
   /** The first counters are reserved. */
   #isReserved = false;
   #isSettled = false;
-  /** The vouched mark is durable: the others may be told. */
+  /** This life's identity is durable: the others may be told. */
   #mayMark = false;
   /** This life found out that rows are missing. */
   #isLossKnown = false;
@@ -126,6 +139,7 @@ export class PastDesk implements Desk {
         link,
         generation: link.generation,
         told: false,
+        isNoted: false,
         askedAt: 0,
         markedAt: Number.NEGATIVE_INFINITY,
         marked: undefined,
@@ -141,7 +155,8 @@ export class PastDesk implements Desk {
     this.#startedAt = this.#context.now();
     identity.open(this.#storage, this.#random);
     past.load(this.#storage);
-    const intact = vouching.load(this.#storage);
+    const heldAgainst = this.#baselines.load(this.#storage, this.#visitors.keys(), pastOf(identity));
+    const intact = vouching.load(this.#storage) && heldAgainst;
     const { isNew, isDamaged } = identity.opened;
     const reserved = (error?: CodedError): void => this.#reserved(error);
     const loss = this.#storage.loss;
@@ -153,6 +168,7 @@ export class PastDesk implements Desk {
         const note = vouching.note();
         if (note !== undefined) replica.note(vouchingKey, note, { stored: () => {} });
       } else if (!vouching.isFull) this.#rebuild.restart();
+      this.#noteBaselines();
       identity.start(replica, reserved);
     }
   }
@@ -185,6 +201,7 @@ export class PastDesk implements Desk {
     };
     if (context.mutants.has('actor-kept-after-loss')) identity.start(replica, renewed);
     else identity.renew(replica, this.#random, renewed);
+    this.#beginBaselines();
     this.#rebuild.restart();
     context.log.write('alarm', 'disk-lost-rows', {
       reason,
@@ -226,28 +243,31 @@ export class PastDesk implements Desk {
     if (visitor === undefined || visitor.told) return;
     const context = this.#context;
     visitor.told = true;
+    const baseline = this.#baselines.of(peer);
+    this.#baselines.heard(peer);
+    this.#baselinesDirty = true;
     if (compareStamps(floor, context.replica.floor) > 0 && !isTooFarAhead(context, floor)) {
       context.identity.observe(floor);
       context.replica.raiseFloor(floor, undefined);
     }
     if (past === undefined) this.#rebuild.cleared(peer);
-    else this.#judge(peer, past);
+    else if (baseline !== undefined) this.#judge(peer, past, baseline);
     if (this.#isAlone) this.#heardFirst();
     this.#settleIfHeard();
   }
 
-  #judge(peer: NodeId, past: Past): void {
+  #judge(peer: NodeId, past: Past, baseline: Past): void {
     const context = this.#context;
     const { identity } = context;
     // Stamps go on above those of the life that is lost.
     const { time, logical } = past;
     const stamp = encodeStamp({ time, logical, actor: 0, counter: 0 });
     if (!isTooFarAhead(context, stamp)) identity.observe(stamp);
-    const loss = lossOf(peer, past, context);
+    const loss = identity.opened.isNew ? lossOfAll(peer) : lossOf(peer, past, baseline);
     this.#generationTold = Math.max(this.#generationTold, past.generation);
     if (loss === undefined) {
       // It knows this life and none before it.
-      if (past.generation === identity.opened.generation) this.#rebuild.cleared(peer);
+      if (past.generation === baseline.generation) this.#rebuild.cleared(peer);
       return;
     }
     if (!this.#isLossKnown) {
@@ -256,6 +276,7 @@ export class PastDesk implements Desk {
       // The loss is known; this member remembers a life that the others did not.
       identity.generation = past.generation + 1;
       this.#mayMark = false;
+      this.#beginBaselines();
       identity.note(context.replica, (error) => {
         if (error === undefined && this.#isSettled) this.#mayMark = true;
       });
@@ -313,6 +334,25 @@ export class PastDesk implements Desk {
     this.#context.vouching.setUnsure(false, false);
   }
 
+  /** Whoever was not heard yet can only remember lives before this one. */
+  #beginBaselines(): void {
+    const { generation, actor } = this.#context.identity;
+    this.#baselines.begin({ generation, actor, reserved: 0, time: 0, logical: 0 });
+    this.#noteBaselines();
+  }
+
+  /** Stores who was heard; only then may they remember more of us. */
+  #noteBaselines(): void {
+    this.#baselinesDirty = false;
+    const heard = [...this.#visitors.values()].filter(({ told }) => told);
+    this.#context.replica.note(baselinesKey, this.#baselines.note(), {
+      stored: (error) => {
+        if (error !== undefined) this.#baselinesDirty = true;
+        else for (const visitor of heard) visitor.isNoted = true;
+      },
+    });
+  }
+
   // Time and members.
 
   livenessChanged(link: Link): void {
@@ -349,6 +389,7 @@ export class PastDesk implements Desk {
       this.#checkPipe(visitor);
       if (!visitor.told && now - visitor.askedAt >= askEveryMs) this.#ask(visitor, now);
     }
+    if (this.#baselinesDirty) this.#noteBaselines();
     if (this.#mayMark && now >= this.#markAt) {
       this.#markAt = now + markEveryMs;
       this.#markSome(now);
@@ -399,8 +440,8 @@ export class PastDesk implements Desk {
 }
 
 /** Whether a member is to be told how far our disk has come: that is news to it, or it is a while ago. */
-function isMarkDue({ link, told, marked, markedAt }: Visitor, past: Past, now: number): boolean {
-  if (!told || !link.up) return false;
+function isMarkDue({ link, isNoted, marked, markedAt }: Visitor, past: Past, now: number): boolean {
+  if (!isNoted || !link.up) return false;
   if (marked === undefined || now - markedAt >= markAgainMs) return true;
   return (
     marked.generation !== past.generation ||
@@ -409,19 +450,20 @@ function isMarkDue({ link, told, marked, markedAt }: Visitor, past: Past, now: n
   );
 }
 
-/** What a member's memory says is missing here, in words; undefined if nothing is. */
-function lossOf(peer: NodeId, past: Past, { identity }: NodeContext): string | undefined {
-  const { opened } = identity;
-  if (opened.isNew) {
-    return `the disk is empty, and ${peer} remembers what this node wrote and acknowledged before`;
-  }
-  if (past.generation < opened.generation) return undefined;
-  if (past.generation > opened.generation || past.actor !== opened.actor) {
+/** The disk is empty, and a member remembers this node. */
+function lossOfAll(peer: NodeId): string {
+  return `the disk is empty, and ${peer} remembers what this node wrote and acknowledged before`;
+}
+
+/** What a member's memory says is missing on the disk, in words; undefined if nothing is. */
+function lossOf(peer: NodeId, past: Past, baseline: Past): string | undefined {
+  if (past.generation < baseline.generation) return undefined;
+  if (past.generation > baseline.generation || past.actor !== baseline.actor) {
     return `${peer} remembers a later life of this node than the disk does: it is an older copy, or another one`;
   }
-  if (past.reserved > opened.reserved || compareMarks(past, opened.mark) > 0) {
-    const missingMs = Math.max(0, past.time - opened.mark.time);
-    return `the disk ends ${missingMs} ms before what this node told ${peer} to be durable: it is an older copy, or lost its last writes`;
+  if (past.reserved > baseline.reserved || compareMarks(past, baseline) > 0) {
+    const missingMs = Math.max(0, past.time - baseline.time);
+    return `the disk ends ${missingMs} ms before what ${peer} knows to have been durable: it is an older copy, or lost its last writes`;
   }
   return undefined;
 }

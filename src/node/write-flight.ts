@@ -23,7 +23,7 @@ import type { NodeId } from '../ports/transport.ts';
 import type { StoredWaiter } from '../replica/replica.ts';
 import type { RowKey } from '../rows/key.ts';
 import type { Row, RowBody, StampParts } from '../rows/row.ts';
-import { encodeRow, rowTime } from '../rows/row.ts';
+import { encodeRow, rowLogical, rowTime } from '../rows/row.ts';
 import { writeHint } from '../wire/hint-messages.ts';
 import { writeWrite } from '../wire/messages.ts';
 import type { WriteDone, WriteProgress } from './api.ts';
@@ -267,7 +267,11 @@ export class WriteFlight extends Flight implements StoredWaiter, WriteProgress {
   }
 
   override storedBy(peer: NodeId): void {
-    if (this.#heard(peer)) this.#advance(this.#core.acknowledge());
+    if (!this.#heard(peer)) return;
+    // Should it lose its disk, it is told how far it had come.
+    const row = this.#row!;
+    this.#context.past.acknowledged(peer, rowTime(row), rowLogical(row));
+    this.#advance(this.#core.acknowledge());
   }
 
   override refusedBy(peer: NodeId, code: ErrorCode): void {

@@ -36,6 +36,8 @@ export class ManualStorage implements Storage {
   getError: CodedError | undefined = undefined;
   /** What `range` answers. */
   rangeError: CodedError | undefined = undefined;
+  /** What the engine knows to be lost. */
+  loss: string | undefined = undefined;
   commits = 0;
   /** The keys in order, made when a range asks for them. */
   #sorted: ByteString[] = [];
@@ -98,6 +100,10 @@ export class ManualStorage implements Storage {
 
   figures(): StorageFigures {
     return { bytesMemory: 0, bytesDisk: 0, evictions: 0, commits: this.commits, syncs: this.commits };
+  }
+
+  lossNoted(): void {
+    this.loss = undefined;
   }
 
   close(done: (error?: CodedError) => void): void {

@@ -465,10 +465,11 @@ export class PumpedCluster {
     }
   }
 
-  /** Starts a killed node on what its storage held. */
-  restart(id: NodeId): void {
+  /** Starts a killed node on what its storage held; `loss` is what the engine says to be gone. */
+  restart(id: NodeId, loss?: string): void {
     const seat = this.seats.get(id)!;
     seat.storage = new ManualStorage(true, seat.storage.entries);
+    seat.storage.loss = loss;
     this.#start(id);
     this.pump();
     seat.storage.automatic = this.#options.storageAutomatic ?? true;

@@ -1,0 +1,77 @@
+/**
+ * Baselines: against what a member's memory of us is to be held.
+ *
+ * A member's memory is held against what the disk said when it was opened. But a node may start while a
+ * member is away, go on, and be started again before it has met that member: by then its disk says more, and
+ * what was missing at first would not be noticed any more. So the first word of the disk is kept, in a note,
+ * for each member until that member was heard. The picture: a sealed list of what was in the safe, opened in
+ * front of each heir in turn, and not overwritten by what was put in since.
+ */
+
+import type { ByteString } from '../base/bytes.ts';
+import { ByteReader, ByteWriter } from '../base/bytes.ts';
+import { CodedError } from '../base/errors.ts';
+import type { Storage } from '../ports/storage.ts';
+import type { NodeId } from '../ports/transport.ts';
+import { META_PREFIX } from '../rows/key.ts';
+import type { Past } from '../wire/past-messages.ts';
+import { readPast, writePast } from '../wire/past-messages.ts';
+import { isNoteIntact, sealNote } from './identity.ts';
+
+export const baselinesKey: ByteString = `${META_PREFIX}baselines`;
+
+const crcBytes = 4;
+
+export class PastBaselines {
+  readonly #unheard: Map<NodeId, Past> = new Map();
+
+  /**
+   * Reads the note back; members it does not name are held against `opened`, what the disk says now.
+   * @returns false if the note is damaged.
+   */
+  load(storage: Storage, members: Iterable<NodeId>, opened: Past): boolean {
+    for (const id of members) this.#unheard.set(id, opened);
+    const note = storage.get(baselinesKey);
+    if (note === undefined) return true;
+    if (!isNoteIntact(note)) return false;
+    try {
+      const reader = new ByteReader(note, 0, note.length - crcBytes);
+      while (reader.remaining > 0) {
+        const id = reader.text();
+        const past = readPast(reader);
+        if (this.#unheard.has(id)) this.#unheard.set(id, past);
+      }
+    } catch (error) {
+      if (!(error instanceof CodedError)) throw error;
+      return false;
+    }
+    return true;
+  }
+
+  /** What a member's memory is held against; undefined once it was heard. */
+  of(id: NodeId): Past | undefined {
+    return this.#unheard.get(id);
+  }
+
+  /** A member was heard. */
+  heard(id: NodeId): void {
+    this.#unheard.delete(id);
+  }
+
+  /** The disk is known not to be what it was: those who were not heard yet remember an earlier life. */
+  begin(past: Past): void {
+    for (const id of this.#unheard.keys()) this.#unheard.set(id, past);
+  }
+
+  /** The note to keep; undefined when everybody was heard and it is to be removed. */
+  note(): Uint8Array | undefined {
+    if (this.#unheard.size === 0) return undefined;
+    const writer = new ByteWriter(64 * this.#unheard.size);
+    for (const [id, past] of this.#unheard) {
+      writer.text(id);
+      writePast(writer, past);
+    }
+    writer.u32(0);
+    return sealNote(writer.take());
+  }
+}
