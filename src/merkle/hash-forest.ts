@@ -33,6 +33,8 @@ export interface NodeHash {
 export class HashForest {
   /** Lanes `a` and `b` of each leaf, in turn. */
   readonly #sums: Uint32Array = new Uint32Array(leafCount * 2);
+  /** The same of each slot: what a tree adds up. */
+  readonly #slotSums: Uint32Array = new Uint32Array(slotCount * 2);
   readonly #tags: Uint8Array = new Uint8Array(slotCount).fill(1);
   /** When the slot was last weighed, as told to `begin`. */
   readonly #weighedAt: Float64Array = new Float64Array(slotCount).fill(Number.NEGATIVE_INFINITY);
@@ -92,6 +94,14 @@ export class HashForest {
   end(): void {
     assert(this.#slot >= 0, 'a slot is being weighed');
     this.#sums.set(this.#scale, this.#slot * BUCKETS_PER_SLOT * 2);
+    let a = 0;
+    let b = 0;
+    for (let at = 0; at < this.#scale.length; at += 2) {
+      a = (a + this.#scale[at]!) | 0;
+      b = (b + this.#scale[at + 1]!) | 0;
+    }
+    this.#slotSums[this.#slot * 2] = a;
+    this.#slotSums[this.#slot * 2 + 1] = b;
     this.#weighedAt[this.#slot] = this.#beganAt;
     this.#slot = -1;
   }
@@ -105,10 +115,13 @@ export class HashForest {
   sum(first: number, count: number): NodeHash {
     let a = 0;
     let b = 0;
-    const end = (first + count) * 2;
-    for (let at = first * 2; at < end; at += 2) {
-      a = (a + this.#sums[at]!) | 0;
-      b = (b + this.#sums[at + 1]!) | 0;
+    const isSlots = ((first | count) & (BUCKETS_PER_SLOT - 1)) === 0;
+    const sums = isSlots ? this.#slotSums : this.#sums;
+    const shift = isSlots ? BUCKET_BITS : 0;
+    const end = ((first + count) >>> shift) * 2;
+    for (let at = (first >>> shift) * 2; at < end; at += 2) {
+      a = (a + sums[at]!) | 0;
+      b = (b + sums[at + 1]!) | 0;
     }
     return { a: a >>> 0, b: b >>> 0 };
   }

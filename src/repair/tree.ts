@@ -57,11 +57,20 @@ export function childOf(node: TreeNode, index: number): TreeNode {
   return treeNode(nodeFirst(node) + index * 2 ** level, level);
 }
 
+/** Lists of slots of nodes that span several: roots, mostly, which are asked for again and again. */
+const slotLists: Map<TreeNode, readonly number[]> = new Map();
+const slotListsMax = 4096;
+
 /** The slots a node lies in, ascending. */
-export function slotsOfNode(node: TreeNode): number[] {
+export function slotsOfNode(node: TreeNode): readonly number[] {
+  const known = slotLists.get(node);
+  if (known !== undefined) return known;
   const first = nodeFirst(node) >>> BUCKET_BITS;
   const count = Math.max(1, 2 ** nodeLevel(node) / BUCKETS_PER_SLOT);
-  return Array.from({ length: count }, (_, i) => first + i);
+  const slots = new Array<number>(count);
+  for (let i = 0; i < count; i++) slots[i] = first + i;
+  if (count > 1 && slotLists.size < slotListsMax) slotLists.set(node, slots);
+  return slots;
 }
 
 /** Ascending, each once. */
