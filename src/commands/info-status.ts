@@ -21,6 +21,7 @@ export function replicationFields({ node, facts }: CommandContext, status: NodeS
     ['dure_settled', status.settled ? 1 : 0],
     ['dure_partitions', status.partitions.count],
     ['dure_partitions_without_quorum', status.partitions.withoutQuorum],
+    ['dure_partitions_on_stand_ins', status.partitions.onStandIns],
     ['dure_lag_ms_max', whole(Math.max(0, ...others.map(({ lagMs }) => lagMs)))],
     ...others.map(
       ({ id, status: state, reachable, lagMs }, index): Field => [

@@ -17,7 +17,7 @@ export interface Readiness {
   readonly membersLive: number;
   readonly members: number;
   readonly partitions: number;
-  /** Partitions of which fewer replicas are reachable than the default policy needs. */
+  /** Partitions for which fewer nodes are reachable than the default policy needs. */
   readonly partitionsWithoutQuorum: number;
 }
 

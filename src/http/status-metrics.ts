@@ -96,6 +96,11 @@ export const STATUS_METRICS: readonly StatusMetric[] = [
   gauge('dure_verdict', 'How the node judges the state of things: 0 well, 1 degraded, 2 critical', (s) =>
     verdicts.indexOf(s.verdict),
   ),
+  gauge(
+    'dure_partitions_on_stand_ins',
+    'Partitions served only because other nodes stand in for their replicas',
+    (s) => s.partitions.onStandIns,
+  ),
   gauge('dure_settled', 'Whether nothing is outstanding at this node', (s) => flag(s.settled)),
   peerGauge(
     'dure_replication_lag_seconds',

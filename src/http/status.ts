@@ -53,7 +53,7 @@ export const STATUS_SCHEMA: object = objectSchema(
         lagMs: NUMBER,
       }),
     ),
-    partitions: objectSchema({ count: WHOLE, withoutQuorum: WHOLE }),
+    partitions: objectSchema({ count: WHOLE, withoutQuorum: WHOLE, onStandIns: WHOLE }),
     storage: objectSchema({
       engine: TEXT,
       durable: FLAG,

@@ -10,7 +10,7 @@ import type { NodeId } from '../ports/transport.ts';
 import type { MemberView, NodeApi } from './api.ts';
 import type { HorizonStatus } from './horizon-desk.ts';
 import type { PastFigures } from './past-desk.ts';
-import { partitionsWithoutQuorum } from './reach.ts';
+import { reachOf } from './reach.ts';
 import type {
   HintsStatus,
   HorizonView,
@@ -55,7 +55,7 @@ export function nodeStatus(parts: StatusParts): NodeStatus {
     replicas: node.replicas,
     uptimeMs: rounded(parts.uptimeMs),
     members: node.members().map((member) => memberStatus(parts, member)),
-    partitions: { count: node.table.partitionCount, withoutQuorum: partitionsWithoutQuorum(node) },
+    partitions: { count: node.table.partitionCount, ...reachOf(node) },
     storage: storageStatus(parts),
     ...(hints === undefined ? {} : { hints }),
     ...(repair === undefined ? {} : { repair }),

@@ -23,6 +23,7 @@ export type ReasonCode =
   | 'storage-failed'
   | 'storage-full'
   | 'quorum-lost'
+  | 'quorum-on-stand-ins'
   | 'clock-doubted'
   | 'member-down'
   | 'member-suspect'
@@ -191,8 +192,10 @@ export interface StorageStatus {
 
 export interface PartitionsStatus {
   readonly count: number;
-  /** Those of which fewer replicas are reachable from here than the default policy needs. */
+  /** Those whose requests fail here under the default policy: too few nodes are reachable. */
   readonly withoutQuorum: number;
+  /** Those that are served only because stand-ins make up for replicas that are not reachable. */
+  readonly onStandIns: number;
 }
 
 /** A node and the cluster as it sees it, at one moment. */

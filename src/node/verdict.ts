@@ -98,15 +98,24 @@ function clockReason(node: NodeId): StatusReason {
 }
 
 function quorumReason({ partitions }: Findings, reasons: StatusReason[]): void {
-  const { count, withoutQuorum } = partitions;
-  if (withoutQuorum === 0) return;
-  const share = Math.max(1, Math.round((withoutQuorum / count) * 100));
+  const { count, withoutQuorum, onStandIns } = partitions;
+  const short = withoutQuorum > 0 ? withoutQuorum : onStandIns;
+  if (short === 0) return;
+  const share = Math.max(1, Math.round((short / count) * 100));
+  const what = `${short} of ${count} partitions (${share} % of the keys)`;
+  const action = 'start the nodes that are down, or mend the network between the nodes';
   reasons.push(
-    reason('critical', 'quorum-lost', '', [
-      `too few replicas are reached for ${withoutQuorum} of ${count} partitions (${share} % of the keys)`,
-      'requests on those keys that need a quorum of their own replicas fail; no data is lost',
-      'start the nodes that are down, or mend the network between the nodes',
-    ]),
+    withoutQuorum > 0
+      ? reason('critical', 'quorum-lost', '', [
+          `too few nodes are reached for ${what}`,
+          'requests on those keys that need a quorum fail; no data is lost',
+          action,
+        ])
+      : reason('degraded', 'quorum-on-stand-ins', '', [
+          `too few replicas are reached for ${what}, and other nodes stand in for them`,
+          'those keys are served, and reads may miss what only the absent replicas have; with a strict policy requests on them fail',
+          action,
+        ]),
   );
 }
 

@@ -112,7 +112,7 @@ function answerOf(id: string, ids: readonly string[]): AnswerDraft {
       seenThrough: '',
       lagMs: 0,
     })),
-    partitions: { count: 1024, withoutQuorum: 0 },
+    partitions: { count: 1024, withoutQuorum: 0, onStandIns: 0 },
     hints: {
       count: 0,
       bytes: 0,

@@ -233,8 +233,8 @@ Critical: some requests fail now, or will before long.
    Means: it takes no writes, reads go on; writes that need this replica fail.
    Do:    make room: writes resume by themselves.
 
-!! too few replicas are reached for 1024 of 1024 partitions (100 % of the keys) (n1 says)
-   Means: requests on those keys that need a quorum of their own replicas fail; no data is lost.
+!! too few nodes are reached for 1024 of 1024 partitions (100 % of the keys) (n1 says)
+   Means: requests on those keys that need a quorum fail; no data is lost.
    Do:    start the nodes that are down, or mend the network between the nodes.
 
 !  n2 is down, silent for 20s (n1 says)

@@ -51,6 +51,10 @@ describe('verdict', () => {
       found((own) => Object.assign(own.partitions, { withoutQuorum: 1 })),
       'quorum-lost critical',
     );
+    assert.equal(
+      found((own) => Object.assign(own.partitions, { onStandIns: 1 })),
+      'quorum-on-stand-ins degraded',
+    );
   });
 
   it('members: down, suspect, not reached, each of them degraded, and never the node itself', () => {
