@@ -88,7 +88,7 @@ export interface Abilities {
 }
 
 /** Raised as features land. Biased plans (mutants, tests) may draw anything. */
-export const ABILITIES: Abilities = { vouching: false, antiEntropy: false, probing: true };
+export const ABILITIES: Abilities = { vouching: true, antiEntropy: true, probing: true };
 
 /** Whether replicas of the plan must become equal by themselves, within the time of a recovery. */
 export function isMadeEqual(plan: {

@@ -122,13 +122,22 @@ export function isGone(row: Row, floor: Stamp, horizonMs: number): boolean {
   return compareRowStamp(row, floor) <= 0 || (rowTime(row) <= horizonMs && rowDeathTime(row) <= horizonMs);
 }
 
-/** How the replicas of a key differ at wall time `wall`, in words; undefined if they are equal. */
-export function differenceOf(state: KeyState, floor: Stamp, wall: number): string | undefined {
+/**
+ * How the replicas of a key differ at wall time `wall`, in words; undefined if they are equal.
+ * @param damageAside a damaged row is no difference: nobody has read it yet, so nobody can know.
+ */
+export function differenceOf(
+  state: KeyState,
+  floor: Stamp,
+  wall: number,
+  damageAside: boolean,
+): string | undefined {
   const rows = state.replicas.map(({ row }) =>
     row === undefined || isGone(row, floor, state.horizonMs) ? undefined : row,
   );
-  const damaged = state.replicas.some((replica) => replica.damaged);
-  if (!damaged && rows.every((row) => equalRows(row, rows[0], wall))) return undefined;
+  const damaged = !damageAside && state.replicas.some((replica) => replica.damaged);
+  const counted = rows.filter((_, i) => !(damageAside && state.replicas[i]!.damaged));
+  if (!damaged && counted.every((row) => equalRows(row, counted[0], wall))) return undefined;
   const held = state.replicas.map((replica, i) => {
     const row = rows[i];
     return `${replica.node} ${replica.damaged ? 'damaged' : row ? stampText(rowStamp(row)) : 'nothing'}`;

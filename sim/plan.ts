@@ -170,7 +170,7 @@ function drawDisk(prng: Prng): DiskProfile {
 function drawUpkeep(prng: Prng): Upkeep {
   const collects = prng.chance(0.4);
   return {
-    repairIntervalMs: prng.pick([300, 1000]),
+    repairIntervalMs: prng.pick([1000, 2000]),
     horizonIntervalMs: collects ? prng.pick([300, 1000]) : 600_000,
     horizonMarginMs: prng.pick([1000, 2500]),
     hintBytesMax: prng.chance(0.2) ? prng.pick([300, 2000]) : 1_000_000,

@@ -81,7 +81,7 @@ export class Recovery {
     const floor = greatestFloor(inspectFloors(this.#cluster));
     const wall = this.#cluster.machines[0]!.clock.wall();
     return inspectKeys(this.#cluster, this.#table, this.#plan.keys).flatMap((state) => {
-      const difference = differenceOf(state, floor, wall);
+      const difference = differenceOf(state, floor, wall, true);
       return difference === undefined ? [] : [`the replicas differ of ${difference}`];
     });
   }

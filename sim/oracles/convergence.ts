@@ -14,15 +14,15 @@ import type { Finding, RunRecord } from './oracle.ts';
 export function judgeConvergence(run: RunRecord): Finding[] {
   if (hasWildClocks(run.plan)) return [];
   const findings: Finding[] = [];
-  const judge = (states: readonly KeyState[], when: string): void => {
+  const judge = (states: readonly KeyState[], damageAside: boolean, when: string): void => {
     for (const state of states) {
-      const difference = differenceOf(state, run.floor, run.scannedAtMs);
+      const difference = differenceOf(state, run.floor, run.scannedAtMs, damageAside);
       if (difference === undefined) continue;
       findings.push({ oracle: 'P3', text: `after healing ${when} the replicas differ of ${difference}` });
     }
   };
-  if (isMadeEqual(run.plan)) judge(run.recovered, 'and before any read');
-  judge(run.afterRepair, 'and a read at R=N');
+  if (isMadeEqual(run.plan)) judge(run.recovered, true, 'and before any read');
+  judge(run.afterRepair, false, 'and a read at R=N');
   // Heartbeats spread the floor, so at rest every disk holds the same one.
   if (run.floors.some(({ floor }) => compareStamps(floor, run.floor) !== 0)) {
     const held = run.floors.map(({ node, floor }) => `${node} ${stampText(floor)}`);
