@@ -369,6 +369,7 @@ export class RepairDesk implements Desk {
         this.#sessions.delete(outgoing!);
         desk.sessions--;
         if (error !== undefined) this.#failures++;
+        if (kind !== 'wide') desk.book.fitStretch(error?.code === 'deadline-exceeded');
         for (const outcome of outcomes) this.#file(desk, outcome, error, beganAt, kind);
         ended(outgoing!, error, outcomes);
       },

@@ -18,6 +18,8 @@ export const ENTRIES_MAX = 8192;
 /** Buckets in one message. */
 export const BUCKETS_MAX = 64;
 export const NODES_MAX = 1024;
+/** Partitions in one message. */
+export const ROOTS_MAX = 512;
 export const PARTS_LOG_MAX = 16;
 /** Bytes of rows in one message. */
 export const ROWS_BYTES_MAX: number = 256 * 1024;

@@ -17,8 +17,11 @@ const stateUnknown = 0;
 const stateEqual = 1;
 const stateDiffering = 2;
 
-/** Partitions compared in one go. */
-export const STRETCH_MAX = 32;
+/**
+ * Partitions compared in one go: many, so that a message is worth its frame; fewer where partitions are so
+ * large that a stretch is not weighed in time.
+ */
+const stretchMax = 256;
 
 export interface PairCounts {
   readonly equal: number;
@@ -43,6 +46,7 @@ export class PeerBook {
   #roundAt: number;
   #roundWell = true;
   #stretchOut = false;
+  #stretchLength: number = stretchMax;
   /** Partitions to be looked at soon, and from when on. */
   #soon: Set<number> = new Set();
   #soonAt = 0;
@@ -85,9 +89,15 @@ export class PeerBook {
       this.#again.clear();
     }
     this.#stretchOut = true;
-    const stretch = walked.slice(this.#at, this.#at + STRETCH_MAX);
+    const stretch = walked.slice(this.#at, this.#at + this.#stretchLength);
     this.#at += stretch.length;
     return stretch;
+  }
+
+  /** A stretch of that many partitions took too long, or did not: the next is shorter, or longer. */
+  fitStretch(tooLong: boolean): void {
+    const length = tooLong ? this.#stretchLength / 4 : this.#stretchLength * 2;
+    this.#stretchLength = Math.max(1, Math.min(stretchMax, Math.floor(length)));
   }
 
   /** The stretch was compared, all of it or not. */
@@ -121,7 +131,7 @@ export class PeerBook {
     if (this.#soon.size === 0 || now < this.#soonAt) return [];
     const taken: number[] = [];
     for (const partition of this.#soon) {
-      if (taken.length === STRETCH_MAX) break;
+      if (taken.length === this.#stretchLength) break;
       taken.push(partition);
       this.#soon.delete(partition);
     }

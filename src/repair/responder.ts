@@ -39,6 +39,7 @@ import {
   ENTRIES_MAX,
   NODES_MAX,
   nonsense,
+  ROOTS_MAX,
   ROWS_BYTES_MAX,
   readBucketPart,
   readCount,
@@ -160,7 +161,9 @@ export class Responder {
   #roots(peer: NodeId, head: RepairHead, reader: ByteReader, answer: RepairAnswer): void {
     const asked: AskedRoot[] = [];
     let before = -1;
-    for (let left = readCount(reader); left > 0; left--) {
+    const count = readCount(reader);
+    if (count > ROOTS_MAX) throw nonsense('too many partitions');
+    for (let left = count; left > 0; left--) {
       const partition = readAscending(reader, before);
       if (partition <= before || partition >= this.#local.partitionCount) throw nonsense('no partition');
       before = partition;

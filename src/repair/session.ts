@@ -24,6 +24,7 @@ import {
 import {
   NODES_MAX,
   nonsense,
+  ROOTS_MAX,
   readHash,
   writeCount,
   writeHash,
@@ -45,8 +46,8 @@ import {
   slotsOfNode,
 } from './tree.ts';
 
-/** A peer that has not weighed its leaves within this is given up, milliseconds. */
-const rootsWithinMs = 60_000;
+/** Roots are asked about again while a peer is still weighing, but not for longer, milliseconds. */
+const rootsWithinMs = 600_000;
 export type SessionDone = (error: CodedError | undefined, outcomes: readonly PartitionOutcome[]) => void;
 
 export class Session {
@@ -160,13 +161,15 @@ export class Session {
   #askRoots(): void {
     const { wide, peer } = this.options;
     const local = this.#local;
-    const asked = [...this.#roots];
+    const asked = this.#roots.slice(0, ROOTS_MAX);
     if (local.now() - this.#startedAt > rootsWithinMs) {
       this.#finish(new CodedError('deadline-exceeded', 'none', 'the peer did not weigh its rows in time'));
       return;
     }
     const slots = asked.flatMap((partition) => slotsOfNode(partitionRoot(partition, local.partitionCount)));
-    local.refresh(slots, this.#need(), (failure) => {
+    // Nobody waits for us yet: there is time to weigh.
+    const need = { ...this.#need(), until: local.now() + rootsWithinMs };
+    local.refresh(slots, need, (failure) => {
       if (failure !== undefined) {
         this.#finish(failure);
         return;
@@ -205,7 +208,7 @@ export class Session {
     const done = reader.u16();
     if (done > asked.length) throw nonsense('more roots than were asked about');
     const differs = readBits(reader, done);
-    this.#roots = asked.slice(done);
+    this.#roots = this.#roots.slice(done);
     for (let i = 0; i < done; i++) {
       const partition = asked[i]!;
       const outcome = this.#outcomes.get(partition)!;
