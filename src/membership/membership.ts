@@ -115,6 +115,8 @@ export class Membership implements GossipEvents {
   readonly #relays: Relay[] = [];
   #facts: Facts = { epoch: 0, load: 0, hintFloor: 0 };
   #begun: boolean;
+  /** The tick before was late too. */
+  #lateBefore = false;
   #roundAt: number;
   #dueAt: number;
   /** The time of the message being read. */
@@ -179,11 +181,14 @@ export class Membership implements GossipEvents {
   tick(now: number): void {
     if (now < this.#dueAt || !this.#begun) return;
     const lateMs = now - this.#dueAt;
-    const paused = lateMs > this.#times.lateMs && !this.#selfDoubtOff;
-    if (paused) this.#excuse(lateMs, now);
+    const late = lateMs > this.#times.lateMs && !this.#selfDoubtOff;
+    if (late) this.#excuse(lateMs, now);
+    // Our pause, and not theirs: what came meanwhile is still unread, so nobody is judged yet. A node that
+    // is late all the time judges slowly, since it gives that time back, but it judges.
+    const paused = late && !this.#lateBefore;
+    this.#lateBefore = late;
     if (now >= this.#roundAt) {
       this.#round(now);
-      // Our pause, and not theirs: what came meanwhile is still unread, so nobody is judged yet.
       if (!paused) for (const peer of this.#peers) if (peer !== undefined) this.#review(peer, now);
     } else if (!paused) {
       for (const peer of this.#restless) this.#review(peer, now);

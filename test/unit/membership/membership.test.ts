@@ -3,7 +3,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { VirtualNetwork } from '../../../scripts/membership/network.ts';
-import type { PeerView } from '../../../src/membership/membership.ts';
+import { Membership, type PeerView } from '../../../src/membership/membership.ts';
+import { membershipTimes } from '../../../src/membership/times.ts';
 
 const calm = { loss: 0, freezeEveryMs: 0 };
 
@@ -220,6 +221,21 @@ function downsAfterPause(pauseMs: number, mutants: ReadonlySet<string>): number 
 test('after a pause of its own a node blames itself; mutant self-doubt-off is caught', () => {
   assert.equal(downsAfterPause(6000, new Set()), 0);
   assert.ok(downsAfterPause(6000, new Set(['self-doubt-off'])) > 0);
+});
+
+test('a node that is late all the time finds the dead too, in its own time', () => {
+  let now = 0;
+  const random = { u32: () => 0x1234_5678 };
+  const actions = { ping() {}, pingRequest() {}, confirm() {}, changed() {}, refuted() {} };
+  const times = membershipTimes(200, 1000);
+  const options = { self: 'a', members: ['a', 'b'], incarnation: 1, times, random };
+  const core = new Membership(options, actions, now);
+  const status = (): string => core.view(1, now)!.status;
+  while (status() !== 'down' && now < 60_000) {
+    now = core.dueAt + 150;
+    core.tick(now);
+  }
+  assert.ok(now > 5000 && now < 20_000, `down after ${now} ms`);
 });
 
 /** A cut between two nodes that a third sees, and a short freeze: nobody may be called down. */
