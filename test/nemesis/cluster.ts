@@ -33,6 +33,8 @@ export interface ClusterOptions {
   readonly links: boolean;
   /** Policy of keys that begin with `strict:`; PC/EC, unless one wants to see the nemesis find something. */
   readonly strictPolicy: string;
+  /** Told of the cluster before its processes start, so that a signal can end them. */
+  readonly onCreated?: (cluster: NemesisCluster) => void;
 }
 
 export class NemesisNode {
@@ -87,6 +89,7 @@ export class NemesisCluster {
       (_, index) => new NemesisNode(index, base, options.directory),
     );
     const cluster = new NemesisCluster(nodes);
+    options.onCreated?.(cluster);
     try {
       for (const node of nodes) await cluster.#prepare(node, options);
       await Promise.all(nodes.map((node) => cluster.startNode(node)));

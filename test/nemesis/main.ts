@@ -10,11 +10,14 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { NemesisCluster } from './cluster.ts';
-import { isInNamespace, runInNamespace } from './namespace.ts';
+import { directoryOfNamespace, runInNamespace } from './namespace.ts';
 import { type NemesisOptions, readOptions, USAGE, UsageError } from './options.ts';
 import { pageOf } from './page.ts';
 import { reportText, verdictOf } from './report.ts';
 import { runNemesis } from './run.ts';
+
+const CODE_BROKEN = 1;
+const CODE_INTERRUPTED = 130;
 
 async function main(argv: readonly string[]): Promise<number> {
   let options: NemesisOptions | 'help';
@@ -29,34 +32,38 @@ async function main(argv: readonly string[]): Promise<number> {
     process.stdout.write(`${USAGE}\n`);
     return 0;
   }
-  if (options.faults.includes('disk') && !isInNamespace()) {
+  const inside = directoryOfNamespace();
+  if (inside !== undefined) return carryOut(options, inside, true);
+  const directory = mkdtempSync(join(tmpdir(), 'dure-nemesis-'));
+  let code: number | undefined;
+  if (options.faults.includes('disk')) {
     const withSeed = argv.includes('--seed') ? argv : [...argv, '--seed', String(options.seed)];
-    const code = await runInNamespace(fileURLToPath(import.meta.url), withSeed);
-    if (code !== undefined) return code;
+    code = await runInNamespace(fileURLToPath(import.meta.url), withSeed, directory);
   }
-  return carryOut(options);
+  code ??= await carryOut(options, directory, false);
+  if (code === CODE_BROKEN || options.keep) console.log(`Data and logs: ${directory}`);
+  else rmSync(directory, { recursive: true, force: true, maxRetries: 3 });
+  return code;
 }
 
-async function carryOut(options: NemesisOptions): Promise<number> {
-  const directory = mkdtempSync(join(tmpdir(), 'dure-nemesis-'));
+/** @param canMount whether small disks can be mounted here and are gone with this process */
+async function carryOut(options: NemesisOptions, directory: string, canMount: boolean): Promise<number> {
   let cluster: NemesisCluster | undefined;
-  const interrupted = (): void => {
+  let interrupted = false;
+  const interrupt = (): void => {
+    interrupted = true;
     cluster?.endNow();
-    try {
-      rmSync(directory, { recursive: true, force: true });
-    } catch {
-      // A small disk is mounted there, which goes with this process.
-    }
-    process.exit(130);
+    // In a namespace the one outside cleans up; by itself this process does.
+    if (!canMount) rmSync(directory, { recursive: true, force: true, maxRetries: 3 });
+    process.exit(CODE_INTERRUPTED);
   };
-  process.on('SIGINT', interrupted);
-  process.on('SIGTERM', interrupted);
+  process.on('SIGINT', interrupt);
+  process.on('SIGTERM', interrupt);
   process.on('exit', () => cluster?.endNow());
-  let good = false;
   try {
     const result = await runNemesis(options, {
       directory,
-      canMount: isInNamespace(),
+      canMount,
       say: (text) => {
         if (!options.quiet || text.startsWith('SKIPPED')) console.log(text);
       },
@@ -64,7 +71,7 @@ async function carryOut(options: NemesisOptions): Promise<number> {
         cluster = started;
       },
     });
-    good = result.faults.length === 0;
+    const good = result.faults.length === 0;
     if (!options.quiet || !good) console.log(reportText(result));
     if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(result, undefined, 2)}\n`);
     if (options.html !== undefined) {
@@ -72,11 +79,12 @@ async function carryOut(options: NemesisOptions): Promise<number> {
       console.log(`Picture: ${resolve(options.html)}`);
     }
     console.log(verdictOf(result));
-  } finally {
-    if (good && !options.keep) rmSync(directory, { recursive: true, force: true, maxRetries: 3 });
-    else console.log(`Data and logs: ${directory}${isInNamespace() ? ' (but for a small disk)' : ''}`);
+    return good ? 0 : CODE_BROKEN;
+  } catch (error) {
+    if (interrupted) return CODE_INTERRUPTED;
+    console.error(error);
+    return CODE_BROKEN;
   }
-  return good ? 0 : 1;
 }
 
 process.exitCode = await main(process.argv.slice(2));

@@ -6,13 +6,15 @@
 
 import { spawn, spawnSync } from 'node:child_process';
 
-const mark = 'NEMESIS_IN_NAMESPACE';
+/** Tells the one inside that it is, and where to keep data and logs. */
+const mark = 'NEMESIS_DIRECTORY';
 
 /** As root, or as a user that is root in a namespace of its own. */
 const ways: readonly (readonly string[])[] = [['--mount'], ['--user', '--map-root-user', '--mount']];
 
-export function isInNamespace(): boolean {
-  return process.env[mark] === '1';
+/** The directory that was made outside; undefined when this process is not in a namespace. */
+export function directoryOfNamespace(): string | undefined {
+  return process.env[mark];
 }
 
 /** The way in which a small disk can be mounted here, or undefined. */
@@ -28,12 +30,16 @@ function findWay(): readonly string[] | undefined {
  * Runs this program again in a namespace, and gives its exit code; undefined when there can be none.
  * Signals go to the one inside, which ends everything it started.
  */
-export async function runInNamespace(script: string, argv: readonly string[]): Promise<number | undefined> {
+export async function runInNamespace(
+  script: string,
+  argv: readonly string[],
+  directory: string,
+): Promise<number | undefined> {
   const way = findWay();
   if (way === undefined) return undefined;
   const child = spawn('unshare', [...way, process.execPath, script, ...argv], {
     stdio: 'inherit',
-    env: { ...process.env, [mark]: '1' },
+    env: { ...process.env, [mark]: directory },
   });
   const forward = (signal: NodeJS.Signals): void => void child.kill(signal);
   process.on('SIGINT', forward);

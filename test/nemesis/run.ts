@@ -77,9 +77,14 @@ export async function runNemesis(options: NemesisOptions, context: RunContext): 
   });
   say(`${options.nodes} nodes start; seed ${options.seed}, ${plan.faults.length} faults`);
   const { nodes, strictPolicy } = options;
-  const { directory } = context;
-  const cluster = await NemesisCluster.start({ nodes, directory, smallDisks, links: true, strictPolicy });
-  context.onCluster(cluster);
+  const cluster = await NemesisCluster.start({
+    nodes,
+    directory: context.directory,
+    smallDisks,
+    links: true,
+    strictPolicy,
+    onCreated: context.onCluster,
+  });
   const clients = openClients(cluster.nodes.map(({ respPort }) => respPort));
   try {
     await until(() => clients.every((client) => client.isUp()), 10_000);
