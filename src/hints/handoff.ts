@@ -89,8 +89,9 @@ export class Handoff {
   #lastPage = false;
   readonly #underway: Map<RowKey, Delivery> = new Map();
   #bytesUnderway = 0;
-  /** Something was crossed off in this pass. */
+  /** In this pass something was crossed off, or there was a pause because of a refusal. */
   #progressed = false;
+  #paused = false;
   #live = false;
   #pausedUntil = 0;
   #backoffMs = backoffMinMs;
@@ -151,6 +152,7 @@ export class Handoff {
       this.#bytesUnderway += delivery.bytes;
       if (!send(this, delivery, row)) {
         this.#forgetDelivery(delivery);
+        this.#next--;
         this.#backOff(now);
         return;
       }
@@ -176,6 +178,7 @@ export class Handoff {
     this.#cursor = hintKey(this.target, '');
     this.#lastPage = false;
     this.#progressed = false;
+    this.#paused = false;
     this.#page = [];
     this.#next = 0;
     this.#options.book.target(this.target)!.onChanged = (rowKey) => {
@@ -222,7 +225,7 @@ export class Handoff {
       rowsDelivered,
       bytesDelivered,
     });
-    const stuck = rows > 0 && !this.#progressed;
+    const stuck = rows > 0 && !this.#progressed && !this.#paused;
     this.#endPass();
     if (stuck) this.#backOff(now);
     else if (rows > 0) this.#options.wake();
@@ -275,6 +278,7 @@ export class Handoff {
   /** A window full of refusals is one refusal. */
   #backOff(now: number): void {
     if (now < this.#pausedUntil) return;
+    this.#paused = true;
     this.#pausedUntil = now + this.#backoffMs;
     this.#backoffMs = Math.min(backoffMaxMs, this.#backoffMs * 2);
   }

@@ -1,0 +1,130 @@
+/** The hint book: what it takes, what it refuses, what it serves, and the floor it announces. */
+
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { hintKey } from '../../../src/hints/hint-keys.ts';
+import { TimeLedger } from '../../../src/hints/time-ledger.ts';
+import { rowKeyOf } from '../../../src/rows/key.ts';
+import { encodeStamp } from '../../../src/rows/row.ts';
+import { HintHouse, HOUSE_TIME } from './hint-house.ts';
+
+const T = HOUSE_TIME;
+
+describe('taking', () => {
+  test('one hint a row and target, the greatest row; an older one is as good as kept', () => {
+    const house = new HintHouse();
+    house.accept('x', 'plum', house.row('plum', T + 5));
+    house.accept('x', 'plum', house.row('plum', T + 9, 30));
+    house.accept('x', 'plum', house.row('plum', T + 1));
+    house.accept('y', 'plum', house.row('plum', T + 2));
+    assert.deepEqual(house.answers, ['ok', 'ok', 'ok', 'ok']);
+    assert.equal(house.book.target('x')?.rows, 1);
+    assert.equal(house.book.totals().rows, 2);
+    assert.equal(house.read('plum'), T + 9);
+  });
+
+  test('at the bound it refuses, drops nothing, and still merges what fits', () => {
+    const house = new HintHouse(400);
+    for (let i = 0; i < 20; i++) house.accept('x', `plum-${i}`, house.row(`plum-${i}`, T + i));
+    const kept = house.answers.filter((answer) => answer === 'ok').length;
+    assert.ok(kept >= 5 && kept < 10);
+    assert.ok(house.answers.slice(kept).every((answer) => answer === 'overloaded'));
+    assert.equal(house.book.refused, 20 - kept);
+    for (let i = 0; i < 20; i++) assert.equal(house.read(`plum-${i}`), i < kept ? T + i : 0, `plum-${i}`);
+    house.accept('x', 'plum-0', house.row('plum-0', T + 100));
+    assert.equal(house.answers.at(-1), 'ok');
+    house.accept('x', 'plum-0', house.row('plum-0', T + 200, 300));
+    assert.equal(house.answers.at(-1), 'overloaded', 'a larger row does not fit');
+    assert.equal(house.read('plum-0'), T + 100);
+    house.book.refer('x', rowKeyOf('plum-19'), T);
+    assert.equal(house.book.referencesSkipped, 0, 'a slip of paper fits');
+    house.book.refer('x', rowKeyOf('p'.repeat(300)), T);
+    assert.equal(house.book.referencesSkipped, 1);
+  });
+
+  test('a reference keeps the time of the first row missed; a full hint takes its place', () => {
+    const house = new HintHouse();
+    house.book.refer('x', rowKeyOf('plum'), T + 20_000);
+    house.book.refer('x', rowKeyOf('plum'), T + 90_000);
+    const target = house.book.target('x')!;
+    assert.equal(target.rows, 1);
+    assert.equal(target.full.size, 0);
+    const oldest = target.oldestTime()!;
+    assert.ok(oldest <= T + 20_000 && oldest > T + 15_000);
+    assert.equal(house.read('plum'), 0, 'a reference holds nothing to serve');
+    house.accept('x', 'plum', house.row('plum', T + 90_000));
+    assert.deepEqual([target.rows, target.full.size, target.references.size], [1, 1, 0]);
+    assert.equal(house.read('plum'), T + 90_000);
+  });
+
+  test('a damaged hint is not served, and gives way to an intact one', () => {
+    const house = new HintHouse();
+    house.accept('x', 'plum', house.row('plum', T + 5, 40));
+    const stored = house.storage.entries.get(hintKey('x', rowKeyOf('plum')))!;
+    stored[40]! ^= 1;
+    assert.equal(house.read('plum'), 'corrupt');
+    assert.equal(house.book.damaged, 1);
+    house.accept('x', 'plum', house.row('plum', T + 3));
+    assert.equal(house.answers.at(-1), 'ok');
+    assert.equal(house.read('plum'), T + 3);
+  });
+
+  test('what a flush declared dead is not kept, and not served', () => {
+    const house = new HintHouse();
+    house.accept('x', 'plum', house.row('plum', T + 5));
+    house.replica.raiseFloor(encodeStamp({ time: T + 50, logical: 0, actor: 0, counter: 0 }), undefined);
+    house.replica.commit();
+    assert.equal(house.read('plum'), T + 50, 'the floor answers');
+    house.accept('x', 'pear', house.row('pear', T + 6));
+    assert.equal(house.answers.at(-1), 'ok', 'dead on arrival');
+    assert.equal(house.book.totals().rows, 1);
+    assert.equal(house.book.rowToSend('x', rowKeyOf('plum')), undefined);
+    assert.equal(house.book.totals().rows, 0, 'deleted when met');
+  });
+});
+
+describe('the floor', () => {
+  test('is behind the clock by the margin, and below every full hint; it never goes back', () => {
+    const house = new HintHouse();
+    assert.equal(house.book.raiseFloor(T + 50_000), T + 40_000);
+    assert.equal(house.book.raiseFloor(T + 20_000), T + 40_000, 'the clock went back, the word stands');
+    house.accept('x', 'plum', house.row('plum', T + 45_000));
+    house.book.refer('x', rowKeyOf('pear'), T + 41_000);
+    const held = house.book.raiseFloor(T + 500_000);
+    assert.ok(
+      held < T + 45_000 && held >= T + 45_000 - 4097,
+      `a hint holds it, a reference does not: ${held - T}`,
+    );
+    house.book.forget('x', rowKeyOf('plum'));
+    house.replica.commit();
+    assert.equal(house.book.raiseFloor(T + 500_000), T + 490_000);
+  });
+
+  test('a hint at or below what was announced is refused for good', () => {
+    const house = new HintHouse();
+    const floor = house.book.raiseFloor(T + 50_000);
+    house.accept('x', 'plum', house.row('plum', floor));
+    house.accept('x', 'plum', house.row('plum', floor + 1));
+    assert.deepEqual(house.answers, ['straggler', 'ok']);
+  });
+});
+
+test('a time ledger tells the oldest, at most four seconds early', () => {
+  const ledger = new TimeLedger();
+  assert.equal(ledger.oldest(), undefined);
+  const times = [T + 30_000, T, T + 5000, T, T + 60_000];
+  for (const time of times) ledger.add(time);
+  for (const [gone, oldest] of [
+    [T, T],
+    [T + 60_000, T],
+    [T, T + 5000],
+    [T + 5000, T + 30_000],
+    [T + 30_000, undefined],
+  ] as const) {
+    ledger.remove(gone);
+    const told = ledger.oldest();
+    if (oldest === undefined) assert.equal(told, undefined);
+    else assert.ok(told !== undefined && told <= oldest && told > oldest - 4096, `${gone - T}`);
+  }
+  assert.equal(ledger.size, 0);
+});
