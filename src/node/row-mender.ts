@@ -8,12 +8,19 @@
  * All other replicas are asked, under the rules of a linearizable read: what they hold between them includes
  * every write that was acknowledged by more than this node. A row is left on the tray until they all can be
  * reached. The tray has a bound; what falls beside it is met again by the next walk.
+ *
+ * A damaged row whose stamp seems to be of just now may belong to a write under way, which counts on this
+ * node's acknowledgement. Its coordinator is a replica and laid the row on its own tray before it sent it, so
+ * it answers with it, unless its own disk refused the row. For those the mender asks once more when the time
+ * of a request is over, and believes what all say then.
  */
 
 import type { Policy } from '../coordinator/policy.ts';
 import type { RowKey } from '../rows/key.ts';
 import { rowKeySlot } from '../rows/key.ts';
+import type { Row, Stamp } from '../rows/row.ts';
 import type { NodeContext } from './context.ts';
+import { isTooFarAhead, observeStamp } from './context.ts';
 import { ReadFlight } from './read-flight.ts';
 
 /** Keys on the tray. */
@@ -22,14 +29,20 @@ const keysMax = 10_000;
 const mendsMax = 32;
 const tickMs = 100;
 /** A row that could not be mended is left alone for so long, milliseconds. */
-const retryMs = 2000;
+const retryMs = 1000;
 const mendTimeoutMs = 1000;
+
+/** A torn page on the tray. */
+interface Torn {
+  readonly noticedAt: number;
+  /** When it is tried next. */
+  from: number;
+}
 
 export class RowMender {
   readonly #context: NodeContext;
   readonly #policy: Policy;
-  /** Rows to be mended, and from when on. */
-  readonly #tray: Map<RowKey, number> = new Map();
+  readonly #tray: Map<RowKey, Torn> = new Map();
   readonly #underway: Set<RowKey> = new Set();
   #tickAt = 0;
   /** Rows mended since start. */
@@ -48,40 +61,44 @@ export class RowMender {
   /** A row failed its checksum. */
   damaged(rowKey: RowKey): void {
     if (this.#context.n < 2 || this.#tray.size >= keysMax || this.#tray.has(rowKey)) return;
-    this.#tray.set(rowKey, 0);
+    this.#tray.set(rowKey, { noticedAt: this.#context.now(), from: 0 });
   }
 
   /** Begins to mend what is on the tray. */
   tick(now: number): void {
     if (this.#tray.size === 0 || now < this.#tickAt) return;
     this.#tickAt = now + tickMs;
-    for (const [rowKey, from] of this.#tray) {
+    for (const [rowKey, torn] of this.#tray) {
       if (this.#underway.size >= mendsMax) return;
-      if (now >= from && !this.#underway.has(rowKey)) this.#mend(rowKey, now);
+      if (now >= torn.from && !this.#underway.has(rowKey)) this.#mend(rowKey, torn, now);
     }
   }
 
-  #mend(rowKey: RowKey, now: number): void {
+  #mend(rowKey: RowKey, torn: Torn, now: number): void {
     const context = this.#context;
     const plan = context.plans.of(rowKeySlot(rowKey));
-    if (!plan.selfIsReplica) {
+    if (!plan.selfIsReplica || !context.replica.isDamaged(rowKey)) {
       this.#tray.delete(rowKey);
       return;
     }
-    if (plan.remotesLive.length < context.n - 1) {
-      this.#tray.set(rowKey, now + retryMs);
-      return;
-    }
+    torn.from = now + retryMs;
+    if (plan.remotesLive.length < context.n - 1) return;
     this.#underway.add(rowKey);
-    const mended = (error: unknown): void => {
+    const heard = (error: unknown, row: Row | undefined, stamp: Stamp): void => {
       this.#underway.delete(rowKey);
-      if (error === undefined) {
-        this.mended++;
-        this.#tray.delete(rowKey);
-      } else {
-        this.#tray.set(rowKey, context.now() + retryMs);
-      }
+      if (error === undefined) this.#replace(rowKey, torn, row, stamp);
     };
-    new ReadFlight(context, rowKey, plan, this.#policy, now + mendTimeoutMs, false, mended).start();
+    new ReadFlight(context, rowKey, plan, this.#policy, now + mendTimeoutMs, false, heard).start();
+  }
+
+  #replace(rowKey: RowKey, torn: Torn, row: Row | undefined, stamp: Stamp): void {
+    const context = this.#context;
+    if (isTooFarAhead(context, stamp)) return;
+    observeStamp(context, stamp);
+    const isOver = context.now() - torn.noticedAt > context.limits.requestTimeoutMs;
+    const wall = isOver ? Number.POSITIVE_INFINITY : context.wall();
+    if (!context.replica.replaceDamaged(rowKey, row, wall)) return;
+    this.mended++;
+    this.#tray.delete(rowKey);
   }
 }

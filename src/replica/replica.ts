@@ -454,7 +454,7 @@ export class Replica {
    * meets every acknowledged write (R+W>N). Unlike `merge` it takes an older row over a damaged newer one,
    * unless that is stamped about now: a write may be under way that counts on it. Does nothing if the
    * stored row is not damaged.
-   * @param wall wall time, milliseconds
+   * @param wall wall time, milliseconds; Infinity if no write can be under way (`row-mender.ts`)
    * @returns whether the row is mended, with the next batch
    */
   replaceDamaged(rowKey: RowKey, row: Row | undefined, wall: number): boolean {
@@ -473,6 +473,10 @@ export class Replica {
     this.#tray.notes.push({ key: rowKey, value: undefined });
     this.#options.wake();
     return true;
+  }
+
+  isDamaged(rowKey: RowKey): boolean {
+    return this.#damagedStored(rowKey) !== undefined;
   }
 
   /** The bytes of a stored row that is damaged, none if the engine gives none; undefined if it is not. */
