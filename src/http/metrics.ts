@@ -73,10 +73,6 @@ const nodeCounters: readonly Read<NodeFigures>[] = [
   ['dure_frames_late_total', 'Frames of peers that came twice or behind later ones', (f) => f.framesLate],
   ['dure_rows_damaged_total', 'Stored rows that failed their check', (f) => f.rowsDamaged],
   ['dure_rows_refused_clock_total', 'Rows refused for a stamp too far ahead', (f) => f.rowsRefusedClock],
-  ['dure_stand_ins_total', 'Times a stand-in was asked to keep a row for a replica', (f) => f.standIns],
-  ['dure_hints_accepted_total', 'Rows this node took in for absent members', (f) => f.hintsAccepted],
-  ['dure_hints_refused_total', "Rows refused because the member's share was full", (f) => f.hintsRefused],
-  ['dure_hints_stragglers_total', 'Rows a member refused for good, long dead', (f) => f.hintStragglers],
   ['dure_frames_sent_total', 'Frames sent to peers', (f) => f.framesSent],
   ['dure_messages_sent_total', 'Messages sent to peers', (f) => f.messagesSent],
   [
