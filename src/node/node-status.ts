@@ -67,7 +67,10 @@ export function nodeStatus(parts: StatusParts): NodeStatus {
 }
 
 function horizonView({ horizon, horizonAlarmMs }: StatusParts): { horizon?: HorizonView } {
-  return horizon === undefined ? {} : { horizon: { ...horizon, alarmMs: horizonAlarmMs } };
+  if (horizon === undefined) return {};
+  const view = { ...horizon, ageMs: rounded(horizon.ageMs), alarmMs: horizonAlarmMs };
+  // What hinders a single attempt is no news: most pass by themselves.
+  return { horizon: view.held === 0 ? { ...view, heldBy: '', reason: '' } : view };
 }
 
 function pastStatus({ node, past }: StatusParts): { past?: PastStatus } {

@@ -104,6 +104,11 @@ describe('dure status', { timeout: 120_000 }, () => {
     const n3 = nodes.find(({ id }) => id === 'n3')!;
     assert.deepEqual([n3.answers, n3.problem, n3.others.down], [false, 'nothing listens there', 2]);
     assert.ok(n3.others.phiMax > 1, `phi rises: ${n3.others.phiMax}`);
+    assert.ok(n3.others.hints >= 200, `every write waits for it: ${n3.others.hints}`);
+    assert.ok(
+      n3.others.lagMs > 0 && n3.others.lagMs < 60_000,
+      `and the oldest is its lag: ${n3.others.lagMs}`,
+    );
     const { code, stdout } = await status('--check');
     assert.equal(code, 2);
     assert.match(lineOf(stdout, 'n3'), /no answer +down/);
@@ -113,13 +118,14 @@ describe('dure status', { timeout: 120_000 }, () => {
     assert.equal((await status()).code, 0, 'without --check it only shows');
   });
 
-  it('back again: well once more, and nothing waits', async () => {
+  it('back again: what waited is handed over, and the nodes find themselves equal', async () => {
     await cluster.restart(2);
-    await untilTold(
-      ({ verdict, nodes }) =>
-        verdict === 'well' && nodes.every(({ answers, others }) => answers && others.hints === 0),
-      'all is well again',
-    );
+    await untilTold(({ settled }) => settled, 'nothing is outstanding');
+    const { verdict, nodes } = await told();
+    assert.equal(verdict, 'well');
+    for (const { others } of nodes) assert.deepEqual([others.hints, others.lagMs], [0, 0]);
+    const delivered = nodes.reduce((sum, { status: own }) => sum + (own?.hints?.delivered ?? 0), 0);
+    assert.ok(delivered >= 200, `handed over: ${delivered}`);
   });
 
   it('watches, line by line where there is no terminal', async () => {
