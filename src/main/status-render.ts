@@ -147,20 +147,22 @@ function tableLines(view: ClusterView, shown: readonly Column[], paint: Paint): 
 }
 
 function stateCell({ answer, others }: NodeView): Cell {
-  if (answer === undefined) return { text: 'no answer', tone: others.down > 0 ? 'bad' : 'warn' };
+  if (answer === undefined)
+    return { text: 'no answer', tone: others.down + others.left > 0 ? 'bad' : 'warn' };
   if (answer.fault !== '') return { text: 'not serving', tone: 'warn' };
   return { text: `up ${durationWords(answer.uptimeMs)}`, tone: 'good' };
 }
 
-function opinionCell({ voices, down, suspect, unreached }: Opinion): Cell {
+function opinionCell({ voices, down, left, suspect, unreached }: Opinion): Cell {
   if (voices === 0) return none;
   const parts: string[] = [];
   const of = (count: number): string => (count === voices ? '' : ` ${count}/${voices}`);
   if (down > 0) parts.push(`down${of(down)}`);
+  if (left > 0) parts.push(`stopped${of(left)}`);
   if (suspect > 0) parts.push(`suspect${of(suspect)}`);
   if (unreached > 0) parts.push(`unreached${of(unreached)}`);
   if (parts.length === 0) return { text: 'alive', tone: 'good' };
-  return { text: parts.join(', '), tone: down > 0 ? 'bad' : 'warn' };
+  return { text: parts.join(', '), tone: down + left > 0 ? 'bad' : 'warn' };
 }
 
 function phiCell({ voices, phiMax }: Opinion): Cell {

@@ -15,9 +15,10 @@ import type { ClusterLook, NodeLook } from './status-fetch.ts';
 export interface Opinion {
   /** Nodes that answered and know it, itself not counted. */
   readonly voices: number;
-  /** Of these, how many call it suspect, down (or gone), and how many do not reach it though it is alive. */
+  /** Of these, how many call it suspect, down, or stopped, and how many do not reach it though it is alive. */
   readonly suspect: number;
   readonly down: number;
+  readonly left: number;
   readonly unreached: number;
   /** Greatest phi, lag, reply time and silence that any of them tells; 0 without voices. */
   readonly phiMax: number;
@@ -112,7 +113,8 @@ function opinionOf(id: string, answers: readonly StatusAnswer[]): Opinion {
   return {
     voices: voices.length,
     suspect: voices.filter(({ status }) => status === 'suspect').length,
-    down: voices.filter(({ status }) => status === 'down' || status === 'left').length,
+    down: voices.filter(({ status }) => status === 'down').length,
+    left: voices.filter(({ status }) => status === 'left').length,
     unreached: voices.filter(({ status, reachable }) => status === 'alive' && !reachable).length,
     phiMax: most(({ phi }) => phi),
     lagMs: most(({ lagMs }) => lagMs),
@@ -182,7 +184,7 @@ function ownFinding({ id, address, answer, problem, others }: NodeView): readonl
     ];
   }
   // Those who say that it is down have said what there is to say.
-  if (others.down + others.suspect > 0) return [];
+  if (others.down + others.left + others.suspect > 0) return [];
   return [
     {
       code: 'no-answer',

@@ -206,15 +206,20 @@ function pastReason({ node, past }: Findings, reasons: StatusReason[]): void {
   );
 }
 
-function horizonReason({ horizon }: Findings, reasons: StatusReason[]): void {
+function horizonReason({ horizon, members }: Findings, reasons: StatusReason[]): void {
   if (horizon === undefined || horizon.held === 0) return;
   const { heldBy, reason: why, held, ageMs } = horizon;
+  const isThere = members.some(({ id, status }) => id === heldBy && status === 'alive');
   const whom = heldBy === '' ? '' : ` by ${heldBy}${why === '' ? '' : `: ${why}`}`;
   reasons.push(
     reason('degraded', 'horizon-held', heldBy, [
       `the collection of deleted keys stands still in ${plural(held, 'partition')}, for ${durationWords(ageMs)}, held up${whom}`,
       'deletes stay correct and their traces pile up: they cost space and nothing else',
-      heldBy === '' ? 'look at the log' : `bring ${heldBy} back`,
+      heldBy === ''
+        ? 'look at the log of this node'
+        : isThere
+          ? `look at ${heldBy}: it ends when that does; if nothing moves there, restart it`
+          : `start ${heldBy} again`,
     ]),
   );
 }

@@ -166,7 +166,7 @@ Degraded: everything is served; something is missing, late, or no longer spare.
 !  the collection of deleted keys stands still in 200 partitions, for 4h, held up by n4: it is away
    (n1, n2 say)
    Means: deletes stay correct and their traces pile up: they cost space and nothing else.
-   Do:    bring n4 back.
+   Do:    start n4 again.
 `,
     );
   });
@@ -354,6 +354,19 @@ describe('the view of a cluster', () => {
     cluster.of('n2').repair.unknown = 0;
     cluster.silent.set('n1', 'no answer');
     assert.equal(clusterView(cluster.look()).settled, false);
+  });
+
+  it('a node that said goodbye was stopped, and is not called down', () => {
+    const cluster = new Statuses();
+    cluster.down('n3', 5000);
+    cluster.eachView('n3', { status: 'left' });
+    const view = clusterView(cluster.look());
+    assert.deepEqual([view.nodes[2]!.others.left, view.nodes[2]!.others.down], [2, 0]);
+    assert.deepEqual(
+      view.reasons.map(({ code, what }) => [code, what]),
+      [['member-down', 'n3 was stopped']],
+    );
+    assert.match(renderCluster(view, { width: 120, color: false }), /n3 +c +no answer +stopped /);
   });
 
   it('tells of a node that answers and does not serve', () => {
