@@ -62,11 +62,6 @@ export class HashForest {
     return this.#tags[slot] === 1;
   }
 
-  /** Whether the slot's leaves are as storage is, or were at `since` or later. */
-  isFresh(slot: number, since: number): boolean {
-    return this.#tags[slot] === 0 || this.#weighedAt[slot]! >= since;
-  }
-
   /** When the slot was last weighed; -Infinity for never. */
   weighedAt(slot: number): number {
     return this.#weighedAt[slot]!;

@@ -42,6 +42,11 @@ const urgentShareMin = 0.1;
 const urgentShareMax = 0.5;
 /** More requests in flight than this, and patient work takes a quarter of its share. */
 const requestsMany = 256;
+/**
+ * Rows are read anew after so many intervals although no write touched them: disks rot, and what nobody
+ * reads would be found damaged only when its last good copy is gone.
+ */
+const scrubIntervals = 4;
 /** Keys of damaged rows that wait to be mended. */
 const damagedMax = 1000;
 
@@ -159,7 +164,10 @@ export class RepairRows implements LocalRows {
   }
 
   #isFresh(slot: number, need: Need): boolean {
-    return need.rescan ? this.#forest.weighedAt(slot) >= need.since : this.#forest.isFresh(slot, need.since);
+    const weighedAt = this.#forest.weighedAt(slot);
+    if (weighedAt >= need.since) return true;
+    const scrubBefore = this.now() - scrubIntervals * this.#context.limits.repairIntervalMs;
+    return !need.rescan && weighedAt > scrubBefore && !this.#forest.isMarked(slot);
   }
 
   /** What counts as gone depends on floor and horizon: where they rose, leaves are out of date. */
