@@ -42,6 +42,7 @@ export interface HintShelf {
   readonly notes: {
     get(key: ByteString): Uint8Array | undefined;
     isLaid(key: ByteString): boolean;
+    readonly areDurable: boolean;
     lay(
       key: ByteString,
       value: Uint8Array | undefined,
@@ -135,6 +136,11 @@ export class HintBook {
   /** Whether hints of the former life are still being counted. */
   get isLoading(): boolean {
     return this.#loadedTo !== HINTS_END;
+  }
+
+  /** Whether storage holds exactly what is counted. */
+  get isDurable(): boolean {
+    return !this.isLoading && this.#shelf.notes.areDurable;
   }
 
   /** Those hints are or were kept for. */

@@ -243,7 +243,7 @@ export class HintDesk implements Desk {
     return {
       count: rows,
       bytes,
-      loading: hints.isLoading,
+      loading: !hints.isDurable,
       bytesMax: limits.hintBytesMax,
       oldestAgeMs: targets.reduce((oldest, { oldestAgeMs }) => Math.max(oldest, oldestAgeMs), 0),
       delivered: this.figures().hintsDelivered,

@@ -100,7 +100,7 @@ export interface HintsStatus {
   /** Over all members. */
   readonly count: number;
   readonly bytes: number;
-  /** Those of the former life are still being counted: the two above are too low. */
+  /** Hints of the former life are still being counted, or a change is not durable yet: wait before trusting a 0. */
   readonly loading: boolean;
   /** Bound a member, bytes. */
   readonly bytesMax: number;

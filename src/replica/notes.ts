@@ -48,6 +48,11 @@ export class Notes {
     return this.#trayOf(key) !== undefined;
   }
 
+  /** Whether no change of any note waits to become durable. */
+  get areDurable(): boolean {
+    return this.#holder.tray().keyed === undefined && this.#holder.underway()?.keyed === undefined;
+  }
+
   /** Whether a change of the note lies on the tray of this turn. */
   isLaid(key: ByteString): boolean {
     return this.#holder.tray().keyed?.has(key) === true;
