@@ -60,7 +60,7 @@ const scanRow = fc.record(
 );
 
 const anyMessage: fc.Arbitrary<Sent> = fc.oneof(
-  message('read', [u32, timeout, fc.boolean(), text, stamp], wire.writeRead),
+  message('read', [u32, timeout, fc.boolean(), text, stamp, fc.boolean()], wire.writeRead),
   message('readEqual', [u32], wire.writeReadEqual),
   message('readStamp', [u32, stamp], wire.writeReadStamp),
   message('readRow', [u32, bytes], wire.writeReadRow),
