@@ -56,10 +56,10 @@ export class Side {
       wake: () => pair.post(() => this.replica.commit()),
       noteOfCommit: () => undefined,
       watcher: new RepairMarks(this.forest, forgetful),
-      rowDamaged: () => undefined,
+      rowDamaged: () => false,
       partitionCount: pair.table.partitionCount,
       mutants: new Set<string>(),
-    } as ConstructorParameters<typeof Replica>[0]);
+    } as unknown as ConstructorParameters<typeof Replica>[0]);
     this.replica.start();
     const context = {
       self: id,
