@@ -126,7 +126,9 @@ function memberReason(findings: Findings, member: MemberStatus, reasons: StatusR
     reasons.push(
       reason('degraded', 'member-down', id, [
         status === 'left' ? `${id} was stopped` : `${id} is down, silent for ${durationWords(silenceMs)}`,
-        'its keys are served by their other replicas, with one copy less',
+        findings.partitions.withoutQuorum > 0
+          ? 'its keys have one copy less in reach'
+          : 'its keys are served by their other replicas, with one copy less',
         `start ${id} again; it catches up by itself`,
       ]),
     );

@@ -238,11 +238,11 @@ Critical: some requests fail now, or will before long.
    Do:    start the nodes that are down, or mend the network between the nodes.
 
 !  n2 is down, silent for 20s (n1 says)
-   Means: its keys are served by their other replicas, with one copy less.
+   Means: its keys have one copy less in reach.
    Do:    start n2 again; it catches up by itself.
 
 !  n3 is down, silent for 20s (n1 says)
-   Means: its keys are served by their other replicas, with one copy less.
+   Means: its keys have one copy less in reach.
    Do:    start n3 again; it catches up by itself.
 `,
     );
