@@ -243,13 +243,16 @@ export class WriteFlight extends Flight implements StoredWaiter, WriteProgress {
     this.#advance(this.#core.state);
   }
 
-  /** The flight leaves the table. A replica notes for others what they missed, and it holds. */
+  /**
+   * The flight leaves the table. A replica notes for others what they missed, and it holds; if its own copy
+   * becomes durable later still, then.
+   */
   #end(): void {
-    const { flights, hints } = this.#context;
-    if (flights.get(this.id) !== this) return;
-    flights.remove(this);
-    if (this.#lacking === undefined || !this.#localHolds) return;
-    for (const target of this.#lacking) hints.refer(target, this.#rowKey, rowTime(this.#row!));
+    this.#context.flights.remove(this);
+    const lacking = this.#lacking;
+    if (lacking === undefined || !this.#localHolds) return;
+    this.#lacking = undefined;
+    for (const target of lacking) this.#context.hints.refer(target, this.#rowKey, rowTime(this.#row!));
   }
 
   /** Our own copy is durable, or could not be made so. */
