@@ -29,11 +29,12 @@ import type { Micros } from './schedule.ts';
 export type OpOutcome = 'pending' | 'ok' | Outcome;
 
 /**
- * Which act of the run a request belongs to: the workload; after healing, probes whether requests succeed,
+ * Which act of the run a request belongs to: the workload; after healing, reads that meet damaged rows and
+ * may fail of them, probes whether requests succeed,
  * reads at R from every node, reads at R=N that repair, and reads at R=N after every process was killed
  * once more.
  */
-export type Phase = 'work' | 'probe' | 'quorum' | 'repair' | 'restart';
+export type Phase = 'work' | 'meet' | 'probe' | 'quorum' | 'repair' | 'restart';
 
 /** One request, as its client saw it. Its `id` (from 1) is in the value it writes. */
 export interface OpRecord {

@@ -178,6 +178,7 @@ class Run {
     this.#nemesis.healAll();
     const leftovers = this.#recovery.await(chaosEndedAt);
     this.#advance(plan.upkeep.lingerMs);
+    this.#meetDamage();
     this.#rest();
     const recovered = this.#states();
     this.#probe();
@@ -244,6 +245,16 @@ class Run {
     while (this.#schedule.now < deadline && this.#leftovers().length > 0) this.#advance(50);
   }
 
+  /**
+   * A row that rotted is found when it is met, and no read at R=N can be answered while it is damaged: so in
+   * plans with rot every row is met, and mended, before reads must succeed.
+   */
+  #meetDamage(): void {
+    if (!this.#plan.faults.some((fault) => fault.kind === 'rot')) return;
+    this.#readAll('meet');
+    this.#advance(6000);
+  }
+
   /** Requests succeed again at every node, writes too: on a key of its own. */
   #probe(): void {
     if (hasWildClocks(this.#plan)) return;
@@ -267,25 +278,28 @@ class Run {
     const policy = { r: plan.n, w: plan.w, strict: plan.strict };
     const options = { timeoutMs: FINAL_TIMEOUT_MS, phase };
     for (let key = 0; key < this.#keys; key++) {
-      const readers =
-        phase === 'quorum' ? this.#cluster.machines.map((machine) => machine.index) : [key % plan.nodes];
+      const everywhere = phase === 'quorum' || phase === 'meet';
+      const readers = everywhere
+        ? this.#cluster.machines.map((machine) => machine.index)
+        : [key % plan.nodes];
       for (const node of readers) {
         const op = { atMs: 0, node, kind: 'read' as const, key };
         this.#workload.invoke(op, phase === 'quorum' ? options : { ...options, policy });
         if (oneByOne) this.#waitForRequests();
       }
-      if (phase === 'repair') this.#repairCounter(key, policy);
+      if (phase === 'repair') this.#readCounter(key, key % plan.nodes, policy, true);
+      if (phase === 'meet') for (const node of readers) this.#readCounter(key, node, policy, false);
       if (oneByOne) this.#advance(50);
     }
     this.#waitForRequests();
   }
 
-  #repairCounter(key: number, policy: Policy): void {
+  #readCounter(key: number, index: number, policy: Policy, mustSucceed: boolean): void {
     const name = keyOf('incr', key);
-    this.#cluster.input(this.#cluster.machines[key % this.#plan.nodes]!, (node) =>
+    this.#cluster.input(this.#cluster.machines[index]!, (node) =>
       node.read(name, { policy, timeoutMs: FINAL_TIMEOUT_MS }, (error) => {
-        if (error)
-          this.#cluster.faults.push(`after healing a read of ${name} at R=N failed: ${error.message}`);
+        if (!error || !mustSucceed) return;
+        this.#cluster.faults.push(`after healing a read of ${name} at R=N failed: ${error.message}`);
       }),
     );
   }

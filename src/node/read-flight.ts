@@ -38,6 +38,7 @@ export class ReadFlight extends Flight implements ReadWaiter {
   readonly #rowKey: RowKey;
   readonly #plan: Plan;
   readonly policy: Policy;
+  readonly #mending: boolean;
   readonly #stampOnly: boolean;
   readonly #core: ReadCore;
   #done: ReadFlightDone[];
@@ -50,6 +51,8 @@ export class ReadFlight extends Flight implements ReadWaiter {
   #localWaiting = true;
   /** We do not vouch for our own row: it counts for nothing in a read. */
   #localForgetful = false;
+  /** Whether what a linearizable read found is handed to those behind before it is told. */
+  writesBack = true;
   /** Our own row fails its checksum. */
   #localDamaged = false;
   /** When the first neighbour was asked, and when the last one was (by a hedge, or after a loss). */
@@ -63,6 +66,8 @@ export class ReadFlight extends Flight implements ReadWaiter {
 
   /**
    * @param stampOnly learn the greatest stamp, not the row: the first phase of a strict write.
+   * @param mending for our own damaged row: nobody is answered, so nothing is written back for later reads;
+   *   with N=2 our own replica would have to take what it may not take before it is mended.
    */
   constructor(
     context: NodeContext,
@@ -72,6 +77,7 @@ export class ReadFlight extends Flight implements ReadWaiter {
     deadline: number,
     stampOnly: boolean,
     done: ReadFlightDone,
+    mending = false,
   ) {
     super(deadline);
     this.#context = context;
@@ -79,6 +85,7 @@ export class ReadFlight extends Flight implements ReadWaiter {
     this.#plan = plan;
     this.policy = policy;
     this.#stampOnly = stampOnly;
+    this.#mending = mending;
     const short = context.mutants.has('quorum-read-one-short') ? 1 : 0;
     this.#core = new ReadCore(Math.max(1, policy.r - short));
     this.#done = [done];
@@ -238,7 +245,10 @@ export class ReadFlight extends Flight implements ReadWaiter {
       return;
     }
     const linearizable =
-      isLinearizable(this.policy, context.n) && !context.mutants.has('repair-not-blocking');
+      this.writesBack &&
+      isLinearizable(this.policy, context.n) &&
+      !this.#mending &&
+      !context.mutants.has('repair-not-blocking');
     // Later reads ask R replicas: they meet the winner for sure if N-R+1 hold it.
     const holdersNeeded = context.n - this.policy.r + 1;
     if (
@@ -293,7 +303,7 @@ export class ReadFlight extends Flight implements ReadWaiter {
     // Everyone not known to hold it is handed it: a replica that did not answer may have to count.
     const behind = this.#core.behind();
     const unasked = this.#plan.remotesLive.slice(this.#nextRemote);
-    if (this.#localWaiting || this.#localForgetful) behind.push(context.self);
+    if (this.#localWaiting || this.#localForgetful || this.#localDamaged) behind.push(context.self);
     const handed = [...behind, ...this.#waiting, ...unasked];
     // All first: our own replica may answer within the call.
     this.#waiting = [...handed];

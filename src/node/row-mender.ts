@@ -58,10 +58,13 @@ export class RowMender {
     return this.#tray.size;
   }
 
-  /** A row failed its checksum. */
-  damaged(rowKey: RowKey): void {
-    if (this.#context.n < 2 || this.#tray.size >= keysMax || this.#tray.has(rowKey)) return;
-    this.#tray.set(rowKey, { noticedAt: this.#context.now(), from: 0 });
+  /** A row failed its checksum. @returns false if it is on the tray already. */
+  damaged(rowKey: RowKey): boolean {
+    if (this.#tray.has(rowKey)) return false;
+    if (this.#context.n > 1 && this.#tray.size < keysMax) {
+      this.#tray.set(rowKey, { noticedAt: this.#context.now(), from: 0 });
+    }
+    return true;
   }
 
   /** Begins to mend what is on the tray. */
@@ -88,7 +91,7 @@ export class RowMender {
       this.#underway.delete(rowKey);
       if (error === undefined) this.#replace(rowKey, torn, row, stamp);
     };
-    new ReadFlight(context, rowKey, plan, this.#policy, now + mendTimeoutMs, false, heard).start();
+    new ReadFlight(context, rowKey, plan, this.#policy, now + mendTimeoutMs, false, heard, true).start();
   }
 
   #replace(rowKey: RowKey, torn: Torn, row: Row | undefined, stamp: Stamp): void {
