@@ -1,6 +1,6 @@
 /**
  * The HTTP door: health for supervisors, metrics for Prometheus, members for people. Small on purpose:
- * it reads and changes nothing, and listens on loopback unless told otherwise.
+ * it changes nothing but what repair makes equal, and listens on loopback unless told otherwise.
  *
  * | Path            | Answer                                                                        |
  * |-----------------|-------------------------------------------------------------------------------|
@@ -9,12 +9,14 @@
  * | `/metrics`      | counters and gauges, Prometheus text format                                   |
  * | `/members`      | the members as this node sees them                                            |
  * | `/status`       | everything an operator asks of the node, judged; `dure status` shows it       |
+ * | `POST /repair`  | compares replicas and exchanges what differs; `dure repair` shows how far     |
  */
 
 import Fastify, { type FastifyInstance } from 'fastify';
 import type { Log } from '../ports/log.ts';
 import { readinessOf } from './health.ts';
 import { Metrics, type MetricsSources } from './metrics.ts';
+import { addRepair } from './repair.ts';
 import { FLAG, listSchema, NUMBER, objectSchema, TEXT, WHOLE } from './schema.ts';
 import { STATUS_SCHEMA } from './status.ts';
 
@@ -137,6 +139,7 @@ export class HttpServer {
       version,
       fault: this.#sources.fault() ?? '',
     }));
+    addRepair(app, node);
     app.setNotFoundHandler({}, (request, reply) => {
       reply.code(404).send({ error: `no such page: ${request.method} ${request.url}` });
     });

@@ -1,5 +1,6 @@
 /**
- * The command line of the server: `dure dev`, `dure start`, `dure status`, `dure config check`.
+ * The command line of the server: `dure dev`, `dure start`, `dure status`, `dure repair`,
+ * `dure config check`.
  *
  * Every setting of the configuration is a flag too; `--help` lists them from the tree of settings. A
  * flag that does not exist is one more problem of the configuration, told together with the others.
@@ -138,6 +139,33 @@ function statusCommand(): Command {
   });
 }
 
+function repairCommand(): Command {
+  const command = new Command('repair')
+    .description('compare all replicas now, and exchange what differs')
+    .option('--partition <number>', 'only this one')
+    .option('--node <host:port>', 'ask this node, at its HTTP port, for the others')
+    .addOption(configOption())
+    .option('--data-dir <directory>', 'else, the directory of "dure dev"', '.dure')
+    .option('--json', 'for programs: a line now and then, the last with "done": true');
+  return command.action(async (options: Record<string, string | true | undefined>) => {
+    const partition = options.partition === undefined ? undefined : Number(options.partition);
+    if (partition !== undefined && !(Number.isInteger(partition) && partition >= 0)) {
+      process.stderr.write(`dure: --partition ${options.partition}: expected a number from 0\n`);
+      process.exitCode = EXIT.config;
+      return;
+    }
+    const { runRepair } = await import('./repair.ts');
+    process.exitCode = await runRepair({
+      node: String(options.node ?? ''),
+      config: String(options.config ?? ''),
+      dataDir: String(options.dataDir),
+      partition,
+      json: options.json === true,
+      environment: process.env,
+    });
+  });
+}
+
 function configCommand(): Command {
   const check = new Command('check').description('tell every problem of a configuration; starts nothing');
   addSettings(check.addOption(configOption()), nodeSettings);
@@ -169,6 +197,7 @@ async function main(): Promise<void> {
     .addCommand(devCommand())
     .addCommand(startCommand())
     .addCommand(statusCommand())
+    .addCommand(repairCommand())
     .addCommand(configCommand());
   for (const command of [
     program,

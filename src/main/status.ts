@@ -112,8 +112,11 @@ function jsonOf(view: ClusterView): object {
 
 // Whom to ask.
 
-/** @throws Error with words for the user. */
-function seedsOf({ node, config, dataDir, environment }: StatusOptions): readonly string[] {
+/** What says whom to ask first. */
+export type SeedOptions = Pick<StatusOptions, 'node' | 'config' | 'dataDir' | 'environment'>;
+
+/** The addresses to ask first. @throws Error with words for the user. */
+export function seedsOf({ node, config, dataDir, environment }: SeedOptions): readonly string[] {
   if (node !== '') return [addressOf(node)];
   if (config !== '') return seedsOfConfig(config, environment);
   const directory = resolve(dataDir);

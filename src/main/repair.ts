@@ -1,0 +1,199 @@
+/**
+ * `dure repair`: compares all replicas now, exchanges what differs, and shows how far it is.
+ *
+ * Each node compares the pairs of replicas it is the first of, so every node is asked, all at once; what
+ * they tell is added up. On a terminal the sum is a bar that is drawn over; else a line now and then.
+ */
+
+import { bytesWords, countWords, durationWords, plural } from '../base/words.ts';
+import type { RepairLine } from '../http/repair.ts';
+import { EXIT } from './exit-codes.ts';
+import { type Output, type SeedOptions, seedsOf } from './status.ts';
+import { lookAtCluster, type NodeLook } from './status-fetch.ts';
+
+export interface RepairOptions extends SeedOptions {
+  readonly partition: number | undefined;
+  readonly json: boolean;
+}
+
+/** The sum over the nodes. */
+export interface RepairSum {
+  readonly pairs: number;
+  readonly equal: number;
+  readonly failed: number;
+  readonly rowsDiffering: number;
+  readonly rowsExchanged: number;
+  readonly bytes: number;
+  readonly rowBytes: number;
+  readonly elapsedMs: number;
+}
+
+const lookTimeoutMs = 2000;
+const barCells = 24;
+const lineEveryMs = 5000;
+
+/** @returns the exit code: 0 when all replicas that were to be compared are equal. */
+export async function runRepair(
+  options: RepairOptions,
+  out: Output = process.stdout,
+  complain: Output = process.stderr,
+): Promise<number> {
+  let seeds: readonly string[];
+  try {
+    seeds = seedsOf(options);
+  } catch (error) {
+    complain.write(`dure: ${(error as Error).message}\n`);
+    return EXIT.failed;
+  }
+  const look = await lookAtCluster(seeds, lookTimeoutMs);
+  const there = look.nodes.filter(({ answer }) => answer !== undefined);
+  if (there.length === 0) {
+    complain.write(`dure: no node answers:\n${look.problems.map((line) => `  ${line}\n`).join('')}`);
+    return EXIT.failed;
+  }
+  const count = there[0]!.answer!.partitions.count;
+  if (options.partition !== undefined && options.partition >= count) {
+    complain.write(`dure: --partition ${options.partition}: there are ${count}, from 0 to ${count - 1}\n`);
+    return EXIT.config;
+  }
+  const lines = new Map<string, RepairLine>();
+  const screen = new Screen(out, options.json);
+  const failures = await Promise.all(
+    there.map((node) =>
+      follow(node, options.partition, (line) => {
+        lines.set(node.id, line);
+        screen.show(sumOf([...lines.values()]));
+      }),
+    ),
+  );
+  return conclude(look.nodes, [...lines.values()], failures, screen, complain);
+}
+
+function conclude(
+  nodes: readonly NodeLook[],
+  lines: readonly RepairLine[],
+  failures: readonly string[],
+  screen: Screen,
+  complain: Output,
+): number {
+  const sum = sumOf(lines);
+  screen.end(sum);
+  const problems = failures.filter((failure) => failure !== '');
+  for (const { id, address, answer, problem } of nodes) {
+    if (answer === undefined) problems.push(`${id} (${address}) was not asked: ${problem}`);
+  }
+  for (const { node, failed, error, failure } of lines) {
+    if (failed > 0) problems.push(`${node}: ${plural(failed, 'pair')} not repaired: ${failure || error}`);
+  }
+  for (const problem of problems) complain.write(`dure: ${problem}\n`);
+  return problems.length === 0 && sum.failed === 0 ? 0 : EXIT.failed;
+}
+
+/** Asks one node, and tells each line of its answer. @returns why it did not end, in words; empty if it did. */
+async function follow(
+  { id, address }: NodeLook,
+  partition: number | undefined,
+  tell: (line: RepairLine) => void,
+): Promise<string> {
+  let ended = false;
+  try {
+    const response = await fetch(`http://${address}/repair`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', connection: 'close' },
+      body: JSON.stringify(partition === undefined ? {} : { partition }),
+    });
+    if (!response.ok) return `${id}: it answered HTTP ${response.status}: ${await response.text()}`;
+    let rest = '';
+    const decoder = new TextDecoder();
+    for await (const chunk of response.body ?? []) {
+      const parts = (rest + decoder.decode(chunk, { stream: true })).split('\n');
+      rest = parts.pop()!;
+      for (const part of parts) {
+        const line = JSON.parse(part) as RepairLine;
+        ended ||= line.done;
+        tell(line);
+      }
+    }
+  } catch (error) {
+    return `${id}: ${(error as Error).message}`;
+  }
+  return ended ? '' : `${id}: it stopped before it was done`;
+}
+
+export function sumOf(lines: readonly RepairLine[]): RepairSum {
+  const add = (read: (line: RepairLine) => number): number =>
+    lines.reduce((sum, line) => sum + read(line), 0);
+  return {
+    pairs: add((line) => line.pairs),
+    equal: add((line) => line.equal),
+    failed: add((line) => line.failed),
+    rowsDiffering: add((line) => line.rowsDiffering),
+    rowsExchanged: add((line) => line.rowsSent + line.rowsTaken + line.rowsDropped),
+    bytes: add((line) => line.bytes),
+    rowBytes: add((line) => line.rowBytes),
+    elapsedMs: Math.max(0, ...lines.map((line) => line.elapsedMs)),
+  };
+}
+
+/** One line that says how far it is: `[████────] 42 % · 1,204 of 3,072 pairs equal · …`. */
+export function progressLine(sum: RepairSum): string {
+  const ended = sum.equal + sum.failed;
+  const share = sum.pairs === 0 ? 1 : ended / sum.pairs;
+  const cells = Math.floor(share * barCells);
+  const left =
+    share > 0 && share < 1 ? ` · ${durationWords((sum.elapsedMs / share) * (1 - share))} left` : '';
+  return (
+    `[${'█'.repeat(cells)}${'─'.repeat(barCells - cells)}] ${Math.floor(share * 100)} % · ` +
+    `${countWords(sum.equal)} of ${plural(sum.pairs, 'pair')} equal · ` +
+    `${plural(sum.rowsExchanged, 'row')} exchanged · ${bytesWords(sum.bytes)}${left}`
+  );
+}
+
+/** The last line. */
+export function summaryLine(sum: RepairSum): string {
+  const { pairs, equal, failed, rowsDiffering, rowsExchanged, bytes, elapsedMs } = sum;
+  const outcome =
+    failed === 0
+      ? `all ${plural(pairs, 'pair')} of replicas equal`
+      : `${countWords(equal)} of ${plural(pairs, 'pair')} of replicas equal`;
+  return (
+    `${outcome} after ${durationWords(elapsedMs)}: ${plural(rowsDiffering, 'row')} differed, ` +
+    `${countWords(rowsExchanged)} exchanged, ${bytesWords(bytes)} between the nodes`
+  );
+}
+
+class Screen {
+  readonly #out: Output;
+  readonly #json: boolean;
+  #width = 0;
+  #shownAt = Number.NEGATIVE_INFINITY;
+
+  constructor(out: Output, json: boolean) {
+    this.#out = out;
+    this.#json = json;
+  }
+
+  show(sum: RepairSum): void {
+    if (this.#json) {
+      this.#out.write(`${JSON.stringify({ ...sum, done: false })}\n`);
+      return;
+    }
+    if (this.#out.isTTY === true) {
+      const line = progressLine(sum).slice(0, (this.#out.columns ?? 120) - 1);
+      this.#out.write(`\r${line.padEnd(this.#width)}`);
+      this.#width = line.length;
+    } else if (sum.elapsedMs - this.#shownAt >= lineEveryMs) {
+      this.#shownAt = sum.elapsedMs;
+      this.#out.write(`${progressLine(sum)}\n`);
+    }
+  }
+
+  end(sum: RepairSum): void {
+    if (this.#json) {
+      this.#out.write(`${JSON.stringify({ ...sum, done: true })}\n`);
+      return;
+    }
+    if (this.#out.isTTY === true) this.#out.write(`\r${' '.repeat(this.#width)}\r`);
+    this.#out.write(`${summaryLine(sum)}\n`);
+  }
+}
