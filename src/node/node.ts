@@ -171,7 +171,7 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
       wall: () => clock.wall(),
     };
     const confirmed = (): boolean => this.#links.isClockConfirmed(clock.monotonic(), clock.wall());
-    const damaged = (rowKey: RowKey): void => this.#mender.damaged(rowKey);
+    const damaged = (rowKey: RowKey): boolean => this.#mender.damaged(rowKey);
     this.#scans = new LocalScans(storage, this.#replica, () => clock.wall(), confirmed, wake, damaged);
     this.#requests = new Requests(this.#context, options.policies, options.updates);
     this.#mender = new RowMender(this.#context);

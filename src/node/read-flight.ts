@@ -51,8 +51,6 @@ export class ReadFlight extends Flight implements ReadWaiter {
   #localWaiting = true;
   /** We do not vouch for our own row: it counts for nothing in a read. */
   #localForgetful = false;
-  /** Whether what a linearizable read found is handed to those behind before it is told. */
-  writesBack = true;
   /** Our own row fails its checksum. */
   #localDamaged = false;
   /** When the first neighbour was asked, and when the last one was (by a hedge, or after a loss). */
@@ -245,10 +243,7 @@ export class ReadFlight extends Flight implements ReadWaiter {
       return;
     }
     const linearizable =
-      this.writesBack &&
-      isLinearizable(this.policy, context.n) &&
-      !this.#mending &&
-      !context.mutants.has('repair-not-blocking');
+      isLinearizable(this.policy, context.n) && !this.#mending && !context.mutants.has('repair-not-blocking');
     // Later reads ask R replicas: they meet the winner for sure if N-R+1 hold it.
     const holdersNeeded = context.n - this.policy.r + 1;
     if (
@@ -303,7 +298,7 @@ export class ReadFlight extends Flight implements ReadWaiter {
     // Everyone not known to hold it is handed it: a replica that did not answer may have to count.
     const behind = this.#core.behind();
     const unasked = this.#plan.remotesLive.slice(this.#nextRemote);
-    if (this.#localWaiting || this.#localForgetful || this.#localDamaged) behind.push(context.self);
+    if (this.#localWaiting || this.#localForgetful) behind.push(context.self);
     const handed = [...behind, ...this.#waiting, ...unasked];
     // All first: our own replica may answer within the call.
     this.#waiting = [...handed];

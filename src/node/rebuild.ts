@@ -147,6 +147,7 @@ export class Rebuild {
   /** Raises the level of a partition as far as those who were heard allow. */
   #judge(partition: number): void {
     const { self, vouching, links } = this.#context;
+    const { reason } = vouching;
     let all = true;
     let live = true;
     let heard = 0;
@@ -163,7 +164,8 @@ export class Rebuild {
       : live && heard > 0 && vouching.raise(partition, VOUCH_LOOSE);
     if (!raised) return;
     this.#dirty = true;
-    if (vouching.isFull) this.#whole();
+    if (vouching.isFull && reason === 'lost') this.#whole();
+    else if (vouching.isFull) this.#store();
   }
 
   #whole(): void {

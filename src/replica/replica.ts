@@ -86,8 +86,8 @@ export interface ReplicaOptions {
   readonly noteOfCommit: () => StorageWrite | undefined;
   /** Told when a batch, and with it that note, is durable. */
   readonly committed?: () => void;
-  /** Told of a row that failed its checksum when it was read. */
-  readonly rowDamaged?: (rowKey: RowKey) => void;
+  /** Told of a row that failed its checksum when it was read; false if that is no news. */
+  readonly rowDamaged?: (rowKey: RowKey) => unknown;
   /** Told of every row that changes in storage. */
   readonly watcher?: RowWatcher;
   /** Partitions of the ring, for horizons; 1024 if left out. */
@@ -197,11 +197,7 @@ export class Replica {
     // Rows of a memory engine were checked when they came and never left this process.
     if (row === undefined || !this.#options.storage.durable) return row;
     if (!isRowIntact(rowKey, row) && !this.#damagedServed) {
-      this.rowsDamaged++;
-      this.#options.rowDamaged?.(rowKey);
-      this.#options.log.write('alarm', 'row-damaged', {
-        meaning: 'a stored row fails its checksum; it is not served, another replica answers',
-      });
+      this.#damaged(rowKey);
       throw new CodedError('corrupt', 'none', 'a stored row fails its checksum on this node');
     }
     return row;
@@ -216,9 +212,17 @@ export class Replica {
     try {
       return this.#options.storage.get(rowKey);
     } catch (error) {
-      if (error instanceof CodedError && error.code === 'corrupt') this.#options.rowDamaged?.(rowKey);
+      if (error instanceof CodedError && error.code === 'corrupt') this.#damaged(rowKey);
       throw error;
     }
+  }
+
+  #damaged(rowKey: RowKey): void {
+    if (this.#options.rowDamaged?.(rowKey) === false) return;
+    this.rowsDamaged++;
+    this.#options.log.write('alarm', 'row-damaged', {
+      meaning: 'a stored row fails its checksum; it is not served, another replica answers',
+    });
   }
 
   /** Whether the row is dead by a flush. */
@@ -464,7 +468,7 @@ export class Replica {
     if (damaged.length >= ROW_HEADER_BYTES && Math.abs(rowTime(damaged) - wall) < underwayMaxMs) {
       if (row === undefined || compareRowStamps(damaged, row) > 0) return false;
     }
-    if (row !== undefined && !this.isBelowFloor(row)) {
+    if (row !== undefined && !this.isGone(rowKey, row)) {
       this.merge(rowKey, row, undefined, 'mend');
       return true;
     }
