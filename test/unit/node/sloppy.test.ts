@@ -391,4 +391,50 @@ describe('handoff', () => {
     assert.equal(hintsAt(cluster, standIns[0]!), 0);
     cluster.finish();
   });
+
+  test('it gives way to clients that wait, and is never starved by them', () => {
+    const cluster = cluster5();
+    const { replicas, standIns } = placeOf(cluster, '{plum}');
+    const [a, b, c] = replicas as [string, string, string];
+    const standIn = standIns[0]!;
+    cluster.kill(c);
+    for (let i = 0; i < 200; i++) cluster.mustWrite(a, `{plum}${i}`, 'x');
+    const underway = (): number => cluster.node(standIn).figures().writesUnsettled;
+    cluster.hold(standIn, c);
+    cluster.restart(c);
+    cluster.advance(20);
+    assert.equal(underway(), 64, 'a quiet node');
+    cluster.release(standIn, c);
+    cluster.hold(c, standIn);
+    // Clients of the stand-in wait for answers of a and b.
+    for (const id of [a, b]) cluster.hold(id, standIn);
+    const reads = Array.from({ length: 640 }, (_, i) => cluster.read(standIn, `{plum}${i % 200}`));
+    cluster.pump();
+    for (let i = 0; i < 64; i++) if (cluster.waiting(c, standIn).length > 0) cluster.deliver(c, standIn);
+    cluster.advance(10);
+    assert.equal(underway(), 5, '64 * 64 / (64 + 640)');
+    cluster.releaseAll();
+    cluster.pump();
+    assert.ok(reads.every((read) => read.isDone && read.error === undefined));
+    cluster.advance(100);
+    assert.equal(hintsAt(cluster, standIn), 0);
+    cluster.finish();
+  });
+
+  test('hints for somebody who is no member any more are kept and shown', () => {
+    const cluster = cluster5();
+    const { storage } = cluster.seat('n1');
+    const row = storage.entries.get(rowKeyOf('plum')) ?? new Uint8Array(40);
+    cluster.kill('n1');
+    storage.entries.set(hintKey('gone', rowKeyOf('plum')), row);
+    cluster.restart('n1');
+    cluster.advance(100);
+    assert.equal(hintsAt(cluster, 'n1'), 1);
+    const { targets } = cluster.node('n1').status().hints!;
+    assert.deepEqual(
+      targets.map(({ target, count, state }) => [target, count, state]),
+      [['gone', 1, 'waiting']],
+    );
+    cluster.finish();
+  });
 });
