@@ -22,7 +22,7 @@ interface Measured {
   readonly megabytesPerSecond?: number;
 }
 
-const modules = ['./resp.ts', './ring.ts', './rows.ts', './wire.ts'];
+const modules = ['./repair.ts', './resp.ts', './ring.ts', './rows.ts', './wire.ts'];
 const warmUpMs = 300;
 const roundMs = 100;
 const roundsDefault = 15;
