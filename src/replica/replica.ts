@@ -32,7 +32,6 @@ import {
   isExpired,
   isRowIntact,
   ROW_HEADER_BYTES,
-  rowLogical,
   rowStamp,
   rowTime,
   STAMP_BYTES,
@@ -41,6 +40,7 @@ import {
 } from '../rows/row.ts';
 import { Horizons } from './horizons.ts';
 import { Notes } from './notes.ts';
+import { SlotMarks } from './slot-marks.ts';
 import type { StoredWaiter, Tray } from './tray.ts';
 import { batchOf, isTrayEmpty, trayEmpty } from './tray.ts';
 
@@ -120,12 +120,7 @@ export class Replica {
   #failure: CodedError | undefined = undefined;
   /** Rows that failed their checksum when read, since start. */
   rowsDamaged = 0;
-  /**
-   * High-water marks a slot: no row of the slot held here, durable or not, is stamped above them. A row
-   * that is needs no look at what is stored: it is newer. Nearly all writes are.
-   */
-  readonly #markTimes: Float64Array = new Float64Array(SLOT_COUNT).fill(Number.POSITIVE_INFINITY);
-  readonly #markLogicals: Uint16Array = new Uint16Array(SLOT_COUNT);
+  readonly #marks: SlotMarks = new SlotMarks();
   readonly #mergeLastArrival: boolean;
   readonly #ackBeforeCommit: boolean;
   readonly #floorForgotten: boolean;
@@ -158,12 +153,9 @@ export class Replica {
    * @param mark a clock reading not below that of any row in storage; left out, nothing is known of them.
    */
   start(mark?: HlcReading): void {
-    if (mark !== undefined) {
-      this.#markTimes.fill(mark.time);
-      this.#markLogicals.fill(mark.logical);
-    }
+    if (mark !== undefined) this.#marks.set(mark);
     this.horizons.load(this.#options.storage);
-    for (let slot = 0; slot < SLOT_COUNT; slot++) this.#raiseMarkTo(slot, this.horizons.fence(slot));
+    for (let slot = 0; slot < SLOT_COUNT; slot++) this.#marks.raiseTo(slot, this.horizons.fence(slot));
     const floor = this.#options.storage.get(floorKey);
     if (floor !== undefined && floor.length === STAMP_BYTES) this.#setFloor(new Uint8Array(floor));
   }
@@ -324,7 +316,7 @@ export class Replica {
       waiter?.stored(fullError());
       return;
     }
-    if (this.#raiseMark(rowKeySlot(rowKey), row)) {
+    if (this.#marks.raise(rowKeySlot(rowKey), row)) {
       this.#lay(rowKey, row, waiter);
       return;
     }
@@ -366,18 +358,6 @@ export class Replica {
     this.#options.wake();
   }
 
-  /** True, and the slot's mark raised, if the row is stamped above all that the slot holds here. */
-  #raiseMark(slot: number, row: Row): boolean {
-    const time = rowTime(row);
-    const mark = this.#markTimes[slot]!;
-    if (time < mark) return false;
-    const logical = rowLogical(row);
-    if (time === mark && logical <= this.#markLogicals[slot]!) return false;
-    this.#markTimes[slot] = time;
-    this.#markLogicals[slot] = logical;
-    return true;
-  }
-
   /**
    * Raises the fence of a partition: rows stamped at or before `time` are taken from nobody but a replica
    * that holds them. `waiter` is told when that is durable.
@@ -385,7 +365,7 @@ export class Replica {
   raiseFence(partition: number, time: number, waiter: StoredWaiter): void {
     this.horizons.raiseFence(partition, time);
     const { slotFirst, slotEnd } = this.horizons.slotsOf(partition);
-    for (let slot = slotFirst; slot < slotEnd; slot++) this.#raiseMarkTo(slot, time);
+    for (let slot = slotFirst; slot < slotEnd; slot++) this.#marks.raiseTo(slot, time);
     // Even if it was as high already: it may have been raised just now, and not be durable.
     this.note(this.horizons.noteKey(partition), this.horizons.noteOf(partition), waiter);
   }
@@ -397,13 +377,6 @@ export class Replica {
   raiseHorizon(partition: number, time: number, waiter: StoredWaiter): void {
     this.horizons.raiseHorizon(partition, time);
     this.raiseFence(partition, time, waiter);
-  }
-
-  /** No row above the fence may take the short way past it: the fast path of `merge` looks at marks only. */
-  #raiseMarkTo(slot: number, time: number): void {
-    if (this.#markTimes[slot]! > time) return;
-    this.#markTimes[slot] = time;
-    this.#markLogicals[slot] = 0xffff;
   }
 
   /** Whether a row counts as gone: dead by a flush, or dead since before the horizon. */
