@@ -11,7 +11,7 @@
  * exchanges what differs and settles the horizon (horizon desk, rebuild). `request(…)` is repair on demand.
  */
 
-import type { ByteReader, ByteWriter } from '../base/bytes.ts';
+import type { ByteReader } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
 import type { HashForest } from '../merkle/hash-forest.ts';
 import type { Random } from '../ports/random.ts';
@@ -25,18 +25,11 @@ import { Session } from '../repair/session.ts';
 import { partitionRoot, slotsOfNode } from '../repair/tree.ts';
 import type { Table } from '../ring/table.ts';
 import type { RowKey } from '../rows/key.ts';
-import { FAMILY_REPAIR, writeFamilyHead } from '../wire/messages.ts';
-import type { RepairHead } from '../wire/repair-messages.ts';
-import {
-  REPAIR_BUSY,
-  REPAIR_OK,
-  REPAIR_PUSH,
-  REPAIR_ROOTS,
-  writeRepairHead,
-} from '../wire/repair-messages.ts';
+import { FAMILY_REPAIR } from '../wire/messages.ts';
 import type { NodeContext } from './context.ts';
 import type { Desk } from './desk.ts';
 import type { Link } from './links.ts';
+import { awayError, busyError, RepairCalls } from './repair-calls.ts';
 import type { RepairDemand, RepairDone, RepairFigures, RepairProgress } from './repair-demand.ts';
 import { RepairRun } from './repair-demand.ts';
 import { RepairRows } from './repair-rows.ts';
@@ -53,9 +46,6 @@ const waitingMax = 65_536;
 const lookIntervals = 4;
 const lookMinMs = 1000;
 const lookMaxMs = 30_000;
-/** Beside the time the peer may take, an answer is given this long, milliseconds. */
-const answerMs = 2000;
-const rootsMs = 3000;
 /** A member that was away for longer is compared with soon after it is back, milliseconds: it may be another life. */
 const awayMs = 500;
 /** The share of time is told over the last so many milliseconds. */
@@ -106,13 +96,6 @@ interface Outgoing {
   bytes: number;
 }
 
-interface Call {
-  readonly outgoing: () => Outgoing | undefined;
-  readonly link: Link;
-  readonly until: number;
-  readonly done: (error: CodedError | undefined, reader: ByteReader | undefined) => void;
-}
-
 export interface RepairDeskOptions {
   readonly context: NodeContext;
   readonly storage: Storage;
@@ -134,13 +117,11 @@ export class RepairDesk implements Desk {
   readonly #mutants: RepairMutants;
   readonly #damaged: (rowKey: RowKey) => void;
   readonly #peers: Map<NodeId, PeerWork> = new Map();
-  readonly #calls: Map<number, Call> = new Map();
+  readonly #calls: RepairCalls;
   readonly #sessions: Set<Outgoing> = new Set();
   readonly #lookWithinMs: number;
-  #callId: number;
   /** Sessions begin once the node is open. */
   open = false;
-  #bytes = 0;
   #rowBytes = 0;
   #rowsSent = 0;
   #rowsTaken = 0;
@@ -159,7 +140,6 @@ export class RepairDesk implements Desk {
     this.#forest = forest;
     this.#random = random;
     this.#damaged = options.damaged;
-    this.#callId = random.u32();
     this.#rows = new RepairRows({ context, storage, table, forest, seed: random.u32() });
     this.#mutants = {
       skipsOlder: mutants.has('sync-skips-older'),
@@ -175,6 +155,7 @@ export class RepairDesk implements Desk {
         this.#peers.get(peer)?.book.heard(partition, equal, context.now());
       },
     );
+    this.#calls = new RepairCalls(context, this.#responder, random.u32(), this.#lookWithinMs);
     const now = context.now();
     for (const link of context.links.all()) {
       const { id } = link.member;
@@ -249,11 +230,7 @@ export class RepairDesk implements Desk {
     }
     desk.awaySince = now;
     const error = awayError(link.member.id);
-    for (const [id, call] of this.#calls) {
-      if (call.link !== link) continue;
-      this.#calls.delete(id);
-      call.done(error, undefined);
-    }
+    this.#calls.peerLost(link, error);
     for (const outgoing of this.#sessions) if (outgoing.peer === desk) outgoing.session.abandon(error);
     for (const task of desk.wide.splice(0)) this.#wideFailed(task, error);
     for (const { run } of desk.demands.splice(0)) run.pairFailed(error);
@@ -261,11 +238,7 @@ export class RepairDesk implements Desk {
 
   tick(now: number): void {
     if (!this.open) return;
-    for (const [id, call] of this.#calls) {
-      if (now < call.until) continue;
-      this.#calls.delete(id);
-      call.done(new CodedError('deadline-exceeded', 'none', 'the peer did not answer in time'), undefined);
-    }
+    this.#calls.tick(now);
     this.#rows.tick(now);
     for (let rowKey = this.#rows.takeDamaged(); rowKey !== undefined; rowKey = this.#rows.takeDamaged()) {
       this.#damaged(rowKey);
@@ -362,7 +335,9 @@ export class RepairDesk implements Desk {
         salt: this.#random.u32() & 0xffff,
         lookWithinMs: this.#lookWithinMs,
         local: this.#rows,
-        call: (type, head, write, done) => this.#call(peer, () => outgoing, type, head, write, done),
+        call: this.#calls.caller(peer, (bytes) => {
+          if (outgoing !== undefined) outgoing.bytes += bytes;
+        }),
         mutants: this.#mutants,
       },
       (error, outcomes) => {
@@ -440,78 +415,8 @@ export class RepairDesk implements Desk {
     } else desk.demands.push({ ...task, attempt: attempt + 1 });
   }
 
-  // Messages.
-
-  #call(
-    peer: NodeId,
-    outgoing: () => Outgoing | undefined,
-    type: number,
-    head: RepairHead,
-    write: (writer: ByteWriter) => void,
-    done: Call['done'],
-  ): void {
-    const link = this.#context.links.get(peer);
-    const writer = link?.live === true ? this.#context.links.writer(link) : undefined;
-    if (link === undefined || writer === undefined) {
-      done(awayError(peer), undefined);
-      return;
-    }
-    do {
-      this.#callId = (this.#callId + 1) >>> 0;
-    } while (this.#calls.has(this.#callId));
-    const before = writer.length;
-    writeFamilyHead(writer, type, this.#callId);
-    const at = writer.blobBegin();
-    writeRepairHead(writer, head);
-    write(writer);
-    writer.blobEnd(at);
-    this.#count(outgoing(), writer.length - before);
-    const withinMs =
-      type === REPAIR_ROOTS || type === REPAIR_PUSH
-        ? Math.min(rootsMs, this.#lookWithinMs)
-        : this.#lookWithinMs;
-    const until = this.#context.now() + withinMs + answerMs;
-    this.#calls.set(this.#callId, { outgoing, link, until, done });
-  }
-
-  #count(outgoing: Outgoing | undefined, bytes: number): void {
-    this.#bytes += bytes;
-    if (outgoing !== undefined) outgoing.bytes += bytes;
-  }
-
   message(link: Link, type: number, id: number, reader: ByteReader): void {
-    const body = reader.blobReader();
-    const size = body.remaining + 9;
-    if (type % 2 === 1) {
-      this.#answered(link, id, size, body);
-      return;
-    }
-    this.#count(undefined, size);
-    const { generation } = link;
-    this.#responder.ask(link.member.id, type, body, (replyType, status, write) => {
-      const writer = link.generation === generation ? this.#context.links.writer(link) : undefined;
-      if (writer === undefined) return;
-      const before = writer.length;
-      writeFamilyHead(writer, replyType, id);
-      const at = writer.blobBegin();
-      writer.u8(status);
-      write?.(writer);
-      writer.blobEnd(at);
-      this.#count(undefined, writer.length - before);
-    });
-  }
-
-  #answered(link: Link, id: number, size: number, body: ByteReader): void {
-    const call = this.#calls.get(id);
-    // Nobody waits for it any more.
-    if (call === undefined || call.link !== link) return;
-    this.#calls.delete(id);
-    this.#count(call.outgoing(), size);
-    const status = body.u8();
-    if (status === REPAIR_OK) call.done(undefined, body);
-    else if (status === REPAIR_BUSY) call.done(busyError(), undefined);
-    else
-      call.done(new CodedError('unavailable', 'none', 'the storage of the peer does not answer'), undefined);
+    this.#calls.message(link, type, id, reader);
   }
 
   // Facts.
@@ -530,7 +435,7 @@ export class RepairDesk implements Desk {
       repairRowsTaken: this.#rowsTaken + figures.rowsTaken,
       repairRowsDropped: this.#rowsDropped + figures.rowsDropped,
       repairRowBytes: rowBytes,
-      repairMetadataBytes: Math.max(0, this.#bytes - rowBytes),
+      repairMetadataBytes: Math.max(0, this.#calls.bytes - rowBytes),
       repairRowsRead: this.#rows.rowsRead,
       repairRounds: rounds,
       repairRoundMs: roundMs,
@@ -578,12 +483,4 @@ export class RepairDesk implements Desk {
     const oldest = this.#peers.get(peer)?.book.oldestLackingTime() ?? Number.POSITIVE_INFINITY;
     return oldest === Number.POSITIVE_INFINITY ? 0 : Math.max(0, this.#context.wall() - oldest);
   }
-}
-
-function awayError(peer: NodeId): CodedError {
-  return new CodedError('unavailable', 'none', `${peer} is away`);
-}
-
-function busyError(): CodedError {
-  return new CodedError('overloaded', 'none', 'too many comparisons are under way');
 }

@@ -84,6 +84,12 @@ export class Side {
     return rowKey;
   }
 
+  /** Lets time pass. */
+  pass(ms: number): void {
+    this.nowMs += ms;
+    this.rows.tick(this.nowMs);
+  }
+
   merge(rowKey: RowKey, row: Row): void {
     this.replica.merge(rowKey, row, undefined, 'sync');
     this.#pair.pump();
@@ -151,10 +157,7 @@ export class Pair {
 
   #step(): void {
     this.pump();
-    for (const side of [this.a, this.b]) {
-      side.nowMs += 5;
-      side.rows.tick(side.nowMs);
-    }
+    for (const side of [this.a, this.b]) side.pass(5);
     this.pump();
   }
 

@@ -53,7 +53,7 @@ function weigh(side: Side, more: Partial<Need> = {}): string {
   side.rows.refresh([slot], needOf(side, more), (error) => {
     told = error ?? 'done';
   });
-  for (let step = 0; told === undefined && step < 100; step++) side.rows.tick((side.nowMs += 5));
+  for (let step = 0; told === undefined && step < 100; step++) side.pass(5);
   assert.equal(told, 'done');
   const { a, b } = side.rows.sum(slot * 16, 16);
   return `${a} ${b}`;
@@ -181,7 +181,7 @@ describe('leaves', () => {
     assert.equal(codes.length, 6);
     for (let i = 0; storage.held.length > 0 && i < 10; i++) for (const hand of storage.held.splice(0)) hand();
     storage.held = undefined;
-    for (let i = 0; i < 20; i++) pair.a.rows.tick((pair.a.nowMs += 5));
+    for (let i = 0; i < 20; i++) pair.a.pass(5);
     assert.equal(codes.length, 70);
     pair.a.put('key', 9);
     storage.evictions = 1;
@@ -201,9 +201,9 @@ describe('leaves', () => {
     pair.a.rows.refresh([slot], needOf(pair.a, { urgent: false, until }), () => {
       done = true;
     });
-    for (let ms = 0; ms < 15_000; ms += 5) pair.a.rows.tick((pair.a.nowMs += 5));
+    for (let ms = 0; ms < 15_000; ms += 5) pair.a.pass(5);
     assert.equal(done, false);
-    for (let ms = 0; ms < 10_000; ms += 5) pair.a.rows.tick((pair.a.nowMs += 5));
+    for (let ms = 0; ms < 10_000; ms += 5) pair.a.pass(5);
     assert.equal(done, true);
   });
 });
