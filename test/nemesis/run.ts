@@ -110,8 +110,8 @@ export async function runNemesis(options: NemesisOptions, context: RunContext): 
     await cluster.healAll();
     const linkedMs = await cluster.linked(progressMaxMs).catch(() => undefined);
     await delay(Math.max(0, healedAt + healedMs - workload.now()));
-    await workload.end();
     const durationMs = workload.now();
+    await workload.end();
     const convergence = await converge(cluster, () => workload.now() - healedAt);
     say(`${seconds(workload.now())}  every key is read through every node`);
     const final = await readAll(cluster, workload);
