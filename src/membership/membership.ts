@@ -411,8 +411,8 @@ export class Membership implements GossipEvents {
       else if (wanting && peer.askedAt === NONE) this.#ping(peer, now);
       return;
     }
-    this.#goOnProbing(peer, now);
     this.#accuse(peer, now);
+    if (peer.probingSince !== NONE) this.#goOnProbing(peer, now);
   }
 
   /** The list speaks ill of it, and it has been silent since long enough for that to be true. */
@@ -446,8 +446,9 @@ export class Membership implements GossipEvents {
     const since = Math.max(peer.probingSince, peer.life.lastAt);
     if (now - since < times.suspectAfterMs) return;
     // Others were asked after that, and had time to answer.
-    if (peer.requestedAt < since || now - peer.requestedAt < times.probeIntervalMs) return;
+    if (peer.requestedAt < since) return;
     if (entry.status === STATUS_ALIVE) {
+      if (now - peer.requestedAt < times.probeIntervalMs) return;
       this.list.accuse(peer.number, STATUS_SUSPECT);
       peer.accusedAt = now;
     }
