@@ -119,6 +119,7 @@ export class RepairDesk implements Desk {
   readonly #peers: Map<NodeId, PeerWork> = new Map();
   readonly #calls: RepairCalls;
   readonly #sessions: Set<Outgoing> = new Set();
+  readonly #wideUnderway: Set<number> = new Set();
   readonly #lookWithinMs: number;
   /** Sessions begin once the node is open. */
   open = false;
@@ -258,8 +259,9 @@ export class RepairDesk implements Desk {
   /** Sends out the session that matters most now, if any. */
   #sendOut(peer: NodeId, desk: PeerWork, now: number): void {
     if (desk.sessions >= sessionsPeerMax) return;
-    const task = desk.wide.shift();
+    const task = this.#takeWide(desk);
     if (task !== undefined) {
+      this.#wideUnderway.add(task.partition);
       const urgent = task.demand !== undefined || task.done !== undefined;
       this.#begin(
         peer,
@@ -296,6 +298,12 @@ export class RepairDesk implements Desk {
         desk.book.stretchDone(well, this.#context.now());
       },
     );
+  }
+
+  /** The next partition to be compared by full hashes that is not under way with another peer: rows come once. */
+  #takeWide(desk: PeerWork): WideTask | undefined {
+    const at = desk.wide.findIndex(({ partition }) => !this.#wideUnderway.has(partition));
+    return at < 0 ? undefined : desk.wide.splice(at, 1)[0];
   }
 
   #sendDemand(peer: NodeId, desk: PeerWork): void {
@@ -381,6 +389,7 @@ export class RepairDesk implements Desk {
     error: CodedError | undefined,
     outcome: PartitionOutcome,
   ): void {
+    this.#wideUnderway.delete(task.partition);
     if (task.demand !== undefined) this.#demandDone(outgoing, task.demand, error, outcome);
     if (task.done === undefined) return;
     const left =

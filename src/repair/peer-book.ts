@@ -9,6 +9,7 @@
  * Pure: time comes in as an argument, monotonic milliseconds.
  */
 
+import { murmur3 } from '../base/murmur3.ts';
 import type { NodeId } from '../ports/transport.ts';
 import type { Table } from '../ring/table.ts';
 import type { PartitionOutcome } from './outcome.ts';
@@ -22,6 +23,8 @@ const stateDiffering = 2;
  * large that a stretch is not weighed in time.
  */
 const stretchMax = 256;
+/** After a member was away fewer, since much may differ, and others compare the same with it. */
+const soonMax = 64;
 
 export interface PairCounts {
   readonly equal: number;
@@ -35,6 +38,7 @@ export class PeerBook {
   readonly shared: readonly number[];
   /** Those that this node walks. */
   readonly walked: readonly number[];
+  readonly #self: NodeId;
   readonly #intervalMs: number;
   readonly #states: Uint8Array;
   /** When a comparison began after which nothing was left different; -Infinity for never. */
@@ -59,6 +63,7 @@ export class PeerBook {
 
   constructor(self: NodeId, peer: NodeId, table: Table, intervalMs: number, firstAt: number) {
     this.peer = peer;
+    this.#self = self;
     this.#intervalMs = intervalMs;
     this.#roundAt = firstAt;
     const shared: number[] = [];
@@ -121,7 +126,9 @@ export class PeerBook {
 
   /** All walked partitions are to be compared from `at` on: the member is back. */
   walkSoon(at: number): void {
-    this.#soon = new Set(this.walked);
+    // Not all begin at the same end: what one has handed over the next need not.
+    const turn = murmur3(this.#self) % Math.max(1, this.walked.length);
+    this.#soon = new Set([...this.walked.slice(turn), ...this.walked.slice(0, turn)]);
     this.#soonAt = at;
     this.#again.clear();
   }
@@ -131,7 +138,7 @@ export class PeerBook {
     if (this.#soon.size === 0 || now < this.#soonAt) return [];
     const taken: number[] = [];
     for (const partition of this.#soon) {
-      if (taken.length === this.#stretchLength) break;
+      if (taken.length === Math.min(soonMax, this.#stretchLength)) break;
       taken.push(partition);
       this.#soon.delete(partition);
     }
