@@ -36,7 +36,8 @@ export function addRepair(app: FastifyInstance, node: NodeApi): void {
   const schema = {
     body: {
       type: ['object', 'null'],
-      additionalProperties: false,
+      // `additionalProperties` would let Fastify drop a misspelt word, and repair everything.
+      propertyNames: { enum: ['partition', 'all'] },
       properties: {
         partition: { type: 'integer', minimum: 0, maximum: partitions - 1 },
         all: { type: 'boolean' },
