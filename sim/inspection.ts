@@ -86,15 +86,14 @@ function intactCopies(cluster: Cluster, rowKeys: readonly RowKey[]): Map<RowKey,
   return copies;
 }
 
-/** As `Horizons.noteKey` writes it: two times of 48 bits, the fence and the horizon. */
 function horizonOf(cluster: Cluster, partition: number): number {
-  const noteKey = `${META_PREFIX}horizon${String.fromCharCode(partition >> 8, partition & 0xff)}`;
-  let greatest = 0;
-  for (const { disk } of cluster.machines) {
-    const note = disk.peek(noteKey);
-    if (note?.length === 12) greatest = Math.max(greatest, readU48(note, 6));
-  }
-  return greatest;
+  return Math.max(...cluster.machines.map((machine) => inspectHorizon(machine, partition)));
+}
+
+/** The horizon of a partition on one disk, milliseconds. Its note is two times, the fence and the horizon. */
+export function inspectHorizon({ disk }: Machine, partition: number): number {
+  const note = disk.peek(`${META_PREFIX}horizon${String.fromCharCode(partition >> 8, partition & 0xff)}`);
+  return note?.length === 12 ? readU48(note, 6) : 0;
 }
 
 /** Hints on a disk, for whomever. */

@@ -42,6 +42,13 @@ const ONE_COPY: PlanBias = {
   keys: 6,
   opKinds: { read: 1, write: 2 },
 };
+/** Deletes whose tombstones are collected within the run. */
+const DELETES: PlanBias = {
+  ...LOOSE,
+  opKinds: { write: 1, delete: 1 },
+  durationMs: 6000,
+  upkeep: { repairIntervalMs: 300, horizonIntervalMs: 100, horizonMarginMs: 100, lingerMs: 3000 },
+};
 const CUTS = ['cut', 'cut-one-way', 'isolate', 'break'] as const;
 
 export const MUTANTS: readonly Mutant[] = [
@@ -182,6 +189,49 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'strict-counts-hint',
     bug: 'under a strict policy a write counts the acknowledgements of stand-ins',
     bias: { ...STRICT, nodes: [5], r: 1, w: 3, keys: 1, faultKinds: ['cut', 'isolate'], faults: [4, 10] },
+    seedsMax: 60,
+  },
+  {
+    name: 'amnesiac-answers',
+    bug: 'a node that lost its disk answers reads as if it remembered',
+    bias: {
+      ...STRICT,
+      keys: 1,
+      ops: 600,
+      upkeep: { hintBytesMax: 1, repairIntervalMs: 600_000 },
+      faultKinds: ['wipe', 'isolate'],
+      faults: [10, 16],
+    },
+    seedsMax: 60,
+  },
+  {
+    name: 'actor-kept-after-loss',
+    bug: 'a node on an older copy of its disk goes on writing as the actor it was',
+    bias: { ...LOOSE, faultKinds: ['restore', 'crash'], faults: [3, 6] },
+    seedsMax: 60,
+  },
+  {
+    name: 'damaged-row-served',
+    bug: 'a row is read without looking at its checksum',
+    bias: { ...LOOSE, faultKinds: ['rot'], faults: [4, 10] },
+    seedsMax: 60,
+  },
+  {
+    name: 'sync-skips-older',
+    bug: 'anti-entropy takes rows the peer has newer, and does not give those it has newer itself',
+    bias: { ...LOOSE, upkeep: { hintBytesMax: 1 }, faultKinds: ['isolate', 'crash'], faults: [4, 8] },
+    seedsMax: 60,
+  },
+  {
+    name: 'tombstone-dropped-early',
+    bug: 'the horizon rises without proof that all replicas are equal, and past hints',
+    bias: { ...DELETES, keys: 8, ops: 300, faultKinds: ['isolate', 'crash'], faults: [4, 8] },
+    seedsMax: 60,
+  },
+  {
+    name: 'horizon-not-caught-up',
+    bug: 'rows that were deleted and collected elsewhere are kept by a node that comes back with them',
+    bias: { ...DELETES, keys: 60, ops: 150, faultKinds: ['restore'], faults: [2, 4] },
     seedsMax: 60,
   },
 ];

@@ -34,19 +34,20 @@ import { PolicyTable } from '../src/coordinator/policy.ts';
 import type { RequestOptions } from '../src/node/api.ts';
 import { NODE_LIMITS_DEFAULT } from '../src/node/options.ts';
 import { slotOf } from '../src/ring/slots.ts';
+import type { Table } from '../src/ring/table.ts';
 import { META_PREFIX, rowKeyOf } from '../src/rows/key.ts';
 import {
   BODY_TOMBSTONE,
-  compareRowStamp,
   isRowIntact,
   KIND_STRING,
   KIND_TOMBSTONE,
   rowKind,
   rowValue,
+  STAMP_NONE,
 } from '../src/rows/row.ts';
 import { Cluster, type Machine, type SimulatedNode } from './cluster.ts';
 import { DISK_PROFILE_CALM, type DiskSnapshot } from './disk.ts';
-import { inspectHints } from './inspection.ts';
+import { inspectHints, inspectHorizon, isGone } from './inspection.ts';
 import { NODE_FACTORY, simMembers, simTable } from './run.ts';
 import { Schedule } from './schedule.ts';
 import { Trace, type TraceSink } from './trace.ts';
@@ -400,10 +401,8 @@ class Story {
 
   /** A key whose replicas hold different things, and what they hold. */
   #difference(): string | undefined {
-    const { nodes } = this.#settings;
-    const table = simTable(nodes, this.#settings.n || Math.min(nodes, 3));
     for (const key of this.#keys) {
-      const held = table.preferenceList(slotOf(key)).map((id) => {
+      const held = this.#table.preferenceList(slotOf(key)).map((id) => {
         const machine = this.#machine(id);
         return { id, held: this.#held(machine, key), row: machine.disk.peek(rowKeyOf(key)) };
       });
@@ -416,13 +415,20 @@ class Story {
     return undefined;
   }
 
-  #held({ disk }: Machine, key: string): string {
+  #held(machine: Machine, key: string): string {
+    const { disk } = machine;
     const row = disk.peek(rowKeyOf(key));
-    const floor = disk.peek(`${META_PREFIX}floor`);
     if (row === undefined) return 'nothing';
     if (!isRowIntact(rowKeyOf(key), row)) return 'damaged';
-    if (floor !== undefined && compareRowStamp(row, floor) <= 0) return 'nothing';
+    // What a flush or the horizon declared gone may lie there for a while.
+    const horizonMs = inspectHorizon(machine, this.#table.partitionOfSlot(slotOf(key)));
+    if (isGone(row, disk.peek(`${META_PREFIX}floor`) ?? STAMP_NONE, horizonMs)) return 'nothing';
     return rowKind(row) === KIND_TOMBSTONE ? 'tombstone' : byteString(rowValue(row));
+  }
+
+  get #table(): Table {
+    const { nodes, n } = this.#settings;
+    return simTable(nodes, n || Math.min(nodes, 3));
   }
 
   #checkFaults(): void {
