@@ -155,6 +155,12 @@ export class Links implements Liveness, MembershipActions {
     this.#membership.setFacts(facts);
   }
 
+  /** Says goodbye to everybody who can be reached: this node stops, and is not to be missed. */
+  leave(): void {
+    this.#membership.leave();
+    for (const link of this.#links.values()) if (link.up) this.ping(link.number);
+  }
+
   /** How membership sees a member; undefined for the node itself. */
   view(link: Link, now: number): PeerView {
     const view = this.#membership.view(link.number, now);

@@ -226,6 +226,7 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
     this.#requests.open = false;
     this.#repair.open = false;
     this.#flights.expireAll();
+    this.#links.leave();
     this.#links.flush();
   }
 

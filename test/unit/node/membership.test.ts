@@ -47,6 +47,19 @@ describe('incarnations', () => {
     cluster.finish();
   });
 
+  test('a node that stops says goodbye, and is not taken for dead', () => {
+    const cluster = new PumpedCluster({ policy: 'PA/EC' });
+    cluster.advance(1000);
+    cluster.node('n1').stop();
+    cluster.advance(100);
+    for (const peer of ['n2', 'n3']) assert.equal(view(cluster, peer, 'n1').status, 'left');
+    cluster.kill('n1');
+    cluster.restart('n1');
+    cluster.advance(1000);
+    for (const peer of ['n2', 'n3']) assert.equal(view(cluster, peer, 'n1').status, 'alive');
+    cluster.finish();
+  });
+
   test('a node that lost the note hears of its former life and goes above it', () => {
     const cluster = new PumpedCluster({ policy: 'PA/EC' });
     cluster.advance(500);
