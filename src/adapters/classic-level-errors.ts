@@ -40,7 +40,10 @@ export function openingError(directory: string, error: unknown): CodedError {
       `no space to open the database in ${directory} (${text}); the data is untouched; free some space and start again`,
     );
   }
-  if (levelCode(error) === 'LEVEL_CORRUPTION' || /corrupt|missing files|does not exist/i.test(text)) {
+  if (
+    levelCode(error) === 'LEVEL_CORRUPTION' ||
+    /corrupt|missing files|does not exist|no such file/i.test(text)
+  ) {
     return damagedError(directory, text);
   }
   return new CodedError(

@@ -9,7 +9,7 @@
  * A database that does not open at all can be set aside, evidence and all, for an empty one.
  */
 
-import { closeSync, fsyncSync, openSync, writeSync } from 'node:fs';
+import { closeSync, fsyncSync, openSync, rmSync, writeSync } from 'node:fs';
 import { mkdir, open as openFile, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ClassicLevel } from 'classic-level';
@@ -19,6 +19,7 @@ import { damagedError, openingError } from './classic-level-errors.ts';
 import { DurableSequence, syncDirectory } from './durable-sequence.ts';
 import { scanLogs } from './leveldb-log.ts';
 import { MachineMark } from './machine-mark.ts';
+import { findDamage } from './table-check.ts';
 
 export type Database = ClassicLevel<Uint8Array, Uint8Array>;
 
@@ -96,6 +97,10 @@ export async function openDirectory(directory: string, settings: DatabaseSetting
     await mkdir(directory, { recursive: true });
     const noted = await readLoss(directory);
     if (noted?.startsWith(damagedFor)) throw damagedError(directory, noted.slice(damagedFor.length));
+    if (await beginTrial(directory)) {
+      const damage = await findDamage(rowsDirectory(directory));
+      if (damage !== undefined) throw damagedError(directory, damage);
+    }
     let loss = noted?.startsWith(possibly) ? undefined : noted;
     const machineMark = new MachineMark(directory);
     const { hole } = await scanLogs(rowsDirectory(directory));
@@ -132,6 +137,31 @@ export async function openDirectory(directory: string, settings: DatabaseSetting
     await database?.close().catch(() => {});
     throw error instanceof CodedError ? error : openingError(directory, error);
   }
+}
+
+function trialPath(directory: string): string {
+  return join(directory, 'trial');
+}
+
+/**
+ * Says that the database is being opened. @returns whether the last one who said so ended without a word
+ * within its first minute: damaged tables may have brought it down.
+ */
+async function beginTrial(directory: string): Promise<boolean> {
+  try {
+    await (await openFile(trialPath(directory), 'wx', 0o644)).close();
+    return false;
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EEXIST') return true;
+    if (code === 'ENOSPC' || code === 'EDQUOT') return false;
+    throw error;
+  }
+}
+
+/** The database has been open for a while, or was closed: nothing is the matter with it. */
+export function endTrial(directory: string): void {
+  rmSync(trialPath(directory), { force: true });
 }
 
 /** Writes a loss down, durably. */
@@ -181,7 +211,7 @@ export function noteLoss(directory: string, loss: string, damaged: boolean): voi
 }
 
 /** What of a data directory belongs to the database. */
-const databaseFiles = ['rows', 'durable-sequence', 'machine'];
+const databaseFiles = ['rows', 'durable-sequence', 'machine', 'trial'];
 
 /**
  * Sets a database that cannot be used aside, and leaves an empty directory that knows of the loss.

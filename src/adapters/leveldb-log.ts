@@ -30,14 +30,15 @@ for (let n = 0; n < 256; n++) {
   table[n] = c;
 }
 
-function crc32c(bytes: Uint8Array, start: number, end: number): number {
+/** CRC-32C of `bytes[start..end)`. */
+export function crc32c(bytes: Uint8Array, start: number, end: number): number {
   let c = -1;
   for (let i = start; i < end; i++) c = table[(c ^ bytes[i]!) & 0xff]! ^ (c >>> 8);
   return ~c >>> 0;
 }
 
 /** LevelDB stores checksums masked, because a checksum of data with checksums in it is weak. */
-function masked(crc: number): number {
+export function masked(crc: number): number {
   return (((crc >>> 15) | (crc << 17)) + 0xa282ead8) >>> 0;
 }
 

@@ -67,6 +67,11 @@ export class MachineMark {
     this.#isAtWork = false;
   }
 
+  /** What may be gone is known now. @throws the system's error. */
+  noted(): void {
+    if (this.loss !== undefined && !this.#isAtWork) this.#write(`${clean} ${this.#boot}`);
+  }
+
   #write(text: string): void {
     // Of one length and in place: a torn write leaves one or the other, or what means nothing.
     const descriptor = openSync(markPath(this.#directory), 'a+', 0o644);

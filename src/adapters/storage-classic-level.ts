@@ -48,6 +48,7 @@ import {
   type Database,
   type DatabaseSettings,
   type DirectoryOpened,
+  endTrial,
   noteLoss,
   openDatabase,
   openDirectory,
@@ -116,6 +117,8 @@ interface Waiting {
 /** Rows one commit may carry: what waits beyond it goes with the next. */
 const commitBytesMax = 16 * mebibyte;
 const fullCheckMs = 1000;
+/** A process that damaged tables bring down ends within this, milliseconds. */
+const trialMs = 60_000;
 const diskFiguresMs = 10_000;
 
 export class ClassicLevelStorage implements Storage {
@@ -147,6 +150,7 @@ export class ClassicLevelStorage implements Storage {
   /** Number of the newest commit handed to LevelDB. */
   #sequence: number;
 
+  readonly #trialTimer: NodeJS.Timeout;
   #spaceTimer: NodeJS.Timeout | undefined;
   #spaceCheck: Promise<void> | undefined;
   #ranges = 0;
@@ -188,6 +192,8 @@ export class ClassicLevelStorage implements Storage {
       onRound: () => this.#measureDisk(),
     };
     this.#schedule = new SyncSchedule(scheduleOptions, sequence);
+    this.#trialTimer = setTimeout(() => endTrial(directory), trialMs);
+    this.#trialTimer.unref();
   }
 
   /**
@@ -213,6 +219,7 @@ export class ClassicLevelStorage implements Storage {
 
   /** The caller has brought back what was lost: the next open reports no loss. */
   async lossRepaired(): Promise<void> {
+    this.#machineMark.noted();
     await clearLoss(this.#directory);
     this.loss = undefined;
   }
@@ -312,6 +319,8 @@ export class ClassicLevelStorage implements Storage {
     this.#durableSequence.close();
     this.#hot.clear();
     await this.#database.close();
+    clearTimeout(this.#trialTimer);
+    if (failure?.code !== 'storage-failed') endTrial(this.#directory);
     if (failure === undefined) this.#machineMark.clean();
     // A full disk is no reason to fail: what was acknowledged is durable.
     if (failure?.code === 'storage-failed') throw failure;

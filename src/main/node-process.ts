@@ -14,7 +14,7 @@ import { SystemClock } from '../adapters/clock.ts';
 import { NodeDriver } from '../adapters/driver.ts';
 import type { PinoLog } from '../adapters/pino-log.ts';
 import { SecureRandom } from '../adapters/random.ts';
-import { type ClassicLevelOpened, ClassicLevelStorage } from '../adapters/storage-classic-level.ts';
+import { ClassicLevelStorage } from '../adapters/storage-classic-level.ts';
 import { MemoryStorage } from '../adapters/storage-memory.ts';
 import { TcpTransport } from '../adapters/tcp-transport.ts';
 import { accelerateCrc32 } from '../base/crc32.ts';
@@ -39,6 +39,9 @@ import { settingsOf } from './settings.ts';
 import { VERSION } from './version.ts';
 
 const linkedPollMs = 20;
+
+/** A start on a damaged database is tried so often: to find out, to set it aside, and on the empty one. */
+const attemptsMax = 3;
 
 /** A start that cannot be, with words for the operator and the exit code. */
 export class StartError extends Error {
@@ -67,12 +70,21 @@ export interface NodeProcess {
 
 /** Starts a node. @throws StartError. What was begun is undone first. */
 export async function startNode(config: NodeConfig, options: NodeProcessOptions): Promise<NodeProcess> {
-  const undo: (() => unknown)[] = [];
-  try {
-    return await assemble(config, options, undo);
-  } catch (error) {
-    for (const step of undo.reverse()) await step();
-    throw error instanceof StartError ? error : asStartError(error, config);
+  for (let attempt = 1; ; attempt++) {
+    const undo: (() => unknown)[] = [];
+    try {
+      return await assemble(config, options, undo);
+    } catch (error) {
+      for (const step of undo.reverse()) await Promise.resolve(step()).catch(() => {});
+      if (error instanceof StartError || !(error instanceof CodedError)) throw asStartError(error, config);
+      // A database that does not open, or whose own notes cannot be read; or one that failed meanwhile and
+      // says at the next opening what is the matter.
+      const isDamaged = error.code === 'corrupt';
+      const mayRetry = replicasOf(config) > 1 && attempt < attemptsMax;
+      if (isDamaged && mayRetry) await moveAside(config, options.log, error.message);
+      else if (isDamaged) throw new StartError(EXIT.storageLost, damageWords(config, error.message));
+      else if (error.code !== 'storage-failed' || !mayRetry) throw asStartError(error, config);
+    }
   }
 }
 
@@ -196,26 +208,16 @@ async function openStorage(
   if (engine === 'memory') return new MemoryStorage({ clock, random, memoryBytesMax, evictionPolicy });
   const { syncIntervalMs, cacheBytes, writeBufferBytes, hotBytesMax } = config.storage;
   const replaceable = replicasOf(config) > 1;
-  const open = (): Promise<ClassicLevelOpened> =>
-    ClassicLevelStorage.open(config.dataDir, {
-      clock,
-      log: options.log,
-      syncIntervalMs,
-      cacheBytes,
-      writeBufferBytes,
-      hotBytesMax,
-      replaceable,
-      onFail,
-    });
-  let opened: ClassicLevelOpened;
-  try {
-    opened = await open();
-  } catch (error) {
-    if (!(error instanceof CodedError) || error.code !== 'corrupt') throw error;
-    if (!replaceable) throw new StartError(EXIT.storageLost, damageWords(config, error.message));
-    await moveAside(config, options.log, clock, error.message);
-    opened = await open();
-  }
+  const opened = await ClassicLevelStorage.open(config.dataDir, {
+    clock,
+    log: options.log,
+    syncIntervalMs,
+    cacheBytes,
+    writeBufferBytes,
+    hotBytesMax,
+    replaceable,
+    onFail,
+  });
   // With other replicas the node writes under a new actor and is made whole from them, by itself.
   if (opened.loss === undefined || replaceable) return opened.storage;
   if (!opened.lost) {
@@ -235,9 +237,9 @@ function replicasOf({ replicas, members }: NodeConfig): number {
   return Math.min(replicas, members.length);
 }
 
-/** A database that does not open: it is kept, and an empty one takes its place. */
-async function moveAside(config: NodeConfig, log: Log, clock: SystemClock, damage: string): Promise<void> {
-  const stamp = new Date(clock.wall()).toISOString().replace(/[:.]/g, '-');
+/** A database that cannot be used: it is kept, and an empty one takes its place. */
+async function moveAside(config: NodeConfig, log: Log, damage: string): Promise<void> {
+  const stamp = new Date().toISOString().replace(/[:.]/g, '-');
   const keptIn = await setAside(config.dataDir, stamp, damage);
   log.write('alarm', 'storage-set-aside', {
     damage,
@@ -377,6 +379,7 @@ function portError(
 }
 
 function asStartError(error: unknown, config: NodeConfig): Error {
+  if (error instanceof StartError) return error;
   if (error instanceof CodedError) {
     return new StartError(EXIT.failed, `The storage in ${config.dataDir} cannot be used: ${error.message}`);
   }
