@@ -285,6 +285,11 @@ export class RepairDesk implements Desk {
       return;
     }
     if (!this.#rows.isCalm || this.#context.limits.repairShareMax === 0) return;
+    const later = desk.book.takeLater(now);
+    if (later.length > 0) {
+      this.#begin(peer, desk, 'soon', later, { urgent: false, rescan: false }, () => undefined);
+      return;
+    }
     const stretch = desk.book.takeStretch(now);
     if (stretch.length === 0) return;
     this.#begin(

@@ -25,6 +25,8 @@ const stateDiffering = 2;
 const stretchMax = 256;
 /** After a member was away fewer, since much may differ, and others compare the same with it. */
 const soonMax = 64;
+/** Handfuls of partitions that differ again and again, in the time after which a difference is looked at. */
+const laterHandfuls = 8;
 
 export interface PairCounts {
   readonly equal: number;
@@ -54,8 +56,11 @@ export class PeerBook {
   /** Partitions to be looked at soon, and from when on. */
   #soon: Set<number> = new Set();
   #soonAt = 0;
-  /** Partitions looked at again already: not a third time before the next round. */
+  /** Partitions looked at again already: from then on they are looked at when there is time. */
   readonly #again: Set<number> = new Set();
+  /** Partitions that differed again, as those do that are being written: patiently, and from when on. */
+  readonly #later: Set<number> = new Set();
+  #laterAt = 0;
   /** Beginning of the last round that was completed, and how long it took. */
   roundBeganAt: number = Number.NEGATIVE_INFINITY;
   roundTookMs = 0;
@@ -145,13 +150,34 @@ export class PeerBook {
     return taken.sort((a, b) => a - b);
   }
 
+  /**
+   * The same for partitions that differed when they were looked at again: they may be written all the time,
+   * or have been mended by others since.
+   */
+  takeLater(now: number): number[] {
+    if (this.#later.size === 0 || now < this.#laterAt) return [];
+    const taken: number[] = [];
+    for (const partition of this.#later) {
+      if (taken.length === Math.min(soonMax, this.#stretchLength)) break;
+      taken.push(partition);
+      this.#later.delete(partition);
+    }
+    // Between two handfuls the round goes on.
+    this.#laterAt = now + this.againMs / laterHandfuls;
+    return taken.sort((a, b) => a - b);
+  }
+
   /** How long after a difference the watch looks again, milliseconds. */
   get againMs(): number {
     return Math.min(5000, Math.max(50, this.#intervalMs / 10));
   }
 
   #lookAgain(partition: number, now: number): void {
-    if (this.#again.has(partition)) return;
+    if (this.#again.has(partition)) {
+      if (this.#later.size === 0) this.#laterAt = now + this.againMs;
+      this.#later.add(partition);
+      return;
+    }
     this.#again.add(partition);
     if (this.#soon.size === 0) this.#soonAt = now + this.againMs;
     this.#soon.add(partition);

@@ -83,7 +83,9 @@ describe('a peer book', () => {
     assert.deepEqual(book.takeSoon(book.againMs - 1), []);
     assert.deepEqual(book.takeSoon(book.againMs), [first]);
     book.record(outcome(first!, { equal: false, differing: 1 }), false, 6000, 6000);
-    assert.deepEqual(book.takeSoon(1e6), [], 'not a third time before the next round');
+    assert.deepEqual(book.takeSoon(1e6), [], 'a third time only when there is time');
+    assert.deepEqual(book.takeLater(1e6), [first]);
+    assert.deepEqual(book.takeLater(2e6), []);
     book.walkSoon(2e6);
     assert.deepEqual(book.takeSoon(2e6 - 1), []);
     const soon: number[] = [];
