@@ -382,12 +382,18 @@ export class RepairRows implements LocalRows {
   }
 
   raiseHorizon(partition: number, time: number, done: RepairDone): void {
+    // No horizon lies in the future: behind such a one every write would be too late.
+    if (time > this.#context.wall()) {
+      done(new CodedError('clock-offset', 'none', 'the horizon of a peer lies in the future'));
+      return;
+    }
     this.#context.replica.raiseHorizon(partition, time, { stored: done });
   }
 
   raiseFence(partition: number, time: number): void {
-    if (time <= this.#context.replica.horizons.fenceOf(partition)) return;
-    this.#context.replica.raiseFence(partition, time, { stored: () => undefined });
+    const { replica } = this.#context;
+    if (time <= replica.horizons.fenceOf(partition) || time > this.#context.wall()) return;
+    replica.raiseFence(partition, time, { stored: () => undefined });
   }
 
   token(partition: number, peer: NodeId): number {

@@ -193,6 +193,18 @@ describe('horizons in a session', () => {
     }
   });
 
+  it('a horizon in the future is not believed', () => {
+    for (const side of ['a', 'b'] as const) {
+      const pair = new Pair({ partitionCount: 1 });
+      pair.b.put('key', 10);
+      pair.a.replica.raiseHorizon(0, WALL_MS + 60_000, done);
+      pair.pump();
+      assert.equal(pair.compare(pair[side], { wide: true }).outcomes[0]!.settled, false);
+      assert.equal(pair.b.replica.horizons.horizonOf(0), 0);
+      assert.equal(pair.b.replica.horizons.fenceOf(0), 0);
+    }
+  });
+
   it('a narrow session leaves horizons that differ to a wide one', () => {
     const pair = new Pair({ partitionCount: 1 });
     pair.b.put('only b', 10);
