@@ -223,20 +223,6 @@ export const MUTANTS: readonly Mutant[] = [
     seedsMax: 60,
   },
   {
-    name: 'tree-not-marked',
-    bug: 'every third change of a row leaves the hash tree as it was',
-    bias: {
-      ...LOOSE,
-      keys: 8,
-      opKinds: { write: 1 },
-      durationMs: 6000,
-      upkeep: { hintBytesMax: 1, repairIntervalMs: 200 },
-      faultKinds: ['isolate', 'freeze'],
-      faults: [10, 14],
-    },
-    seedsMax: 60,
-  },
-  {
     name: 'tombstone-dropped-early',
     bug: 'the horizon rises without proof that all replicas are equal, and past hints',
     bias: { ...DELETES, keys: 8, ops: 300, faultKinds: ['isolate', 'crash'], faults: [4, 8] },
