@@ -23,6 +23,8 @@ export interface Desk {
   tick?(now: number): void;
   /** The turn ends: last chance to lay rows on the tray and messages into frames. */
   endTurn?(): void;
+  /** Frames of a peer were lost on their way here: an answer that is waited for may have been among them. */
+  framesLost?(link: Link): void;
   /** A member became live, or ceased to be (`link.live`). */
   livenessChanged?(link: Link): void;
 }

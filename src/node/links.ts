@@ -64,6 +64,8 @@ export class Link {
   clockBaseMs = 0;
   /** The heartbeat it owes an answer to. */
   pingSequence = 0;
+  /** Number of the last frame sent to it in this life. */
+  frameSequence = 0;
   readonly replyTime: ReplyTime = new ReplyTime();
   /** Turns away its doubled and late frames. */
   readonly frameOrder: FrameOrder = new FrameOrder();
@@ -236,7 +238,7 @@ export class Links implements Liveness, MembershipActions {
     }
     this.framesSent++;
     const { id } = link.member;
-    const sent = this.#transport.send(id, sealFrameInPlace(link.writer, this.#life, this.framesSent));
+    const sent = this.#transport.send(id, sealFrameInPlace(link.writer, this.#life, ++link.frameSequence));
     // Frames are the largest garbage of a busy node: their memory is used again where that is safe.
     if (this.#transport.isDrained?.(id)) link.writer.clear();
     else link.writer.take();

@@ -250,6 +250,7 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
         return;
       }
       this.#links.heard(link, this.#ports.clock.monotonic());
+      if (link.frameOrder.hasGap) for (const desk of this.#desks) desk.framesLost?.(link);
       decodeMessages(frame, link, this.#desk);
     } catch (error) {
       if (!(error instanceof CodedError)) throw error;

@@ -237,6 +237,10 @@ export class RepairDesk implements Desk {
     for (const { run } of desk.demands.splice(0)) run.pairFailed(error);
   }
 
+  framesLost(link: Link): void {
+    this.#calls.peerLost(link, new CodedError('unavailable', 'none', 'an answer of the peer may be lost'));
+  }
+
   tick(now: number): void {
     if (!this.open) return;
     this.#calls.tick(now);

@@ -104,12 +104,15 @@ export class FrameOrder {
   /** Lives, the one heard last in front, and the number each has come to. */
   readonly #lives: number[] = [];
   readonly #sequences: number[] = [];
+  /** Whether frames were missing between the one taken last and the one before it. */
+  hasGap = false;
 
   /** Takes a checked frame. @returns false if it is doubled, or behind a later one: it must not be read. */
   take(frame: Uint8Array): boolean {
     const sequence = readU48(frame, sequenceAt);
     if (readU32(frame, lifeAt) !== this.#lives[0]) this.#turnTo(readU32(frame, lifeAt));
     if (sequence <= this.#sequences[0]!) return false;
+    this.hasGap = sequence !== this.#sequences[0]! + 1;
     this.#sequences[0] = sequence;
     return true;
   }
