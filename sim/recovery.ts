@@ -110,7 +110,8 @@ export class Recovery {
         for (const member of machine.node.members()) {
           if (!member.live) ills.push(`${machine.id} does not see ${member.id}`);
         }
-        if (ABILITIES.vouching && machine.node.status().past?.whole === false)
+        // Rows stamped an hour ahead are refused: a rebuild must wait for the clocks to get there.
+        if (ABILITIES.vouching && !hasWildClocks(this.#plan) && machine.node.status().past?.whole === false)
           ills.push(`${machine.id} is not whole`);
       }
     }
