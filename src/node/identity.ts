@@ -30,6 +30,9 @@ const clockKey: ByteString = `${META_PREFIX}clock`;
 /** Counters reserved at a time. Renewed when half are used. */
 const reservationSize = 1 << 20;
 
+/** A start begins up to so many blocks further on; a power of two. There are 2^28 blocks. */
+const blocksSkippedMax = 1 << 12;
+
 /** Actor and reservation; then, since notes have checksums, the generation and a CRC-32. */
 const identityBytesOld = 12;
 const identityBytes = 20;
@@ -122,9 +125,11 @@ export class Identity {
   #reserved = 0;
   #reserving = false;
   readonly #forget: boolean;
+  readonly #nextBlock: boolean;
 
-  /** @param mutants test flags: `dot-reused` forgets reservations. */
+  /** @param mutants test flags: `dot-reused` forgets reservations; with a kept actor no block is skipped. */
   constructor(mutants: ReadonlySet<string>) {
+    this.#nextBlock = mutants.has('actor-kept-after-loss');
     this.#forget = mutants.has('dot-reused');
   }
 
@@ -137,7 +142,10 @@ export class Identity {
     this.actor = intact ? readU48(note, 0) : drawActor(random);
     this.generation = intact && !old ? readU32(note, 12) : 0;
     const reserved = intact ? readU48(note, 6) : 0;
-    this.#counter = this.#forget ? 0 : reserved;
+    // Not the next block but one further on: should this disk be an older copy and nobody be left to say so,
+    // its lost life has hardly used the same one.
+    const blocksOn = reserved === 0 || this.#nextBlock ? 0 : random.u32() & (blocksSkippedMax - 1);
+    this.#counter = this.#forget ? 0 : reserved + blocksOn * reservationSize;
     if (!this.#forget) this.hlc.observe(clock.mark.time, clock.mark.logical);
     this.opened = {
       isNew: note === undefined,

@@ -223,15 +223,15 @@ export class PastDesk implements Desk {
     const { past, replica, links } = this.#context;
     const peer = link.member.id;
     if (type === PAST_ASK) {
-      // It begins a life: whatever it acknowledges before it is sure of itself proves nothing.
-      past.unsure(peer);
+      const told = past.tell(peer, id);
       const writer = links.writer(link);
-      if (writer !== undefined) writePastTell(writer, id, replica.floor, past.of(peer));
+      if (writer !== undefined) writePastTell(writer, id, replica.floor, told);
     } else if (type === PAST_TELL) {
       const { floor, past: told } = readPastTell(reader);
       if (id === this.#askId) this.#told(peer, floor, told);
     } else if (type === PAST_MARK) {
-      if (past.marked(peer, readPast(reader))) past.store(replica);
+      past.marked(peer, readPast(reader));
+      if (past.isUrgent) past.store(replica);
     } else {
       throw new CodedError('protocol', 'none', `message of unknown type ${type}`);
     }
@@ -370,7 +370,6 @@ export class PastDesk implements Desk {
     if (link.generation === visitor.generation) return;
     visitor.generation = link.generation;
     visitor.marked = undefined;
-    this.#context.past.unsure(link.member.id);
   }
 
   #ask(visitor: Visitor, now: number): void {
@@ -396,7 +395,7 @@ export class PastDesk implements Desk {
     }
     if (!this.#isSettled) this.#settleIfHeard();
     else if (this.#isAlone && now >= this.#firstWordUntil) this.#heardFirst();
-    if (now >= this.#storeAt) {
+    if (now >= this.#storeAt || this.#context.past.isUrgent) {
       this.#storeAt = now + storeEveryMs;
       this.#context.past.store(this.#context.replica);
     }
@@ -457,8 +456,12 @@ function lossOfAll(peer: NodeId): string {
 
 /** What a member's memory says is missing on the disk, in words; undefined if nothing is. */
 function lossOf(peer: NodeId, past: Past, baseline: Past): string | undefined {
-  if (past.generation < baseline.generation) return undefined;
-  if (past.generation > baseline.generation || past.actor !== baseline.actor) {
+  // Without an actor: it acknowledged rows before it said where it stands.
+  const isNameless = past.actor === 0;
+  if (past.generation < baseline.generation && !isNameless) return undefined;
+  if (isNameless) {
+    if (compareMarks(past, baseline) <= 0) return undefined;
+  } else if (past.generation > baseline.generation || past.actor !== baseline.actor) {
     return `${peer} remembers a later life of this node than the disk does: it is an older copy, or another one`;
   }
   if (past.reserved > baseline.reserved || compareMarks(past, baseline) > 0) {

@@ -7,9 +7,10 @@
  * to have reached. That reading comes from its own word (MARK, some times a second) and from each row it
  * acknowledged to us as durable: both say that its disk stands at least there.
  *
- * A card is raised only while its member is *sure* of its own past, which its first MARK on a connection
- * says: else a member on an old copy of its disk would raise the card before it has read it. Cards that
- * changed are stored about once a second, and at once when they are new.
+ * A life of a member is told what the card said when it first asked, however often it asks: what it has
+ * acknowledged since says nothing about the disk it began with. A member that acknowledged something before
+ * it ever said where it stands has a card without an actor. Cards that changed are stored about once a
+ * second, and at once when they are new or more counters are reserved.
  */
 
 import { ByteReader, ByteWriter } from '../base/bytes.ts';
@@ -35,8 +36,9 @@ class Card {
   logical = 0;
   /** Whether anything is known of the member. */
   known = false;
-  /** Whether the member is sure of its past, on the present connection. */
-  sure = false;
+  /** The life that asked last, and what it was told. */
+  askId = -1;
+  told: Past | undefined = undefined;
   dirty = false;
 
   raise(time: number, logical: number): void {
@@ -53,6 +55,8 @@ function noteKey(id: NodeId): string {
 
 export class PastMemory {
   readonly #cards: Map<NodeId, Card> = new Map();
+  /** A card is new, or says of more counters that they may be used: to be stored without delay. */
+  isUrgent = false;
 
   constructor(members: readonly NodeId[]) {
     for (const id of members) this.#cards.set(id, new Card());
@@ -74,37 +78,52 @@ export class PastMemory {
     return card?.known ? card : undefined;
   }
 
-  /** A member says where it stands, and that it is sure of it. @returns whether its card is new. */
-  marked(id: NodeId, past: Past): boolean {
+  /**
+   * What to tell a member that asks.
+   * @param askId a number that its life drew: what was remembered when it first asked is the answer
+   */
+  tell(id: NodeId, askId: number): Past | undefined {
     const card = this.#cards.get(id);
-    if (card === undefined) return false;
-    const isNewer = past.generation > card.generation;
-    const isSame = past.generation === card.generation && past.actor === card.actor;
-    if (card.known && !isNewer && !isSame) return false; // it has not heard us yet: we know of a later life
-    card.sure = true;
-    if (!card.known || isNewer) {
-      const { generation, actor, reserved, time, logical } = past;
-      Object.assign(card, { generation, actor, reserved, time, logical, known: true, dirty: true });
-      return true;
+    if (card === undefined) return undefined;
+    if (card.askId !== askId) {
+      card.askId = askId;
+      card.told = undefined;
+      const { generation, actor, reserved, time, logical } = card;
+      if (card.known) card.told = { generation, actor, reserved, time, logical };
     }
-    if (past.reserved > card.reserved) {
-      card.reserved = past.reserved;
-      card.dirty = true;
-    }
-    card.raise(past.time, past.logical);
-    return false;
+    return card.told;
   }
 
-  /** A member starts anew, or its connection broke: until it says so, it is not sure of itself. */
-  unsure(id: NodeId): void {
+  /** A member says where it stands, and that it is sure of it. */
+  marked(id: NodeId, past: Past): void {
     const card = this.#cards.get(id);
-    if (card !== undefined) card.sure = false;
+    if (card === undefined) return;
+    const isNewer = past.generation > card.generation;
+    const isSame = past.generation === card.generation && past.actor === card.actor;
+    const isNameless = card.known && card.actor === 0;
+    if (card.known && !isNewer && !isSame && !isNameless) return; // it has not heard us yet: we know of a later life
+    const { generation, actor, reserved, time, logical } = past;
+    if (!card.known || (isNewer && !isNameless)) {
+      Object.assign(card, { generation, actor, reserved, time, logical, known: true, dirty: true });
+      this.isUrgent = true;
+      return;
+    }
+    if (isNameless || reserved > card.reserved) {
+      Object.assign(card, { generation, actor, reserved, dirty: true });
+      this.isUrgent = true;
+    }
+    card.raise(time, logical);
   }
 
   /** A member acknowledged as durable a row with this time and logical counter. */
   acknowledged(id: NodeId, time: number, logical: number): void {
     const card = this.#cards.get(id);
-    if (card?.sure) card.raise(time, logical);
+    if (card === undefined) return;
+    if (!card.known) {
+      card.known = true;
+      this.isUrgent = true;
+    }
+    card.raise(time, logical);
   }
 
   /** The same, by the row's stamp. */
@@ -114,6 +133,7 @@ export class PastMemory {
 
   /** Stores the cards that changed, with the next batch. */
   store(replica: Replica): void {
+    this.isUrgent = false;
     for (const [id, card] of this.#cards) {
       if (!card.dirty || !card.known) continue;
       card.dirty = false;
