@@ -149,7 +149,8 @@ function repairCommand(): Command {
     .option('--json', 'for programs: a line now and then, the last with "done": true');
   return command.action(async (options: Record<string, string | true | undefined>) => {
     const partition = options.partition === undefined ? undefined : Number(options.partition);
-    if (partition !== undefined && !(Number.isInteger(partition) && partition >= 0)) {
+    // Not only whether it is a number: to JavaScript, nothing at all is 0.
+    if (partition !== undefined && !/^\d{1,9}$/.test(String(options.partition))) {
       process.stderr.write(`dure: --partition ${options.partition}: expected a number from 0\n`);
       process.exitCode = EXIT.config;
       return;

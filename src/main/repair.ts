@@ -138,7 +138,8 @@ export function sumOf(lines: readonly RepairLine[]): RepairSum {
 /** One line that says how far it is: `[████────] 42 % · 1,204 of 3,072 pairs equal · …`. */
 export function progressLine(sum: RepairSum): string {
   const ended = sum.equal + sum.failed;
-  const share = sum.pairs === 0 ? 1 : ended / sum.pairs;
+  // Before the first node has counted its pairs, nothing is done.
+  const share = sum.pairs === 0 ? 0 : ended / sum.pairs;
   const cells = Math.floor(share * barCells);
   const left =
     share > 0 && share < 1 ? ` · ${durationWords((sum.elapsedMs / share) * (1 - share))} left` : '';

@@ -212,6 +212,11 @@ export interface NodeApi {
    */
   repair(demand: RepairDemand, progress: (progress: RepairProgress) => void, done: RepairDone): void;
   members(): readonly MemberView[];
+  /**
+   * Whether this node may answer a read of a partition from its own rows: not before a disk that was lost is
+   * made whole that far. `strict` for a linearizable read.
+   */
+  answersFor(partition: number, strict: boolean): boolean;
   figures(): NodeFigures;
   /** Everything an operator asks of a node, judged; see `src/node/status.ts`. Takes some 100 µs: for people. */
   status(): NodeStatus;

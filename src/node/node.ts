@@ -442,6 +442,11 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
     };
   }
 
+  answersFor(partition: number, strict: boolean): boolean {
+    const { vouching } = this.#context;
+    return vouching.mayAnswer((partition * SLOT_COUNT) / vouching.partitionCount, strict);
+  }
+
   figures(): NodeFigures {
     return {
       ...this.#tally,

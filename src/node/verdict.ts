@@ -184,9 +184,9 @@ function lagReasons({ node, members }: Findings, reasons: StatusReason[]): void 
   }
 }
 
-function pastReason({ node, past }: Findings, reasons: StatusReason[]): void {
+function pastReason({ node, members, past }: Findings, reasons: StatusReason[]): void {
   if (past === undefined || past.whole) return;
-  const { state, vouched, partitions } = past;
+  const { state, vouched, vouchedLoosely, partitions } = past;
   if (state === 'asking') {
     reasons.push(
       reason('degraded', 'rebuilding', node, [
@@ -199,11 +199,16 @@ function pastReason({ node, past }: Findings, reasons: StatusReason[]): void {
   }
   const why = past.reason === '' ? '' : ` (${past.reason})`;
   const how = state === 'new' ? 'has a new disk' : 'lost data';
+  const absent = members.filter(({ id, reachable }) => id !== node && !reachable).map(({ id }) => id);
+  const loosely =
+    vouchedLoosely === 0 ? '' : `, and ${vouchedLoosely} as far as the nodes in reach know them`;
   reasons.push(
     reason('degraded', 'rebuilding', node, [
-      `${node} ${how}${why} and is being made whole: ${vouched} of ${partitions} partitions`,
+      `${node} ${how}${why} and is being made whole: ${vouched} of ${partitions} partitions${loosely}`,
       'what it cannot vouch for is read from the other replicas; until it is whole there is one copy less',
-      'keep the other nodes running until it is done; nothing else',
+      absent.length === 0
+        ? 'keep the other nodes running until it is done; nothing else'
+        : `start ${absent.join(', ')}: only when it has compared itself with every replica can it be whole`,
     ]),
   );
 }

@@ -53,6 +53,8 @@ export class FakeNode implements NodeApi {
   readonly failures: (CodedError | undefined)[] = [];
   /** Ids of members taken for dead. */
   readonly dead: Set<string> = new Set();
+  /** It lost its disk: it answers no read from its own rows. */
+  forgetful = false;
   /** What the next writes will report; by default all replicas acknowledged. */
   progress: () => FakeProgress;
   policy: Policy = POLICY_PRESETS['PA/EC'];
@@ -83,6 +85,10 @@ export class FakeNode implements NodeApi {
 
   policyOf(): Policy {
     return this.policy;
+  }
+
+  answersFor(): boolean {
+    return !this.forgetful;
   }
 
   /** Lets held answers go, the oldest or the one at `index`. */

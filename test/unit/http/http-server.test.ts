@@ -69,6 +69,7 @@ class NodeStub {
       ),
       policyOf: () => ({ r: 2, w: 2, strict: false }),
       members: () => ids.map((id) => this.#member(id)),
+      answersFor: () => true,
       figures: () => ({ ...figures, reads: this.reads }),
     };
     const node = parts as NodeApi;

@@ -42,7 +42,7 @@ test('draws how far it is, and the time left', () => {
     bar,
     /^\[█{12}─{12}\] 50 % · 40 of 100 pairs equal · 12 rows exchanged · 4\.0 KiB · 10s left$/,
   );
-  assert.match(progressLine(sumOf([])), /^\[█{24}\] 100 % · 0 of no pairs equal/);
+  assert.match(progressLine(sumOf([])), /^\[─{24}\] 0 % · 0 of no pairs equal/);
   assert.doesNotMatch(progressLine(sumOf([{ ...line, equal: 100, failed: 0 }])), /left/);
 });
 

@@ -33,3 +33,27 @@ test('fewer nodes than a quorum: nobody is left to stand in', () => {
   for (const id of ['n2', 'n3', 'n4', 'n5']) node.dead.add(id);
   assert.deepEqual(reachOf(node), { withoutQuorum: 1024, onStandIns: 0 });
 });
+
+test('a node that lost its disk is no replica to read from', () => {
+  const node = new FakeNode(3);
+  node.forgetful = true;
+  assert.deepEqual(reachOf(node), { withoutQuorum: 0, onStandIns: 0 });
+  node.dead.add('n2');
+  assert.deepEqual(reachOf(node), { withoutQuorum: 1024, onStandIns: 0 });
+  node.policy = POLICY_PRESETS['PA/EL'];
+  assert.deepEqual(reachOf(node), { withoutQuorum: 0, onStandIns: 0 });
+});
+
+test('of five nodes, others stand in for what one of them lost', () => {
+  const node = new FakeNode(5);
+  node.forgetful = true;
+  node.dead.add('n2');
+  const { table } = node;
+  let short = 0;
+  for (let partition = 0; partition < table.partitionCount; partition++) {
+    const list = table.preferenceListOfPartition(partition);
+    if (list.includes('n1') && list.includes('n2')) short++;
+  }
+  assert.ok(short > 100, `some partitions are on both: ${short}`);
+  assert.deepEqual(reachOf(node), { withoutQuorum: 0, onStandIns: short });
+});

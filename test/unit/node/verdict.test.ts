@@ -92,6 +92,13 @@ describe('verdict', () => {
       ),
       'rebuilding degraded n1',
     );
+    const waiting = new Statuses();
+    const own = waiting.of('n1');
+    Object.assign(own.past!, { whole: false, state: 'lost', vouched: 0, vouchedLoosely: 1024 });
+    Object.assign(waiting.view('n1', 'n2'), { reachable: false });
+    const rebuilding = reasonsOf(own, trusted).find(({ code }) => code === 'rebuilding')!;
+    assert.match(rebuilding.what, /0 of 1024 partitions, and 1024 as far as the nodes in reach know them/);
+    assert.match(rebuilding.action, /^start n2: /);
     for (const state of ['new', 'asking']) {
       assert.equal(
         found((own) => Object.assign(own.past, { whole: false, state })),
