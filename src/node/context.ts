@@ -3,6 +3,7 @@
  * that a part says in its code what it touches, and nothing is global.
  */
 
+import type { ErrorCode } from '../base/errors.ts';
 import { CodedError } from '../base/errors.ts';
 import type { HedgeBudget } from '../coordinator/hedge.ts';
 import type { PlanBook } from '../coordinator/plan.ts';
@@ -73,6 +74,14 @@ export function isTooFarAhead(context: NodeContext, stamp: Stamp): boolean {
 export function observeStamp(context: NodeContext, stamp: Stamp): void {
   if (context.mutants.has('hlc-not-observed') || isTooFarAhead(context, stamp)) return;
   context.identity.observe(stamp);
+}
+
+/**
+ * The code a peer is told for a row that was not stored. A disk that became full in the middle of a batch may
+ * hold it all the same: that is no refusal the peer may rely on.
+ */
+export function refusalCode(error: CodedError): ErrorCode {
+  return error.code === 'storage-full' && error.outcome === 'unknown' ? 'storage-failed' : error.code;
 }
 
 /** The error for too few replicas. `outcome`, and not the message, says what became of the data. */

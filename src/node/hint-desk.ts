@@ -21,7 +21,7 @@ import { HINT, readHint } from '../wire/hint-messages.ts';
 import { FAMILY_HINTS, writeRefused, writeStored, writeWrite } from '../wire/messages.ts';
 import type { HintFigures } from './api.ts';
 import type { NodeContext } from './context.ts';
-import { isTooFarAhead, observeStamp } from './context.ts';
+import { isTooFarAhead, observeStamp, refusalCode } from './context.ts';
 import type { Desk } from './desk.ts';
 import { Flight } from './flights.ts';
 import type { Link } from './links.ts';
@@ -58,7 +58,7 @@ class OwedHint implements HintWaiter {
       this.#link.generation === this.#generation ? this.#context.links.writer(this.#link) : undefined;
     if (writer === undefined) return;
     if (error === undefined) writeStored(writer, this.#id);
-    else writeRefused(writer, this.#id, error.code);
+    else writeRefused(writer, this.#id, refusalCode(error));
   }
 }
 

@@ -30,7 +30,7 @@ import {
 } from '../wire/messages.ts';
 import type { RequestOptions, UpdateReply } from './api.ts';
 import type { NodeContext } from './context.ts';
-import { isTooFarAhead, observeStamp } from './context.ts';
+import { isTooFarAhead, observeStamp, refusalCode } from './context.ts';
 import type { Desk } from './desk.ts';
 import {
   readBody,
@@ -65,7 +65,7 @@ class OwedStored implements StoredWaiter {
       this.#link.generation === this.#generation ? this.#context.links.writer(this.#link) : undefined;
     if (writer === undefined) return;
     if (error === undefined) writeStored(writer, this.#id);
-    else writeRefused(writer, this.#id, error.code);
+    else writeRefused(writer, this.#id, refusalCode(error));
   }
 }
 

@@ -358,10 +358,10 @@ export class ReadFlight extends Flight implements ReadWaiter {
     const { row, stamp } = this.#core;
     if (context.mutants.has('repair-skipped') || isTooFarAhead(context, stamp)) return;
     observeStamp(context, stamp);
-    if (this.policy.r + this.policy.w > context.n) {
+    if (isLinearizable(this.policy, context.n)) {
       if (context.replica.replaceDamaged(this.#rowKey, row, context.wall())) context.tally.repairsAfter++;
     } else if (row !== undefined) {
-      // Who asked fewer may not have met the newest row: only what is not older takes its place.
+      // Who asked fewer, or stand-ins, may not have met the newest row: only what is not older takes its place.
       context.tally.repairsAfter++;
       context.replica.merge(this.#rowKey, row, undefined);
     }

@@ -61,6 +61,7 @@ export class Requests {
   /** Call at the end of each turn: later reads must not share what was begun before. */
   turnEnded(): void {
     if (this.#shared.size > 0 && !this.#shareForever) this.#shared.clear();
+    this.#rounds.turnEnded();
   }
 
   /** Requests that are not answered yet. */

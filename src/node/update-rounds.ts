@@ -2,8 +2,8 @@
  * Read-modify-write, a key at a time.
  *
  * The picture: a counter clerk. Updates of one key queue at its coordinator (the first live replica in
- * ring order); a round reads the key from a quorum once, applies all that are queued one after the
- * other, and writes the result once. Fifty clients that increment one key cost two round trips, not
+ * ring order); a round reads the key from a quorum once, applies all that were queued when it began
+ * one after the other, and writes the result once. Fifty clients that increment one key cost two round trips, not
  * a hundred.
  *
  * What it is worth: while all nodes agree who the coordinator is, updates of a key are atomic with
@@ -42,6 +42,8 @@ interface Answered {
 interface KeyQueue {
   readonly key: ByteString;
   waiting: QueuedUpdate[];
+  /** How many of them the read of the round under way is for; Infinity during the turn it began in. */
+  joined: number;
 }
 
 /** Updates waiting for one key beyond this are refused. */
@@ -50,6 +52,8 @@ const queueMax = 10_000;
 export class UpdateRounds {
   readonly #context: NodeContext;
   readonly #queues: Map<RowKey, KeyQueue> = new Map();
+  /** Those whose round began in this turn. */
+  #begun: KeyQueue[] = [];
   waiting = 0;
 
   constructor(context: NodeContext) {
@@ -61,7 +65,7 @@ export class UpdateRounds {
     const queue = this.#queues.get(rowKey);
     if (queue === undefined) {
       this.waiting++;
-      const founded: KeyQueue = { key, waiting: [update] };
+      const founded: KeyQueue = { key, waiting: [update], joined: 0 };
       this.#queues.set(rowKey, founded);
       this.#round(rowKey, founded);
       return;
@@ -76,8 +80,20 @@ export class UpdateRounds {
     queue.waiting.push(update);
   }
 
+  /**
+   * The turn is over, and the questions of the rounds that began in it are sent. What is queued from now on
+   * may have begun after a write that their answers do not show, so it waits for the next round.
+   */
+  turnEnded(): void {
+    if (this.#begun.length === 0) return;
+    for (const queue of this.#begun) queue.joined = queue.waiting.length;
+    this.#begun = [];
+  }
+
   #round(rowKey: RowKey, queue: KeyQueue): void {
     const context = this.#context;
+    queue.joined = Number.POSITIVE_INFINITY;
+    this.#begun.push(queue);
     const first = queue.waiting[0]!;
     // The plan is taken anew each round: a replica may have died or come back since.
     const plan = context.plans.of((rowKey.charCodeAt(0) << 8) | rowKey.charCodeAt(1));
@@ -108,6 +124,7 @@ export class UpdateRounds {
   #takeBatch(queue: KeyQueue, policy: Policy): QueuedUpdate[] {
     let end = queue.waiting.findIndex((update) => !isSamePolicy(update.policy, policy));
     if (end < 0) end = queue.waiting.length;
+    end = Math.min(end, queue.joined);
     const taken = queue.waiting.slice(0, end);
     queue.waiting = queue.waiting.slice(end);
     this.waiting -= taken.length;

@@ -266,6 +266,8 @@ export class WriteFlight extends Flight implements StoredWaiter, WriteProgress {
     }
     this.#context.log.write('warn', 'write-not-stored', { code: error.code });
     this.#refusedFor(error.code);
+    // A disk that became full in the middle of a batch may hold it all the same.
+    if (error.outcome === 'unknown') this.#uncertain = true;
     this.#lose(this.#context.self, error.code);
   }
 

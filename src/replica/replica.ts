@@ -52,7 +52,10 @@ const floorKey: ByteString = `${META_PREFIX}floor`;
 const trayBytesMax = 64 * 1024 * 1024;
 const trayWaitersMax = 200_000;
 
-/** A damaged row whose stamp is newer than an arriving one by more than this has a damaged stamp. */
+/**
+ * While slot marks are not known: a damaged row whose stamp is newer than an arriving one by more than this
+ * has a damaged stamp.
+ */
 const lateMaxMs = 3_600_000;
 
 /** A write may be under way for so long, milliseconds: the longest a request between nodes may take. */
@@ -408,12 +411,15 @@ export class Replica {
 
   /**
    * Whether a row is a late one, older than the damaged row it would replace: this replica acknowledged
-   * the newer one, and must not go back and vote for the older. What repairs it is not older.
+   * the newer one, and must not go back and vote for the older. What repairs it is not older, or comes from
+   * a quorum (`replaceDamaged`). A new write is above its slot's mark and never gets here, so a damaged
+   * stamp keeps nobody from the key; only where marks are not known it has to be guessed.
    */
   #isBehindDamaged(rowKey: RowKey, row: Row): boolean {
     const damaged = this.#peekStored(rowKey);
     if (damaged === undefined || damaged.length < ROW_HEADER_BYTES) return false;
-    return compareRowStamps(damaged, row) > 0 && rowTime(damaged) - rowTime(row) <= lateMaxMs;
+    if (compareRowStamps(damaged, row) <= 0) return false;
+    return this.#marks.isKnown(rowKeySlot(rowKey)) || rowTime(damaged) - rowTime(row) <= lateMaxMs;
   }
 
   /** The bytes storage holds, unchecked; undefined for none, and when it gives none for now. */

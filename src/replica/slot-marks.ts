@@ -21,6 +21,11 @@ export class SlotMarks {
     this.#logicals.fill(mark.logical);
   }
 
+  /** Whether the slot has a mark. Without one every row is looked up. */
+  isKnown(slot: number): boolean {
+    return this.#times[slot] !== Number.POSITIVE_INFINITY;
+  }
+
   /** True, and the mark raised, if the row is stamped above all that the slot holds here. */
   raise(slot: number, row: Row): boolean {
     const time = rowTime(row);

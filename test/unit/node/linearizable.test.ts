@@ -346,6 +346,27 @@ describe('damage', () => {
     }
   });
 
+  test('what stand-ins do not know takes no damaged row away that a strict write counts on', () => {
+    const strict = { policy: { r: 2, w: 2, strict: true } };
+    const cluster = new PumpedCluster({ nodes: 4, limits: { repairIntervalMs: 3_600_000 } });
+    const key = cluster.keyOf('n1', 'n2', 'n3');
+    cluster.hold('n1', 'n3');
+    cluster.mustWrite('n1', key, 'kept', strict);
+    cluster.drop('n1', 'n3');
+    cluster.releaseAll();
+    cluster.kill('n2');
+    for (const { clock } of cluster.seats.values()) clock.wallMs += 100_000;
+    damage(cluster, 'n1', key);
+    assert.equal(cluster.mustRead('n1', key), undefined, 'a sloppy read promises no more');
+    cluster.pump();
+    assert.notEqual(cluster.stored('n1', key), undefined);
+    assert.equal(cluster.read('n3', key, strict).isDone, false);
+    cluster.restart('n2');
+    cluster.advance(3000, 20);
+    assert.equal(cluster.mustRead('n3', key, strict), 'kept');
+    cluster.finish();
+  });
+
   test('a strict read that writes back mends the own row too', () => {
     const cluster = new PumpedCluster({ policy: 'PC/EC' });
     const key = cluster.keyOf('n1', 'n2', 'n3');

@@ -189,6 +189,20 @@ describe('fail or unknown', () => {
     cluster.finish();
   });
 
+  test('a disk that became full in the middle of the batch may hold the row: unknown', () => {
+    for (const here of [true, false]) {
+      const cluster = new PumpedCluster({ policy: 'PA/EC' });
+      for (const id of cluster.ids) {
+        const outcome = (id === 'n1') === here ? 'unknown' : 'fail';
+        cluster.seat(id).storage.writeError = new CodedError('storage-full', outcome, 'the disk is full');
+      }
+      const write = cluster.write('n1', 'plum', 'blue');
+      cluster.pump();
+      assert.equal(write.error?.outcome, 'unknown', here ? 'ours' : 'theirs');
+      cluster.finish();
+    }
+  });
+
   test('two disks full, one took the row: unknown, never fail', () => {
     const cluster = new PumpedCluster({ policy: 'PA/EC' });
     for (const id of ['n1', 'n2']) {

@@ -178,6 +178,31 @@ describe('updates', () => {
     cluster.finish();
   });
 
+  test('an update that begins after a write was acknowledged sees it, though a round is under way', () => {
+    const cluster = new PumpedCluster({ policy: 'PC/EC' });
+    const primary = 'n1';
+    const key = cluster.keyOf(primary);
+    const first = cluster.update(primary, key, 'look');
+    cluster.endTurn(primary);
+    const asked = cluster.waiting(primary, 'n2').length > 0 ? 'n2' : 'n3';
+    const writer = asked === 'n2' ? 'n3' : 'n2';
+    // The answer to the round's question lies in the box; the write passes the primary by.
+    cluster.hold(asked, primary);
+    cluster.hold(writer, primary);
+    cluster.hold(primary, writer);
+    cluster.mustWrite(writer, key, 'written', { policy: { r: 2, w: 2, strict: false } });
+    assert.equal(first.isDone, false);
+    const later = cluster.update(primary, key, 'look');
+    const deleted = cluster.update(primary, key, 'delete');
+    cluster.releaseAll();
+    cluster.pump();
+    assert.equal(first.reply, null, 'it may be ordered before the write');
+    assert.equal(later.reply, 'written');
+    assert.equal(deleted.reply, 1);
+    assert.equal(cluster.mustRead(writer, key), undefined);
+    cluster.finish();
+  });
+
   test('updates of one key with different policies do not share a round', () => {
     const cluster = new PumpedCluster();
     const primary = 'n1';

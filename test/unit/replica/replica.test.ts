@@ -467,6 +467,23 @@ describe('damage', () => {
     assert.equal(merge(row(10_000_003)).state, 'waiting', 'a damaged stamp does not keep the key for ever');
   });
 
+  test('however late: with marks a row of days ago does not take the place of a damaged newer one', () => {
+    const day = 86_400_000;
+    const storage = new ManualStorage(false);
+    const { replica, merge, read } = desk(storage);
+    replica.start({ time: 10 * day, logical: 0 });
+    const damaged = new Uint8Array(row(9 * day, 'newest'));
+    damaged[35]! ^= 1;
+    storage.entries.set(rowKey, damaged);
+    assert.equal(merge(row(2 * day)).state, 'corrupt', 'the newer one was acknowledged here');
+    assert.equal(read().error?.code, 'corrupt');
+    damaged[2]! ^= 0x80;
+    const fresh = merge(row(10 * day + 1));
+    replica.commit();
+    storage.complete();
+    assert.equal(fresh.state, 'stored', 'a damaged stamp does not keep a new write from the key');
+  });
+
   describe('mended with what a quorum of the others holds', () => {
     const longAfter = 10_000_000;
 
