@@ -162,12 +162,11 @@ export class Identity {
     this.#reserve(replica, this.#counter + reservationSize, done);
   }
 
-  /** A new actor, since this disk is not the one it was; its first counters are reserved. */
-  renew(replica: Replica, random: Random, done: (error?: CodedError) => void): void {
+  /** A new actor, since this disk is not the one it was; `start` reserves its first counters. */
+  renew(random: Random): void {
     this.actor = drawActor(random);
     this.#counter = 0;
     this.#reserved = 0;
-    this.#reserve(replica, reservationSize, done);
   }
 
   /** Counters that may have been issued durably end here. */

@@ -57,6 +57,7 @@ const markEveryMs = 200;
 const markAgainMs = 10_000;
 const marksAtATime = 3;
 const storeEveryMs = 1000;
+const lossRetryMs = 500;
 
 /** What this node knows of its own disk, for status and metrics. */
 export interface PastFigures {
@@ -119,6 +120,8 @@ export class PastDesk implements Desk {
   #isSettled = false;
   /** This life's identity is durable: the others may be told. */
   #mayMark = false;
+  /** The loss could not be made durable (a full disk): tried again from then on. */
+  #lossRetryAt: number = Number.POSITIVE_INFINITY;
   /** This life found out that rows are missing. */
   #isLossKnown = false;
   /** Nobody was heard when the start went on: monotonic time until which strict reads wait for the first. */
@@ -156,7 +159,7 @@ export class PastDesk implements Desk {
     identity.open(this.#storage, this.#random);
     past.load(this.#storage);
     const heldAgainst = this.#baselines.load(this.#storage, this.#visitors.keys(), pastOf(identity));
-    const intact = vouching.load(this.#storage) && heldAgainst;
+    const intact = vouching.load(this.#storage) && heldAgainst && replica.areNotesIntact;
     const { isNew, isDamaged } = identity.opened;
     const reserved = (error?: CodedError): void => this.#reserved(error);
     const loss = this.#storage.loss;
@@ -193,14 +196,9 @@ export class PastDesk implements Desk {
     const actorBefore = identity.actor;
     identity.generation = Math.max(identity.opened.generation, this.#generationTold) + 1;
     vouching.lose('lost', this.#rebuild.partitions, context.wall());
-    const note = vouching.note();
-    if (note !== undefined) replica.note(vouchingKey, note, { stored: () => {} });
-    const renewed = (error?: CodedError): void => {
-      if (error === undefined) this.#storage.lossNoted?.();
-      this.#reserved(error);
-    };
-    if (context.mutants.has('actor-kept-after-loss')) identity.start(replica, renewed);
-    else identity.renew(replica, this.#random, renewed);
+    replica.forgetHorizons();
+    if (!context.mutants.has('actor-kept-after-loss')) identity.renew(this.#random);
+    this.#noteLoss();
     this.#beginBaselines();
     this.#rebuild.restart();
     context.log.write('alarm', 'disk-lost-rows', {
@@ -214,6 +212,18 @@ export class PastDesk implements Desk {
       actor: identity.actor.toString(16),
       generation: identity.generation,
       partitions: this.#rebuild.partitions.length,
+    });
+  }
+
+  /** Makes the loss durable, and the first counters of the new actor, in one batch. */
+  #noteLoss(): void {
+    const { identity, vouching, replica } = this.#context;
+    const note = vouching.note();
+    if (note !== undefined) replica.note(vouchingKey, note, { stored: () => {} });
+    identity.start(replica, (error) => {
+      if (error === undefined) this.#storage.lossNoted?.();
+      else this.#lossRetryAt = this.#context.now() + lossRetryMs;
+      this.#reserved(error);
     });
   }
 
@@ -387,6 +397,10 @@ export class PastDesk implements Desk {
     for (const visitor of this.#visitors.values()) {
       this.#checkPipe(visitor);
       if (!visitor.told && now - visitor.askedAt >= askEveryMs) this.#ask(visitor, now);
+    }
+    if (now >= this.#lossRetryAt) {
+      this.#lossRetryAt = Number.POSITIVE_INFINITY;
+      this.#noteLoss();
     }
     if (this.#baselinesDirty) this.#noteBaselines();
     if (this.#mayMark && now >= this.#markAt) {
