@@ -310,7 +310,8 @@ export class Links implements Liveness, MembershipActions {
       link.status = status;
     }
     const silence = Math.round(this.#now - link.heardAt);
-    this.#setLive(link, link.up && !avoided, avoided ? `no answer, silent for ${silence} ms` : 'heard again');
+    const why = status === 'left' ? 'it said goodbye' : `no answer, silent for ${silence} ms`;
+    this.#setLive(link, link.up && !avoided, avoided ? why : 'heard again');
   }
 
   refuted(): void {

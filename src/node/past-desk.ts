@@ -18,6 +18,7 @@
 
 import type { ByteReader } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
+import { durationWords } from '../base/words.ts';
 import type { Random } from '../ports/random.ts';
 import type { Storage } from '../ports/storage.ts';
 import type { NodeId } from '../ports/transport.ts';
@@ -479,8 +480,8 @@ function lossOf(peer: NodeId, past: Past, baseline: Past): string | undefined {
     return `${peer} remembers a later life of this node than the disk does: it is an older copy, or another one`;
   }
   if (past.reserved > baseline.reserved || compareMarks(past, baseline) > 0) {
-    const missingMs = Math.max(0, past.time - baseline.time);
-    return `the disk ends ${missingMs} ms before what ${peer} knows to have been durable: it is an older copy, or lost its last writes`;
+    const missing = durationWords(past.time - baseline.time);
+    return `the disk ends ${missing} before what ${peer} knows to have been durable: it is an older copy, or lost its last writes`;
   }
   return undefined;
 }

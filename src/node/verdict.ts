@@ -152,20 +152,25 @@ function memberReason(findings: Findings, member: MemberStatus, reasons: StatusR
   }
 }
 
-function hintReasons({ node, hints }: Findings, reasons: StatusReason[]): void {
+/** Full is critical where keys are served only because somebody stands in; else what does not fit is only late. */
+function hintReasons({ node, hints, members, partitions }: Findings, reasons: StatusReason[]): void {
   if (hints === undefined) return;
   for (const { target, bytes } of hints.targets) {
     const share = bytes / hints.bytesMax;
     if (share < hintsFillingShare) continue;
     const full = share >= hintsFullShare;
     const kept = `${bytesWords(bytes)} of ${bytesWords(hints.bytesMax)}`;
+    const late = `${target} gets them when replicas are compared, which takes longer`;
+    const isNeeded = partitions.onStandIns > 0 || partitions.withoutQuorum > 0;
     reasons.push(
-      reason(full ? 'critical' : 'degraded', full ? 'hints-full' : 'hints-filling', target, [
+      reason(full && isNeeded ? 'critical' : 'degraded', full ? 'hints-full' : 'hints-filling', target, [
         `${node} keeps as much as ${kept} of rows for ${target}`,
         full
-          ? 'it takes no more for it: writes that need a stand-in find another node, or fail'
-          : 'when no more fits, writes that need a stand-in find another node, or fail',
-        `start ${target} again; if that takes long, raise limits.hintBytesMax`,
+          ? `it takes no more for it: writes that need a stand-in find another node, or fail; of others ${late}`
+          : `when no more fits, writes that need a stand-in find another node, or fail; of others ${late}`,
+        members.some(({ id, reachable }) => id === target && reachable)
+          ? `look why ${target} does not take them: its disk and its log`
+          : `start ${target} again; if that takes long, raise limits.hintBytesMax`,
       ]),
     );
   }

@@ -338,9 +338,9 @@ describe('the view of a cluster', () => {
     assert.deepEqual(
       view.reasons.map(({ code, severity, saidBy }) => [code, severity, saidBy.join(' ')]),
       [
-        ['hints-full', 'critical', 'n2'],
         ['member-down', 'degraded', 'n1 n2'],
         ['hints-filling', 'degraded', 'n1'],
+        ['hints-full', 'degraded', 'n2'],
       ],
     );
     assert.equal(view.verdict, 'critical');

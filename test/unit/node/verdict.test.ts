@@ -67,14 +67,16 @@ describe('verdict', () => {
     assert.equal(as('n1', { status: 'down', reachable: false }), '');
   });
 
-  it('hints: a warning at 80 % of their bound, critical when no more fits', () => {
-    const kept = (share: number): string =>
-      found((own, cluster) =>
-        cluster.hint('n1', 'n2', { count: 1, bytes: share * own.hints.bytesMax, oldestAgeMs: 10 }),
-      );
+  it('hints: a warning at 80 % of their bound, critical when no more fits and somebody has to stand in', () => {
+    const kept = (share: number, onStandIns = 0): string =>
+      found((own, cluster) => {
+        own.partitions = { ...own.partitions, onStandIns };
+        cluster.hint('n1', 'n2', { count: 1, bytes: share * own.hints.bytesMax, oldestAgeMs: 10 });
+      });
     assert.equal(kept(0.79), '');
     assert.equal(kept(0.81), 'hints-filling degraded n2');
-    assert.equal(kept(0.995), 'hints-full critical n2');
+    assert.equal(kept(0.995), 'hints-full degraded n2');
+    assert.equal(kept(0.995, 5), 'hints-full critical n2, quorum-on-stand-ins degraded');
   });
 
   it('lag: only above its limit, and only of a member that is there', () => {
@@ -114,9 +116,13 @@ describe('verdict', () => {
     const both = (own: AnswerDraft, cluster: Statuses): void => {
       cluster.view('n1', 'n2').status = 'suspect';
       own.hints.bytesMax = 1000;
+      own.partitions = { ...own.partitions, onStandIns: 7 };
       cluster.hint('n1', 'n3', { count: 1, bytes: 1000, oldestAgeMs: 10 });
     };
-    assert.equal(found(both), 'hints-full critical n3, member-suspect degraded n2');
+    assert.equal(
+      found(both),
+      'hints-full critical n3, quorum-on-stand-ins degraded, member-suspect degraded n2',
+    );
     const cluster = new Statuses();
     both(cluster.of('n1'), cluster);
     assert.equal(verdictOf(reasonsOf(cluster.of('n1'), trusted)), 'critical');
