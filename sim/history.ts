@@ -103,8 +103,8 @@ export class Witness {
       this.#noteRow(key, value);
     } else if (key.startsWith(HINT_PREFIX)) {
       this.#noteRow(key.slice(key.indexOf('\0') + 1), value);
-    } else if (key.endsWith('floor') && value.length === STAMP_BYTES) {
-      this.#noteFloor(now, value);
+    } else if (key === `${META_PREFIX}floor`) {
+      this.#noteFloor(now, value.subarray(0, STAMP_BYTES));
     }
   }
 

@@ -93,7 +93,7 @@ function horizonOf(cluster: Cluster, partition: number): number {
 /** The horizon of a partition on one disk, milliseconds. Its note is two times, the fence and the horizon. */
 export function inspectHorizon({ disk }: Machine, partition: number): number {
   const note = disk.peek(`${META_PREFIX}horizon${String.fromCharCode(partition >> 8, partition & 0xff)}`);
-  return note?.length === 12 ? readU48(note, 6) : 0;
+  return note !== undefined ? readU48(note, 6) : 0;
 }
 
 /** Hints on a disk, for whomever. */
@@ -107,7 +107,7 @@ export function inspectHints({ disk }: Machine): number {
 export function inspectFloors(cluster: Cluster): { node: string; floor: Stamp }[] {
   return cluster.machines.map((machine) => {
     const stored = machine.disk.peek(`${META_PREFIX}floor`);
-    return { node: machine.id, floor: stored?.length === STAMP_BYTES ? stored : STAMP_NONE };
+    return { node: machine.id, floor: stored?.subarray(0, STAMP_BYTES) ?? STAMP_NONE };
   });
 }
 

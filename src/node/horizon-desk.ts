@@ -76,6 +76,8 @@ interface Underway {
   readonly id: number;
   readonly round: HorizonRound;
   stepDeadline: number;
+  /** What had come and gone behind our fence when the proof began: see `Horizons.changesBehindFence`. */
+  changesBehind: number | undefined;
 }
 
 /** The fence this life raised for a round, so that only its own commit is believed. */
@@ -169,7 +171,7 @@ export class HorizonDesk implements Desk {
     }
     this.#id = (this.#id + 1) >>> 0;
     const round = new HorizonRound(partition, time, peers);
-    const underway = { id: this.#id, round, stepDeadline: 0 };
+    const underway: Underway = { id: this.#id, round, stepDeadline: 0, changesBehind: undefined };
     this.#underway.set(this.#id, underway);
     if (this.#dropEarly) round.step = 'commit';
     this.#enter(underway);
@@ -218,6 +220,14 @@ export class HorizonDesk implements Desk {
   #enter(underway: Underway): void {
     const { round } = underway;
     underway.stepDeadline = this.#context.now() + stepTimeoutMs;
+    const changesBehind = this.#context.replica.horizons.changesBehindFence(round.partition);
+    if (round.step === 'prove') underway.changesBehind = changesBehind;
+    else if (round.step === 'commit' && changesBehind !== (underway.changesBehind ?? changesBehind)) {
+      // The replicas are compared with us one after the other: a row that another comparison brought in
+      // between was seen with the later ones and not with the earlier.
+      this.#abandon(underway, this.#context.self, 'a row was exchanged during the proof');
+      return;
+    }
     if (round.step === 'settle' || round.step === 'prove') this.#compareAll(underway);
     else if (round.step === 'fence') this.#fenceAll(underway);
     else if (round.step === 'commit') this.#commit(underway);

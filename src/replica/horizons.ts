@@ -8,7 +8,8 @@
  * so that nothing new appears behind it while the replicas compare (`src/repair/horizon-round.ts`).
  *
  * Times are those of row stamps, milliseconds. Both lines only rise, and are kept in a note a
- * partition; a node that lost its disk lost them too, and learns the horizon from its peers.
+ * partition; a node that lost its disk lost them too, and learns the horizon from its peers. One that lost
+ * rows forgets its horizons (`forget`): peers would take the rows it lacks for deleted ones.
  */
 
 import type { ByteString } from '../base/bytes.ts';
@@ -18,6 +19,7 @@ import { SLOT_COUNT } from '../ring/slots.ts';
 import { META_PREFIX } from '../rows/key.ts';
 import type { Row } from '../rows/row.ts';
 import { rowDeathTime, rowTime } from '../rows/row.ts';
+import { sealed, unsealed } from './sealed-note.ts';
 
 /** `take`; `dead`: it is gone already, there is nothing to keep; `straggler`: it came too late. */
 export type HorizonVerdict = 'take' | 'dead' | 'straggler';
@@ -30,24 +32,32 @@ export class Horizons {
   readonly #shift: number;
   readonly #stragglersTaken: boolean;
   readonly #fenceForgotten: boolean;
+  /** Rows that came or went behind the fence of a partition since the start, modulo 2^32. */
+  readonly #changesBehind: Uint32Array;
 
   /** @param partitionCount a power of two, up to 16,384 */
   constructor(partitionCount: number, mutants: ReadonlySet<string>) {
     this.#fences = new Float64Array(partitionCount);
     this.#horizons = new Float64Array(partitionCount);
+    this.#changesBehind = new Uint32Array(partitionCount);
     this.#shift = Math.log2(SLOT_COUNT / partitionCount);
     this.#stragglersTaken = mutants.has('straggler-taken');
     this.#fenceForgotten = mutants.has('fence-forgotten');
   }
 
-  /** Reads the notes back. */
-  load(storage: Storage): void {
+  /** Reads the notes back. @returns false if one is damaged, which then says nothing. */
+  load(storage: Storage): boolean {
+    let intact = true;
     for (let partition = 0; partition < this.#fences.length; partition++) {
-      const note = storage.get(this.noteKey(partition));
-      if (note === undefined || note.length !== noteBytes) continue;
+      const stored = storage.get(this.noteKey(partition));
+      if (stored === undefined) continue;
+      const note = unsealed(stored, noteBytes);
+      intact &&= note !== undefined;
+      if (note === undefined) continue;
       if (!this.#fenceForgotten) this.#fences[partition] = readU48(note, 0);
       this.#horizons[partition] = readU48(note, 6);
     }
+    return intact;
   }
 
   noteKey(partition: number): ByteString {
@@ -58,7 +68,30 @@ export class Horizons {
     const note = new Uint8Array(noteBytes);
     writeU48(note, 0, this.#fences[partition]!);
     writeU48(note, 6, this.#horizons[partition]!);
-    return note;
+    return sealed(note);
+  }
+
+  /**
+   * This node lost rows: it cannot say of anything that all replicas agree on it. Fences stay.
+   * @returns the partitions whose notes are to be stored
+   */
+  forget(): number[] {
+    const forgotten: number[] = [];
+    this.#horizons.forEach((horizon, partition) => {
+      if (horizon > 0) forgotten.push(partition);
+    });
+    this.#horizons.fill(0);
+    return forgotten;
+  }
+
+  /** Rises with each row that comes or goes behind the fence of a partition, modulo 2^32. */
+  changesBehindFence(partition: number): number {
+    return this.#changesBehind[partition]!;
+  }
+
+  /** A row of the slot is dropped. */
+  dropped(slot: number): void {
+    this.#changesBehind[slot >> this.#shift]!++;
   }
 
   /** The slots of a partition, end excluded. */
@@ -102,7 +135,9 @@ export class Horizons {
   judge(slot: number, row: Row, source: 'request' | 'sync' | 'mend'): HorizonVerdict {
     const time = rowTime(row);
     if (time > this.#fences[slot >> this.#shift]! || this.#stragglersTaken) return 'take';
-    if (source !== 'request') return this.isPast(slot, row) ? 'dead' : 'take';
-    return 'straggler';
+    if (source === 'request') return 'straggler';
+    if (this.isPast(slot, row)) return 'dead';
+    this.#changesBehind[slot >> this.#shift]!++;
+    return 'take';
   }
 }

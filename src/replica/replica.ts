@@ -40,6 +40,7 @@ import {
 } from '../rows/row.ts';
 import { Horizons } from './horizons.ts';
 import { Notes } from './notes.ts';
+import { sealed, unsealed } from './sealed-note.ts';
 import { SlotMarks } from './slot-marks.ts';
 import type { StoredWaiter, Tray } from './tray.ts';
 import { batchOf, isTrayEmpty, trayEmpty } from './tray.ts';
@@ -121,6 +122,8 @@ export class Replica {
   #floorDurable = true;
   #floorTray: Tray | undefined = undefined;
   #failure: CodedError | undefined = undefined;
+  /** Whether the notes of floor and horizons passed their checksums at the start. */
+  areNotesIntact = true;
   /** Rows that failed their checksum when read, since start. */
   rowsDamaged = 0;
   readonly #marks: SlotMarks = new SlotMarks();
@@ -157,10 +160,13 @@ export class Replica {
    */
   start(mark?: HlcReading): void {
     if (mark !== undefined) this.#marks.set(mark);
-    this.horizons.load(this.#options.storage);
+    this.areNotesIntact = this.horizons.load(this.#options.storage);
     for (let slot = 0; slot < SLOT_COUNT; slot++) this.#marks.raiseTo(slot, this.horizons.fence(slot));
-    const floor = this.#options.storage.get(floorKey);
-    if (floor !== undefined && floor.length === STAMP_BYTES) this.#setFloor(new Uint8Array(floor));
+    const note = this.#options.storage.get(floorKey);
+    if (note === undefined) return;
+    const floor = unsealed(note, STAMP_BYTES);
+    if (floor === undefined) this.areNotesIntact = false;
+    else this.#setFloor(floor);
   }
 
   /** Stamp of the last flush; all zero when there was none. */
@@ -271,7 +277,7 @@ export class Replica {
   #trayOfFloor(): Tray {
     if (this.#floorTray === undefined) {
       this.#floorTray = this.#tray;
-      this.#tray.notes.push({ key: floorKey, value: this.#floor });
+      this.#tray.notes.push({ key: floorKey, value: sealed(this.#floor) });
       this.#options.wake();
     }
     return this.#floorTray;
@@ -382,6 +388,15 @@ export class Replica {
     this.raiseFence(partition, time, waiter);
   }
 
+  /** Rows were lost here: no horizon is known any more, durably with the next batch. See `Horizons.forget`. */
+  forgetHorizons(): void {
+    for (const partition of this.horizons.forget()) {
+      const value = this.horizons.noteOf(partition);
+      this.#tray.notes.push({ key: this.horizons.noteKey(partition), value });
+    }
+    this.#options.wake();
+  }
+
   /** Whether a row counts as gone: dead by a flush, or dead since before the horizon. */
   isGone(rowKey: RowKey, row: Row): boolean {
     return this.isBelowFloor(row) || this.horizons.isPast(rowKeySlot(rowKey), row);
@@ -400,6 +415,7 @@ export class Replica {
       if (held === undefined || held.length < ROW_HEADER_BYTES || compareRowStamp(held, stamp) !== 0)
         continue;
       this.#tray.notes.push({ key, value: undefined });
+      this.horizons.dropped(rowKeySlot(key));
       dropped++;
     }
     if (dropped > 0) {

@@ -9,7 +9,9 @@ import { readU48 } from '../../../src/base/bytes.ts';
 import { identityKey } from '../../../src/node/identity.ts';
 import { baselinesKey } from '../../../src/node/past-baselines.ts';
 import type { NodeStatus } from '../../../src/node/status.ts';
+import { Horizons } from '../../../src/replica/horizons.ts';
 import { vouchingKey } from '../../../src/replica/vouching.ts';
+import { slotOf } from '../../../src/ring/slots.ts';
 import { rowKeyOf } from '../../../src/rows/key.ts';
 import { compareRowStamps, rowActor, rowKind } from '../../../src/rows/row.ts';
 import { PumpedCluster, type PumpedOptions, textOf } from '../../support/pumped-cluster.ts';
@@ -354,18 +356,45 @@ describe('a disk that knows of its loss', () => {
     cluster.finish();
   });
 
-  for (const [name, note] of [
+  test('its horizons take nothing away from those who hold what it lost', () => {
+    const cluster = new Disks();
+    cluster.mustWrite('n2', 'k', 'v');
+    cluster.kill('n1');
+    const { entries } = cluster.seat('n1').storage;
+    // The round was committed here, the others were not told of it yet, and then rows of the log were lost.
+    const partition = cluster.table.partitionOfSlot(slotOf('k'));
+    const horizons = new Horizons(cluster.table.partitionCount, new Set());
+    horizons.raiseFence(partition, cluster.seat('n1').clock.wallMs);
+    horizons.raiseHorizon(partition, cluster.seat('n1').clock.wallMs);
+    entries.set(horizons.noteKey(partition), horizons.noteOf(partition));
+    entries.delete(rowKeyOf('k'));
+    cluster.advance(20);
+    cluster.restart('n1', 'the log has a hole');
+    cluster.untilWhole('n1');
+    for (const id of cluster.ids) assert.equal(textOf(cluster.stored(id, 'k')), 'v', id);
+    assert.equal(cluster.mustRead('n1', 'k', strict), 'v');
+    cluster.kill('n1');
+    assert.equal(new Horizons(64, new Set()).load(cluster.seat('n1').storage), true);
+    const kept = new Horizons(cluster.table.partitionCount, new Set());
+    kept.load(cluster.seat('n1').storage);
+    assert.equal(kept.horizonOf(partition), 0, 'it is forgotten for good');
+    cluster.finish();
+  });
+
+  for (const [name, note, bytesMin] of [
     ['identity', identityKey],
     ['clock', '\xffclock'],
     ['vouching', vouchingKey],
     ['baselines', baselinesKey],
+    ['floor', '\xfffloor', 24],
+    ['horizon', '\xffhorizon\x00\x05', 16],
   ] as const) {
     test(`a damaged ${name} note is a loss`, () => {
       const cluster = new Disks();
       cluster.mustWrite('n1', 'k', 'v');
       cluster.kill('n1');
       const { entries } = cluster.seat('n1').storage;
-      const bytes = new Uint8Array(entries.get(note) ?? new Uint8Array(20));
+      const bytes = new Uint8Array(entries.get(note) ?? new Uint8Array(bytesMin ?? 20));
       bytes[1]! ^= 4;
       entries.set(note, bytes);
       cluster.restart('n1');

@@ -1,0 +1,30 @@
+/**
+ * Sealed notes: what a replica keeps about itself, with a checksum of its own.
+ *
+ * The picture: an envelope with wax on the flap. A row that rots is one row less, and the others mend it; a
+ * floor or a horizon that rots would declare dead what is alive, here and, by hearsay, everywhere. So what
+ * does not pass its checksum says nothing at all.
+ */
+
+import { readU32, writeU32 } from '../base/bytes.ts';
+import { crc32 } from '../base/crc32.ts';
+
+const crcBytes = 4;
+
+/** The bytes to store for a note: itself and its CRC-32. */
+export function sealed(body: Uint8Array): Uint8Array {
+  const note = new Uint8Array(body.length + crcBytes);
+  note.set(body);
+  writeU32(note, body.length, crc32(body));
+  return note;
+}
+
+/**
+ * What a stored note says, as a copy; undefined if it is damaged. One without a seal, as they were before
+ * there were seals, is believed: a bit that flips does not change its length.
+ */
+export function unsealed(note: Uint8Array, bodyBytes: number): Uint8Array | undefined {
+  const body = note.slice(0, bodyBytes);
+  if (note.length === bodyBytes) return body;
+  return note.length === bodyBytes + crcBytes && readU32(note, bodyBytes) === crc32(body) ? body : undefined;
+}
