@@ -343,7 +343,7 @@ describe('the view of a cluster', () => {
         ['hints-full', 'degraded', 'n2'],
       ],
     );
-    assert.equal(view.verdict, 'critical');
+    assert.equal(view.verdict, 'degraded');
   });
 
   it('is settled only when every node answers and says so', () => {
