@@ -109,6 +109,14 @@ function devCommand(): Command {
 
 const watchSecondsDefault = 2;
 
+/** For what only tells: when its reader goes away (`dure status --watch | head`), it is done. */
+function endWithReader(): void {
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+    process.exit(0);
+  });
+}
+
 function statusCommand(): Command {
   const command = new Command('status')
     .description('how the cluster is: every node, what is wrong, and what to do')
@@ -126,6 +134,7 @@ function statusCommand(): Command {
       process.exitCode = EXIT.failed;
       return;
     }
+    endWithReader();
     const { runStatus } = await import('./status.ts');
     process.exitCode = await runStatus({
       node: String(options.node ?? ''),
@@ -155,6 +164,7 @@ function repairCommand(): Command {
       process.exitCode = EXIT.config;
       return;
     }
+    endWithReader();
     const { runRepair } = await import('./repair.ts');
     process.exitCode = await runRepair({
       node: String(options.node ?? ''),
