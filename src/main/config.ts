@@ -236,6 +236,26 @@ function checkStorage(values: Partial<RawConfig>, gathered: Gathered, problems: 
     if (limits.outputBytesSoft > limits.outputBytesHard) {
       tell(['limits', 'outputBytesSoft'], 'expected at most limits.outputBytesHard');
     }
+    checkHorizons(limits, tell);
+  }
+}
+
+/** Tombstone horizons: a margin that no honest write can miss, and an alarm that is not always on. */
+function checkHorizons(limits: LimitsConfig, tell: (path: string[], words: string) => void): void {
+  const { horizonMarginMs, horizonAlarmMs, horizonIntervalMs, requestTimeoutMs, clockOffsetMaxMs } = limits;
+  if (horizonMarginMs < requestTimeoutMs + 2 * clockOffsetMaxMs) {
+    tell(
+      ['limits', 'horizonMarginMs'],
+      'expected at least limits.requestTimeoutMs and twice limits.clockOffsetMaxMs together, ' +
+        `else a write may be refused as too late while it is under way; found ${horizonMarginMs} ms`,
+    );
+  }
+  if (horizonAlarmMs < horizonMarginMs + 2 * horizonIntervalMs) {
+    tell(
+      ['limits', 'horizonAlarmMs'],
+      'expected at least limits.horizonMarginMs and twice limits.horizonIntervalMs together, ' +
+        `else the alarm is always on; found ${horizonAlarmMs} ms`,
+    );
   }
 }
 

@@ -27,6 +27,8 @@ const stretchMax = 256;
 const soonMax = 64;
 /** Handfuls of partitions that differ again and again, in the time after which a difference is looked at. */
 const laterHandfuls = 8;
+/** After a peer did not take rows, the next look at what differs again and again is so many times as far off. */
+const refusedFactor = 6;
 
 export interface PairCounts {
   readonly equal: number;
@@ -163,7 +165,7 @@ export class PeerBook {
       this.#later.delete(partition);
     }
     // Between two handfuls the round goes on.
-    this.#laterAt = now + this.againMs / laterHandfuls;
+    this.#laterAt = Math.max(this.#laterAt, now + this.againMs / laterHandfuls);
     return taken.sort((a, b) => a - b);
   }
 
@@ -194,6 +196,10 @@ export class PeerBook {
     else if (outcome.compared) this.#states[partition] = stateDiffering;
     if (!left) this.#completedAt[partition] = beganAt;
     if (!outcome.equal) this.#lookAgain(partition, now);
+    // Rows that were not taken (a full disk) are not offered all the time.
+    if (outcome.unresolved > 0 && outcome.rowsSent > 0) {
+      this.#laterAt = Math.max(this.#laterAt, now + refusedFactor * this.againMs);
+    }
   }
 
   /** The peer compared a partition with us: what its question showed. */

@@ -122,6 +122,8 @@ password:
       'log.format': 'json',
       'limits.hedgeShareMax': '0.5',
       'limits.repairShareMax': '0.5',
+      'limits.horizonMarginMs': '30s',
+      'limits.horizonAlarmMs': '1m',
       'limits.handoffBytesPerSecond': '5MiB',
       'limits.outputBytesSoft': '2MiB',
       'limits.outputBytesHard': '4MiB',
@@ -200,7 +202,7 @@ ${three}  - {id: n3, respPort: 6371, peerPort: 7374, httpPort: 8374}
 policy: {r: 5, w: 2}
 policies: [{prefix: x, policy: PA/EL}, {prefix: x, policy: PC/EC}]
 storage: {evictionPolicy: lru, memoryBytesMax: 1MiB}
-limits: {silenceMaxMs: 210, outputBytesSoft: 64MiB}
+limits: {silenceMaxMs: 210, outputBytesSoft: 64MiB, horizonMarginMs: 1s, horizonAlarmMs: 5m}
 `),
     });
     const expected = [
@@ -212,6 +214,8 @@ limits: {silenceMaxMs: 210, outputBytesSoft: 64MiB}
       /storage.memoryBytesMax: only the memory engine/,
       /limits.silenceMaxMs: expected at least twice/,
       /limits.outputBytesSoft: expected at most/,
+      /limits.horizonMarginMs: expected at least/,
+      /limits.horizonAlarmMs: expected at least/,
     ];
     for (const words of expected) {
       assert.ok(
