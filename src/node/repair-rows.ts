@@ -152,6 +152,12 @@ export class RepairRows implements LocalRows {
   }
 
   refresh(slots: readonly number[], need: Need, done: RepairDone): void {
+    // A row that was taken but lies on a tray still is in no storage and has marked no slot yet.
+    const stored = (): void => this.#refresh(slots, need, done);
+    this.#context.replica.notes.whenTraysWent({ stored });
+  }
+
+  #refresh(slots: readonly number[], need: Need, done: RepairDone): void {
     this.#followHorizons(slots);
     if (slots.every((slot) => this.#isFresh(slot, need))) done(undefined);
     else this.#add({ slots, need, leaves: undefined, visit: undefined, done, at: 0 });
@@ -165,7 +171,8 @@ export class RepairRows implements LocalRows {
 
   #isFresh(slot: number, need: Need): boolean {
     const weighedAt = this.#forest.weighedAt(slot);
-    if (weighedAt >= need.since) return true;
+    // Within one millisecond nobody can tell what came first but the mark.
+    if (weighedAt > need.since || (weighedAt === need.since && !this.#forest.isMarked(slot))) return true;
     const scrubBefore = this.now() - scrubIntervals * this.#context.limits.repairIntervalMs;
     return !need.rescan && weighedAt > scrubBefore && !this.#forest.isMarked(slot);
   }
@@ -390,10 +397,11 @@ export class RepairRows implements LocalRows {
     this.#context.replica.raiseHorizon(partition, time, { stored: done });
   }
 
-  raiseFence(partition: number, time: number): void {
+  raiseFence(partition: number, time: number): boolean {
     const { replica } = this.#context;
-    if (time <= replica.horizons.fenceOf(partition) || time > this.#context.wall()) return;
+    if (time <= replica.horizons.fenceOf(partition) || time > this.#context.wall()) return false;
     replica.raiseFence(partition, time, { stored: () => undefined });
+    return true;
   }
 
   token(partition: number, peer: NodeId): number {

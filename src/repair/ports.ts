@@ -54,8 +54,8 @@ export interface LocalRows {
   /** Deletes rows that were deleted elsewhere. @returns how many, and whether that is all of them. */
   drop(entries: readonly { key: RowKey; stamp: Stamp }[]): number;
   raiseHorizon(partition: number, time: number, done: RepairDone): void;
-  /** Takes no late rows from before `time` any more: the peer's horizon is that far. */
-  raiseFence(partition: number, time: number): void;
+  /** Takes no late rows from before `time` any more: the peer's horizon is that far. @returns whether that is new. */
+  raiseFence(partition: number, time: number): boolean;
   /**
    * Changes when a row of the partition was taken from anybody but `peer`: what a comparison with `peer`
    * proved may then hold no more.

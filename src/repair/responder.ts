@@ -90,6 +90,8 @@ interface AskedRoot {
   readonly a: number;
   readonly b: number;
   readonly horizon: number;
+  /** As the question came: what a third member hands us while we weigh may be in no hash. */
+  readonly token: number;
 }
 
 interface AskedBucket {
@@ -168,7 +170,8 @@ export class Responder {
       if (partition <= before || partition >= this.#local.partitionCount) throw nonsense('no partition');
       before = partition;
       const { a, b } = readHash(reader);
-      asked.push({ partition, a, b, horizon: head.wide ? reader.u48() : 0 });
+      const horizon = head.wide ? reader.u48() : 0;
+      asked.push({ partition, a, b, horizon, token: this.#local.token(partition, peer) });
     }
     for (const { partition, horizon } of asked) {
       if (horizon > this.#local.horizonOf(partition)) this.#local.raiseFence(partition, horizon);
@@ -213,11 +216,11 @@ export class Responder {
     answer(REPAIR_ROOTS_REPLY, REPAIR_OK, (writer) => {
       writer.u16(asked.length);
       writeBits(writer, differs);
-      asked.forEach(({ partition }, i) => {
+      asked.forEach(({ partition, token }, i) => {
         if (!differs[i]) return;
         writer.u48(local.horizonOf(partition));
         if (!head.wide) return;
-        writer.u32(local.token(partition, peer));
+        writer.u32(token);
         writeHash(writer, this.#rootOf(partition));
       });
     });

@@ -55,6 +55,8 @@ export class Session {
   readonly #local: LocalRows;
   readonly #short: Shortening;
   readonly #startedAt: number;
+  /** What was weighed since then is believed. */
+  #since = 0;
   readonly #outcomes: Map<number, PartitionOutcome> = new Map();
   readonly #exchange: Exchange;
   readonly #done: SessionDone;
@@ -105,7 +107,16 @@ export class Session {
   }
 
   start(): void {
+    this.#weighAnew();
     this.#next(undefined);
+  }
+
+  /** Hashes from before this moment count for nothing. */
+  #weighAnew(): void {
+    const { wide, partitions, peer } = this.options;
+    this.#since = this.#local.now();
+    // Before the weighing: what a third member hands us during it may be in no hash.
+    if (wide) this.#tokenOurs = this.#local.token(partitions[0]!, peer);
   }
 
   /** Ends it: the peer is gone, or the node stops. */
@@ -119,12 +130,12 @@ export class Session {
 
   #head(): RepairHead {
     const { wide, urgent, rescan, salt } = this.options;
-    return { wide, urgent, rescan, salt, ageMs: this.#local.now() - this.#startedAt };
+    return { wide, urgent, rescan, salt, ageMs: this.#local.now() - this.#since };
   }
 
   #need(): Need {
     const { urgent, rescan, lookWithinMs } = this.options;
-    return { since: this.#startedAt, rescan, urgent, until: this.#local.now() + lookWithinMs };
+    return { since: this.#since, rescan, urgent, until: this.#local.now() + lookWithinMs };
   }
 
   #next(error: CodedError | undefined): void {
@@ -159,7 +170,6 @@ export class Session {
   }
 
   #askRoots(): void {
-    const { wide, peer } = this.options;
     const local = this.#local;
     const asked = this.#roots.slice(0, ROOTS_MAX);
     if (local.now() - this.#startedAt > rootsWithinMs) {
@@ -174,7 +184,6 @@ export class Session {
         this.#finish(failure);
         return;
       }
-      if (wide) this.#tokenOurs = local.token(asked[0]!, peer);
       this.#call(
         REPAIR_ROOTS,
         (writer) => {
@@ -222,10 +231,16 @@ export class Session {
       let sameRows = false;
       if (this.options.wide) {
         this.#tokenTheirs = reader.u32();
-        if (outcome.horizonTheirs > outcome.horizonOurs) {
-          this.#local.raiseFence(partition, outcome.horizonTheirs);
-        }
         const theirs = readHash(reader);
+        if (
+          outcome.horizonTheirs > outcome.horizonOurs &&
+          this.#local.raiseFence(partition, outcome.horizonTheirs)
+        ) {
+          // A late request may have slipped in since we were weighed: once more, behind the fence.
+          this.#roots.push(partition);
+          this.#weighAnew();
+          continue;
+        }
         const own = this.#rootOf(partition);
         sameRows = own.a === theirs.a && own.b === theirs.b;
       } else if (outcome.horizonTheirs !== outcome.horizonOurs) {

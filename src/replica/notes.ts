@@ -11,6 +11,7 @@ import type { ByteString } from '../base/bytes.ts';
 import type { CodedError } from '../base/errors.ts';
 import type { Storage } from '../ports/storage.ts';
 import type { StoredWaiter, Tray } from './tray.ts';
+import { isTrayEmpty } from './tray.ts';
 
 /** What notes need of the replica: its trays, and its word on whether it takes anything. */
 export interface TrayHolder {
@@ -85,6 +86,14 @@ export class Notes {
     const tray = this.#trayOf(key);
     if (tray === undefined) waiter.stored(undefined);
     else this.#holder.waitFor(tray, waiter);
+  }
+
+  /** Tells `waiter` when all that lies on trays now, rows too, is durable or refused: at once if nothing does. */
+  whenTraysWent(waiter: StoredWaiter): void {
+    const tray = this.#holder.tray();
+    const last = isTrayEmpty(tray) ? this.#holder.underway() : tray;
+    if (last === undefined) waiter.stored(undefined);
+    else this.#holder.waitFor(last, waiter);
   }
 
   /** A tray was lost: for the replica to call when it is under way no more. */

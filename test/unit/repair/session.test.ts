@@ -56,6 +56,29 @@ describe('a session', () => {
     assert.equal(equal!.oldestDifferenceTime, Number.POSITIVE_INFINITY);
   });
 
+  for (const asks of ['a', 'b'] as const) {
+    it(`a late request that slips in before the fence is up is found, and dropped (${asks} asks)`, () => {
+      let slipped = false;
+      const late = rowKeyOf('late');
+      const pair = new Pair({
+        partitionCount: 1,
+        between: ({ a }) => {
+          if (slipped) return;
+          slipped = true;
+          // Deleted long ago, and its tombstone collected; side a has not heard of the horizon.
+          a.replica.merge(late, rowOf(late, 50, 'deleted'), undefined, 'request');
+        },
+      });
+      for (const side of [pair.a, pair.b]) side.put('key', 60);
+      pair.b.replica.raiseHorizon(0, horizonOf(100), done);
+      pair.pump();
+      for (let round = 0; round < 3; round++) pair.compare(pair[asks], { wide: true });
+      assert.equal(slipped, true);
+      assert.equal(pair.a.replica.horizons.horizonOf(0), horizonOf(100));
+      for (const side of [pair.a, pair.b]) assert.equal(side.storage.get(late), undefined, side.id);
+    });
+  }
+
   it('splits buckets that hold more than a message takes', () => {
     const pair = new Pair();
     const rows = Array.from({ length: 40_000 }, (_, i) => `{tag}${i}`);
