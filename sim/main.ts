@@ -17,6 +17,7 @@
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { crc32 as platformCrc32 } from 'node:zlib';
 import { accelerateCrc32 } from '../src/base/crc32.ts';
@@ -60,7 +61,7 @@ async function main(): Promise<number> {
   if (flags.plan !== undefined)
     return single(readPlan(readFileSync(flags.plan, 'utf8')), `--plan ${flags.plan}`);
   if (flags['hash-only']) return hashes(seedRange(from, Number(flags.seeds ?? 1)));
-  if (flags['sweep-worker']) return work(seedRange(from, Number(flags.seeds), Number(flags.stride)));
+  if (flags['sweep-worker']) return await work(seedRange(from, Number(flags.seeds), Number(flags.stride)));
   if (flags.seed !== undefined) return single(planOf(Number(flags.seed)), `--seed ${flags.seed}`);
   if (flags.ci) return await ci(Number(flags.seeds ?? 500));
   const { failed } = await sweep(from, Number(flags.seeds ?? 100), Number(flags.workers ?? 1));
@@ -144,9 +145,12 @@ function outcomeOf(seed: number): SeedOutcome {
   return { seed, hash, events, findings };
 }
 
-/** A worker's share of a sweep: one outcome a line. */
-function work(seeds: readonly number[]): number {
-  for (const seed of seeds) say(JSON.stringify(outcomeOf(seed)));
+/** A worker's share of a sweep: one outcome a line, which leaves the process before the next run begins. */
+async function work(seeds: readonly number[]): Promise<number> {
+  for (const seed of seeds) {
+    say(JSON.stringify(outcomeOf(seed)));
+    await nextTurn();
+  }
   return 0;
 }
 
