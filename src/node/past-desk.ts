@@ -256,13 +256,14 @@ export class PastDesk implements Desk {
     visitor.told = true;
     const baseline = this.#baselines.of(peer);
     this.#baselines.heard(peer);
-    this.#baselinesDirty = true;
     if (compareStamps(floor, context.replica.floor) > 0 && !isTooFarAhead(context, floor)) {
       context.identity.observe(floor);
       context.replica.raiseFloor(floor, undefined);
     }
     if (past === undefined) this.#rebuild.cleared(peer);
     else if (baseline !== undefined) this.#judge(peer, past, baseline);
+    // At once: rows that are acknowledged to it from now on are remembered, and durable not before this.
+    this.#noteBaselines();
     if (this.#isAlone) this.#heardFirst();
     this.#settleIfHeard();
   }
