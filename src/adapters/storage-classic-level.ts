@@ -124,6 +124,7 @@ const diskFiguresMs = 10_000;
 export class ClassicLevelStorage implements Storage {
   readonly engine = 'classic-level';
   readonly durable = true;
+  onReopened: (() => void) | undefined = undefined;
   readonly #directory: string;
   readonly #settings: DatabaseSettings;
   readonly #options: ClassicLevelOptions;
@@ -502,6 +503,7 @@ export class ClassicLevelStorage implements Storage {
     this.#state = 'open';
     this.#schedule.resume(sequence);
     this.#log.write('info', 'storage-space-back', { directory: this.#directory, sequence });
+    this.onReopened?.();
   }
 
   // ---- ranges ----

@@ -42,6 +42,7 @@ export interface HintShelf {
   readonly notes: {
     get(key: ByteString): Uint8Array | undefined;
     isLaid(key: ByteString): boolean;
+    pendingKeys(): Iterable<ByteString>;
     readonly areDurable: boolean;
     lay(
       key: ByteString,
@@ -87,6 +88,13 @@ export class HintTarget {
     this.id = id;
   }
 
+  clear(): void {
+    this.rows = 0;
+    this.bytes = 0;
+    this.full.clear();
+    this.references.clear();
+  }
+
   /** Stamp time of the oldest, milliseconds, some seconds early at most; undefined for none. */
   oldestTime(): number | undefined {
     const full = this.full.oldest();
@@ -115,6 +123,8 @@ export class HintBook {
   /** Hints beyond `#loadedTo` that changed in this life: they are counted when the reading gets there. */
   readonly #fresh: Set<ByteString> = new Set();
   #reading = false;
+  /** Times the counting began anew: a page read for an earlier one counts for nothing. */
+  #counts = 0;
   readonly #pageRows: number;
   readonly #dropped: boolean;
   /** Full hints taken, and refused because the target's share is full. */
@@ -166,9 +176,11 @@ export class HintBook {
   /** Counts the hints of the former life, page by page. Call after the start, and again if it failed. */
   load(): void {
     if (this.#reading || !this.isLoading) return;
+    const count = this.#counts;
     this.#reading = true;
     const query = { from: this.#loadedTo, to: HINTS_END, limit: this.#pageRows };
     this.#options.storage.range(query, (error, entries) => {
+      if (count !== this.#counts) return;
       this.#reading = false;
       if (error !== undefined) {
         this.#options.log.write('warn', 'hints-not-loaded', { code: error.code });
@@ -177,6 +189,18 @@ export class HintBook {
       this.#loaded(entries);
       this.load();
     });
+  }
+
+  /** Counts all hints anew: storage may hold some that it had refused. */
+  recount(): void {
+    this.#counts++;
+    this.#reading = false;
+    for (const target of this.#targets.values()) target.clear();
+    this.#fresh.clear();
+    // What lies on trays is counted as it is then, when the reading gets there.
+    for (const key of this.#shelf.notes.pendingKeys()) if (key.startsWith(HINTS_FIRST)) this.#fresh.add(key);
+    this.#loadedTo = HINTS_FIRST;
+    this.load();
   }
 
   #loaded(entries: readonly StorageEntry[]): void {

@@ -22,6 +22,12 @@ export class TimeLedger {
     this.size++;
   }
 
+  clear(): void {
+    this.#boxes.clear();
+    this.#oldestKnown = false;
+    this.size = 0;
+  }
+
   remove(time: number): void {
     const box = Math.floor(time / boxMs);
     const marks = this.#boxes.get(box);

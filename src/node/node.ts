@@ -181,6 +181,10 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
     rebuild.source = this.#repair;
     this.#past = new PastDesk(this.#context, random, storage, rebuild);
     this.#hints = new HintDesk(this.#context, storage, wake);
+    storage.onReopened = () => {
+      forest.markRange(0, SLOT_COUNT);
+      this.#context.hints.recount();
+    };
     const gossip = new GossipDesk(this.#links, this.#context.now);
     this.#horizon = new HorizonDesk(this.#context, table, {
       compare: (partition, peer, compared) => this.#repair.compare(partition, peer, compared),

@@ -72,6 +72,11 @@ export interface Storage {
   /** The loss is written down elsewhere, durably: the next opening need not tell of it. */
   lossNoted?(): void;
   /**
+   * Set by the node; called when the engine opened its files anew while it ran (a disk that was full has
+   * room again): batches that were refused may be there after all.
+   */
+  onReopened?: (() => void) | undefined;
+  /**
    * The value of `key`, or undefined. Sees every batch whose `done` was called; may or may not see
    * one that is still under way. The bytes belong to the caller only for reading.
    * @throws CodedError `corrupt` or `storage-failed` when the engine cannot vouch for the answer.

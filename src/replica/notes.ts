@@ -59,6 +59,13 @@ export class Notes {
     return this.#holder.tray().keyed?.has(key) === true;
   }
 
+  /** The notes of which a change waits to become durable. */
+  pendingKeys(): ByteString[] {
+    const laid = this.#holder.tray().keyed?.keys() ?? [];
+    const underway = this.#holder.underway()?.keyed?.keys() ?? [];
+    return [...laid, ...underway];
+  }
+
   /**
    * Changes the note with the next batch; `value` undefined deletes it. `waiter` is told when that is
    * durable.

@@ -69,6 +69,22 @@ describe('taking', () => {
     assert.equal(house.read('plum'), T + 3);
   });
 
+  test('hints that storage had refused and holds after all are counted when it was opened anew', () => {
+    const house = new HintHouse();
+    house.accept('x', 'plum', house.row('plum', T + 5));
+    const refused = house.row('pear', T + 6);
+    house.storage.entries.set(hintKey('x', rowKeyOf('pear')), refused);
+    house.storage.entries.set(hintKey('y', rowKeyOf('fig')), house.row('fig', T + 7));
+    house.book.recount();
+    assert.equal(house.book.isLoading, false);
+    assert.equal(house.book.totals().rows, 3);
+    assert.equal(house.book.target('y')?.full.oldest(), T + 7 - ((T + 7) % 4096));
+    house.accept('x', 'pear', house.row('pear', T + 9));
+    for (const key of ['plum', 'pear']) assert.ok(house.book.forget('x', rowKeyOf(key)));
+    assert.ok(house.book.forget('y', rowKeyOf('fig')));
+    assert.deepEqual(house.book.totals(), { rows: 0, bytes: 0 });
+  });
+
   test('what a flush declared dead is not kept, and not served', () => {
     const house = new HintHouse();
     house.accept('x', 'plum', house.row('plum', T + 5));
