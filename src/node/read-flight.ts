@@ -244,8 +244,7 @@ export class ReadFlight extends Flight implements ReadWaiter {
     }
     const linearizable =
       isLinearizable(this.policy, context.n) && !this.#mending && !context.mutants.has('repair-not-blocking');
-    // Later reads ask R replicas: they meet the winner for sure if N-R+1 hold it.
-    const holdersNeeded = context.n - this.policy.r + 1;
+    const holdersNeeded = this.#holdersNeeded;
     if (
       linearizable &&
       this.#core.holders() < holdersNeeded &&
@@ -256,6 +255,14 @@ export class ReadFlight extends Flight implements ReadWaiter {
     }
     this.#succeed();
     if (!context.mutants.has('repair-skipped')) this.#repairAfter();
+  }
+
+  /**
+   * Replicas that must hold the winner before a linearizable read answers. Later reads ask R: they meet it for
+   * sure if N-R+1 hold it; and what was read must bear the loss of as many disks as what was acknowledged.
+   */
+  get #holdersNeeded(): number {
+    return Math.max(this.#context.n - this.policy.r + 1, this.policy.w);
   }
 
   #repairAfter(): void {
@@ -314,7 +321,7 @@ export class ReadFlight extends Flight implements ReadWaiter {
     this.#waiting.splice(at, 1);
     this.#context.past.acknowledgedStamp(peer, this.#core.stamp);
     this.#core.repaired(peer);
-    if (this.#core.holders() >= this.#context.n - this.policy.r + 1) this.#succeed();
+    if (this.#core.holders() >= this.#holdersNeeded) this.#succeed();
   }
 
   override refusedBy(peer: NodeId, _code: ErrorCode): void {
@@ -337,7 +344,7 @@ export class ReadFlight extends Flight implements ReadWaiter {
   #checkReachable(): void {
     if (this.#finished) return;
     const possible = this.#writingBack ? this.#core.holders() + this.#waiting.length : this.#possible();
-    const needed = this.#writingBack ? this.#context.n - this.policy.r + 1 : this.#core.needed;
+    const needed = this.#writingBack ? this.#holdersNeeded : this.#core.needed;
     if (possible < needed) this.#fail(quorumError(this.#context, 'read', possible, needed, 'none'));
   }
 
