@@ -11,20 +11,20 @@ import type { ErrorCode } from '../base/errors.ts';
 import { CodedError } from '../base/errors.ts';
 import type { Delivery } from '../hints/handoff.ts';
 import { HANDOFF_WINDOW_ROWS, Handoff, TokenBucket } from '../hints/handoff.ts';
-import type { HintWaiter } from '../hints/hint-book.ts';
 import type { Storage } from '../ports/storage.ts';
 import type { NodeId } from '../ports/transport.ts';
 import { isRowKey } from '../rows/key.ts';
 import type { Row } from '../rows/row.ts';
 import { isRowIntact, ROW_HEADER_BYTES, rowStamp } from '../rows/row.ts';
 import { HINT, readHint } from '../wire/hint-messages.ts';
-import { FAMILY_HINTS, writeRefused, writeStored, writeWrite } from '../wire/messages.ts';
+import { FAMILY_HINTS, writeWrite } from '../wire/messages.ts';
 import type { HintFigures } from './api.ts';
 import type { NodeContext } from './context.ts';
-import { isTooFarAhead, observeStamp, refusalCode } from './context.ts';
+import { isTooFarAhead, observeStamp } from './context.ts';
 import type { Desk } from './desk.ts';
 import { Flight } from './flights.ts';
 import type { Link } from './links.ts';
+import { OwedStored } from './owed-stored.ts';
 import type { HintsStatus, HintTargetStatus } from './status.ts';
 
 /** With so many requests under way here, half as many rows are under way in a handoff. */
@@ -38,29 +38,6 @@ const windowRowsMin = 2;
 
 /** Reading the book back is tried again after so long, milliseconds. */
 const loadRetryMs = 1000;
-
-/** Owes a peer the answer to a HINT. */
-class OwedHint implements HintWaiter {
-  readonly #context: NodeContext;
-  readonly #link: Link;
-  readonly #generation: number;
-  readonly #id: number;
-
-  constructor(context: NodeContext, link: Link, id: number) {
-    this.#context = context;
-    this.#link = link;
-    this.#generation = link.generation;
-    this.#id = id;
-  }
-
-  stored(error: CodedError | undefined): void {
-    const writer =
-      this.#link.generation === this.#generation ? this.#context.links.writer(this.#link) : undefined;
-    if (writer === undefined) return;
-    if (error === undefined) writeStored(writer, this.#id);
-    else writeRefused(writer, this.#id, refusalCode(error));
-  }
-}
 
 /** One row of a handoff, on its way. No client waits for it. */
 class DeliveryFlight extends Flight {
@@ -125,7 +102,7 @@ export class HintDesk implements Desk {
       throw new CodedError('protocol', 'none', 'a HINT without a whole row');
     }
     const context = this.#context;
-    const owed = new OwedHint(context, link, id);
+    const owed = new OwedStored(context, link, id);
     const refusal = this.#refusalOf(target, rowKey, row);
     if (refusal !== undefined) {
       owed.stored(refusal);

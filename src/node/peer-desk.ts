@@ -26,11 +26,10 @@ import {
   writeReadStamp,
   writeRefused,
   writeScanReply,
-  writeStored,
 } from '../wire/messages.ts';
 import type { RequestOptions, UpdateReply } from './api.ts';
 import type { NodeContext } from './context.ts';
-import { isTooFarAhead, observeStamp, refusalCode } from './context.ts';
+import { isTooFarAhead, observeStamp } from './context.ts';
 import type { Desk } from './desk.ts';
 import {
   readBody,
@@ -44,30 +43,8 @@ import {
 } from './forward-codec.ts';
 import type { Link } from './links.ts';
 import type { LocalScans } from './local-scans.ts';
+import { OwedStored } from './owed-stored.ts';
 import type { Requests } from './requests.ts';
-
-/** Owes a peer the answer to a WRITE or FLOOR. */
-class OwedStored implements StoredWaiter {
-  readonly #context: NodeContext;
-  readonly #link: Link;
-  readonly #generation: number;
-  readonly #id: number;
-
-  constructor(context: NodeContext, link: Link, id: number) {
-    this.#context = context;
-    this.#link = link;
-    this.#generation = link.generation;
-    this.#id = id;
-  }
-
-  stored(error: CodedError | undefined): void {
-    const writer =
-      this.#link.generation === this.#generation ? this.#context.links.writer(this.#link) : undefined;
-    if (writer === undefined) return;
-    if (error === undefined) writeStored(writer, this.#id);
-    else writeRefused(writer, this.#id, refusalCode(error));
-  }
-}
 
 /** Owes a peer the answer to a READ: at once, or when the row is durable if its time is not over by then. */
 class OwedRead implements ReadWaiter {
