@@ -48,7 +48,7 @@ export interface ErrorWords {
 export const ERROR_WORDS: Readonly<Record<ErrorCode, ErrorWords>> = {
   'quorum-unreachable': {
     code: 'TRYAGAIN',
-    meaning: 'fewer replicas can be reached than the quorum needs',
+    meaning: 'fewer replicas can be reached, and vouch for their data, than the quorum needs',
     advice: 'try again',
   },
   'deadline-exceeded': {

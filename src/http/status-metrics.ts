@@ -101,11 +101,21 @@ export const STATUS_METRICS: readonly StatusMetric[] = [
     'Partitions served only because other nodes stand in for their replicas',
     (s) => s.partitions.onStandIns,
   ),
+  gauge(
+    'dure_partitions_on_rebuilding',
+    'Partitions whose reads fail until a member that is being rebuilt has got them back',
+    (s) => s.partitions.onRebuilding,
+  ),
   gauge('dure_settled', 'Whether nothing is outstanding at this node', (s) => flag(s.settled)),
   peerGauge(
     'dure_replication_lag_seconds',
     'Age of the oldest write that the member is known to lack',
     (m) => m.lagMs / 1000,
+  ),
+  peerGauge(
+    'dure_peer_rebuilding_seconds',
+    'For how long the member has been rebuilt after it lost data; 0 while it is whole',
+    (m) => m.rebuildingMs / 1000,
   ),
   peerGauge('dure_peer_phi', 'How unusual the silence of the member is (phi-accrual)', (m) => m.phi),
   peerStatus,

@@ -51,9 +51,10 @@ export const STATUS_SCHEMA: object = objectSchema(
         replyP95Ms: NUMBER,
         seenThrough: TEXT,
         lagMs: NUMBER,
+        rebuildingMs: NUMBER,
       }),
     ),
-    partitions: objectSchema({ count: WHOLE, withoutQuorum: WHOLE, onStandIns: WHOLE }),
+    partitions: objectSchema({ count: WHOLE, withoutQuorum: WHOLE, onStandIns: WHOLE, onRebuilding: WHOLE }),
     storage: objectSchema({
       engine: TEXT,
       durable: FLAG,

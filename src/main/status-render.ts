@@ -181,8 +181,10 @@ function owedCell({ voices, hints }: Opinion): Cell {
   return voices === 0 ? none : { text: countWords(hints), tone: hints > 0 ? 'warn' : 'plain' };
 }
 
-function lagCell({ voices, lagMs }: Opinion): Cell {
+function lagCell({ voices, lagMs, rebuildingMs }: Opinion): Cell {
   if (voices === 0) return none;
+  // What a node lost is older than its loss; by how much, nobody can say.
+  if (rebuildingMs > 0) return { text: `>${durationWords(lagMs)}`, tone: 'warn' };
   return lagMs === 0
     ? { text: '0', tone: 'plain' }
     : { text: durationWords(lagMs), tone: lagMs > lagWarnMs ? 'bad' : 'warn' };
@@ -209,9 +211,9 @@ function horizonCell({ answer }: NodeView): Cell {
   return held === 0 ? { text, tone: 'plain' } : { text: `${text}, held by ${heldBy || '?'}`, tone: 'warn' };
 }
 
-function wholeCell({ answer }: NodeView): Cell {
+function wholeCell({ answer, others }: NodeView): Cell {
   const past = answer?.past;
-  if (past === undefined) return none;
+  if (past === undefined) return others.rebuildingMs > 0 ? { text: 'rebuilding', tone: 'warn' } : none;
   if (past.whole) return { text: 'yes', tone: 'good' };
   if (past.state === 'asking') return { text: 'asking', tone: 'warn' };
   return { text: `rebuilding ${Math.floor(past.progress * 100)} %`, tone: 'warn' };

@@ -23,6 +23,8 @@ export interface Opinion {
   /** Greatest phi, lag, reply time and silence that any of them tells; 0 without voices. */
   readonly phiMax: number;
   readonly lagMs: number;
+  /** For how long it has been rebuilt, as they heard from it; then its lag is at least that. */
+  readonly rebuildingMs: number;
   readonly replyP95Ms: number;
   readonly silenceMs: number;
   /** Hints the others keep for it, rows. */
@@ -118,13 +120,14 @@ function opinionOf(id: string, answers: readonly StatusAnswer[]): Opinion {
     unreached: voices.filter(({ status, reachable }) => status === 'alive' && !reachable).length,
     phiMax: most(({ phi }) => phi),
     lagMs: most(({ lagMs }) => lagMs),
+    rebuildingMs: most(({ rebuildingMs }) => rebuildingMs),
     replyP95Ms: most(({ replyP95Ms }) => replyP95Ms),
     silenceMs: most(({ silenceMs }) => silenceMs),
     hints,
   };
 }
 
-/** What several nodes say is said once; the worst severity counts. */
+/** What several nodes say is said once: the worst severity counts, and of equal ones the word of who it is about. */
 function sharedReasons(answers: readonly StatusAnswer[]): readonly SharedReason[] {
   const shared = new Map<string, StatusReason & { saidBy: string[] }>();
   for (const { node, reasons } of answers) {
@@ -134,7 +137,9 @@ function sharedReasons(answers: readonly StatusAnswer[]): readonly SharedReason[
       if (known === undefined) shared.set(key, { ...reason, saidBy: [node] });
       else {
         known.saidBy.push(node);
-        if (reason.severity === 'critical' && known.severity !== 'critical') {
+        const isWorse = reason.severity === 'critical' && known.severity !== 'critical';
+        const isOwn = node === reason.subject && reason.severity === known.severity;
+        if (isWorse || isOwn) {
           shared.set(key, { ...reason, saidBy: known.saidBy });
         }
       }

@@ -8,7 +8,8 @@
  *
  *   u8 form (1: by number) · u32 hash of the sender's list · own entry · u8 count · count × (who, entry)
  *   who = u16 number | u8 length, chars        entry = u8 status and flags · u48 incarnation · u32 counter
- *                                                      · u32 epoch · u8 load · u48 hint floor
+ *                                                      · u32 epoch · u48 hint floor
+ *                                                      · u48 rebuilding since, if the flag says so
  */
 
 import type { ByteReader, ByteWriter } from '../base/bytes.ts';
@@ -18,14 +19,15 @@ import { murmur3 } from '../base/murmur3.ts';
 import type { Entry, Status } from './entry.ts';
 import { INCARNATION_MAX } from './entry.ts';
 
-/** Bytes of an entry without who it is about. */
-export const ENTRY_BYTES = 22;
+/** Bytes of an entry without who it is about; six more where it says since when its member is rebuilt. */
+export const ENTRY_BYTES = 21;
 
 const formNamed = 0;
 const formNumbered = 1;
 
 /** The low bits of the first byte; the rest is room for what later versions say. */
 const statusMask = 0b11;
+const flagRebuilding = 0b100;
 
 /** The members, sorted: a member's number is its place. */
 export class MemberBook {
@@ -61,12 +63,13 @@ export function writeMember(writer: ByteWriter, book: MemberBook, numbered: bool
 }
 
 export function writeEntry(writer: ByteWriter, entry: Entry): void {
-  writer.u8(entry.status);
+  const isRebuilding = entry.rebuildingSince > 0;
+  writer.u8(entry.status | (isRebuilding ? flagRebuilding : 0));
   writer.u48(entry.incarnation);
   writer.u32(entry.counter);
   writer.u32(entry.epoch);
-  writer.u8(entry.load);
   writer.u48(entry.hintFloor);
+  if (isRebuilding) writer.u48(entry.rebuildingSince);
 }
 
 /**
@@ -107,12 +110,13 @@ export function readMember(reader: ByteReader, book: MemberBook, numbered: boole
  * @throws CodedError `protocol` for an incarnation beyond belief.
  */
 export function readEntry(reader: ByteReader, entry: Entry): void {
-  entry.status = (reader.u8() & statusMask) as Status;
+  const head = reader.u8();
+  entry.status = (head & statusMask) as Status;
   entry.incarnation = reader.u48();
   entry.counter = reader.u32();
   entry.epoch = reader.u32();
-  entry.load = reader.u8();
   entry.hintFloor = reader.u48();
+  entry.rebuildingSince = (head & flagRebuilding) === 0 ? 0 : reader.u48();
   if (entry.incarnation > INCARNATION_MAX) throw nonsense(`incarnation ${entry.incarnation}`);
 }
 

@@ -33,8 +33,8 @@ export const STATUS_NAMES: readonly ['alive', 'suspect', 'down', 'left'] = [
 export interface Facts {
   /** The topology it knows. */
   readonly epoch: number;
-  /** How busy it is, 0 (idle) to 255. */
-  readonly load: number;
+  /** It lost data and is being rebuilt since this time, milliseconds since 1970; 0 while it is whole. */
+  readonly rebuildingSince: number;
   /** "I hold no hint, and will accept none, stamped at or below this time": milliseconds since 1970. */
   readonly hintFloor: number;
 }
@@ -46,7 +46,7 @@ export class Entry {
   /** Raised by the member itself each round: 32 bits, begins at 0 with each incarnation. */
   counter = 0;
   epoch = 0;
-  load = 0;
+  rebuildingSince = 0;
   hintFloor = 0;
 }
 
@@ -76,14 +76,14 @@ export function mergeEntry(into: Entry, from: Entry, oldWins = false): number {
   if (from.counter > into.counter) {
     into.counter = from.counter;
     into.epoch = from.epoch;
-    into.load = from.load;
+    into.rebuildingSince = from.rebuildingSince;
     into.hintFloor = from.hintFloor;
     return changed | CHANGED_COUNTER;
   }
   if (from.counter === into.counter) {
     // Never different, if the member keeps to its word; if it does not, all still agree in the end.
     into.epoch = Math.max(into.epoch, from.epoch);
-    into.load = Math.max(into.load, from.load);
+    into.rebuildingSince = Math.max(into.rebuildingSince, from.rebuildingSince);
     into.hintFloor = Math.max(into.hintFloor, from.hintFloor);
   }
   return changed;
@@ -94,7 +94,7 @@ export function copyEntry(into: Entry, from: Entry): void {
   into.status = from.status;
   into.counter = from.counter;
   into.epoch = from.epoch;
-  into.load = from.load;
+  into.rebuildingSince = from.rebuildingSince;
   into.hintFloor = from.hintFloor;
 }
 

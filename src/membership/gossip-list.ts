@@ -106,7 +106,7 @@ export class GossipList {
     const own = this.own;
     own.counter++;
     own.epoch = facts.epoch;
-    own.load = facts.load;
+    own.rebuildingSince = facts.rebuildingSince;
     own.hintFloor = facts.hintFloor;
   }
 

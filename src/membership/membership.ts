@@ -74,7 +74,7 @@ export interface PeerView {
   /** The member through which it was heard of last, if it does not answer us itself. */
   readonly seenThrough: string | undefined;
   readonly epoch: number;
-  readonly load: number;
+  readonly rebuildingSince: number;
   readonly hintFloor: number;
 }
 
@@ -113,7 +113,7 @@ export class Membership implements GossipEvents {
   /** Being probed, or ill spoken of: looked after between rounds too. */
   readonly #restless: Set<Peer> = new Set();
   readonly #relays: Relay[] = [];
-  #facts: Facts = { epoch: 0, load: 0, hintFloor: 0 };
+  #facts: Facts = { epoch: 0, rebuildingSince: 0, hintFloor: 0 };
   #begun: boolean;
   /** The tick before was late too. */
   #lateBefore = false;
@@ -164,8 +164,9 @@ export class Membership implements GossipEvents {
 
   /** What this node tells about itself from the next message on. */
   setFacts(facts: Facts): void {
-    const { epoch, load, hintFloor } = this.#facts;
-    if (epoch === facts.epoch && load === facts.load && hintFloor === facts.hintFloor) return;
+    const { epoch, rebuildingSince, hintFloor } = this.#facts;
+    const isSame = epoch === facts.epoch && hintFloor === facts.hintFloor;
+    if (isSame && rebuildingSince === facts.rebuildingSince) return;
     this.#facts = { ...facts };
     this.list.raiseOwn(this.#facts);
   }
@@ -320,7 +321,7 @@ export class Membership implements GossipEvents {
       avoided,
       seenThrough: through ? this.list.book.ids[heardThrough] : undefined,
       epoch: entry.epoch,
-      load: entry.load,
+      rebuildingSince: entry.rebuildingSince,
       hintFloor: entry.hintFloor,
     };
   }

@@ -123,6 +123,8 @@ export interface MemberView {
   readonly reachable: boolean;
   /** It does not answer us, and lives: this member heard it last. */
   readonly seenThrough: NodeId | undefined;
+  /** It lost data and is being rebuilt since this wall time, milliseconds, as it says; 0 while it is whole. */
+  readonly rebuildingSince: number;
 }
 
 /** Figures of hints (`src/hints/`): counters since start, and gauges. */

@@ -84,20 +84,29 @@ export function refusalCode(error: CodedError): ErrorCode {
   return error.code === 'storage-full' && error.outcome === 'unknown' ? 'storage-failed' : error.code;
 }
 
-/** The error for too few replicas. `outcome`, and not the message, says what became of the data. */
+/**
+ * The error for too few replicas. `outcome`, and not the message, says what became of the data.
+ * @param unvouched replicas that are reached and may not answer: they just started, or lost what they held.
+ */
 export function quorumError(
   context: NodeContext,
   what: 'read' | 'write',
   have: number,
   needed: number,
   outcome: 'fail' | 'unknown' | 'none',
+  unvouched = 0,
 ): CodedError {
   context.tally.failuresQuorum++;
-  return new CodedError(
-    'quorum-unreachable',
-    outcome,
-    `only ${have} of ${context.n} replicas of this key can be reached and the ${what} needs ${needed}`,
-  );
+  let message = `only ${have} of ${context.n} replicas of this key can `;
+  if (unvouched === 0) {
+    message += `be reached and the ${what} needs ${needed}`;
+  } else {
+    const [are, they] = unvouched === 1 ? ['is', 'it is'] : ['are', 'they are'];
+    message +=
+      `answer and the ${what} needs ${needed}; ${unvouched} more ${are} reached and may not answer: ` +
+      `${they} just starting, or being made whole after a loss of data`;
+  }
+  return new CodedError('quorum-unreachable', outcome, message);
 }
 
 /** The error for a flight that is given up: its time is over, or the node stops. */

@@ -99,6 +99,8 @@ function memberStatus(parts: StatusParts, member: MemberView): MemberStatus {
   const { id, host, respPort, httpPort, zone } = member;
   const clockOffsetMs = parts.clockOffsetOf(id);
   const hinted = parts.hints?.targets.find(({ target }) => target === id);
+  const { rebuildingSince } = member;
+  const rebuildingMs = rebuildingSince === 0 ? 0 : Math.max(1, parts.node.wall() - rebuildingSince);
   return {
     id,
     host,
@@ -113,7 +115,8 @@ function memberStatus(parts: StatusParts, member: MemberView): MemberStatus {
     clockOffsetMs: clockOffsetMs === null ? null : rounded(clockOffsetMs),
     replyP95Ms: rounded(member.replyP95Ms),
     seenThrough: member.seenThrough ?? '',
-    lagMs: rounded(Math.max(hinted?.oldestAgeMs ?? 0, parts.differenceAgeMs(member))),
+    lagMs: rounded(Math.max(hinted?.oldestAgeMs ?? 0, parts.differenceAgeMs(member), rebuildingMs)),
+    rebuildingMs: rounded(rebuildingMs),
   };
 }
 

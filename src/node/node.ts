@@ -301,7 +301,8 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
   #tellFacts(now: number): void {
     if (now - this.#factsAt < factsIntervalMs) return;
     this.#factsAt = now;
-    this.#links.setFacts({ epoch: this.table.epoch, load: 0, hintFloor: this.#hints.hintFloor() });
+    const { rebuildingSince } = this.#past;
+    this.#links.setFacts({ epoch: this.table.epoch, rebuildingSince, hintFloor: this.#hints.hintFloor() });
   }
 
   /** Ends a turn: one batch to storage, one frame to each peer. */
@@ -417,7 +418,7 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
     return this.#options.members.map((member) => {
       const link = this.#links.get(member.id);
       if (link === undefined) return this.#selfView(member);
-      const { status, incarnation, phi, seenThrough } = this.#links.view(link, now);
+      const { status, incarnation, phi, seenThrough, rebuildingSince } = this.#links.view(link, now);
       return {
         ...member,
         live: link.live,
@@ -428,6 +429,7 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
         phi,
         reachable: link.up,
         seenThrough,
+        rebuildingSince,
       };
     });
   }
@@ -443,6 +445,7 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
       incarnation,
       reachable: true,
       seenThrough: undefined,
+      rebuildingSince: this.#past.rebuildingSince,
     };
   }
 

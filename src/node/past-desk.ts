@@ -435,6 +435,12 @@ export class PastDesk implements Desk {
     }
   }
 
+  /** What gossip says of it: since when this node is rebuilt after a loss, wall milliseconds; 0 when it is not. */
+  get rebuildingSince(): number {
+    const { reason, sinceWall } = this.#context.vouching;
+    return reason === 'lost' ? sinceWall : 0;
+  }
+
   figures(): PastFigures {
     const { identity, vouching } = this.#context;
     const partitions = this.#rebuild.partitions.length;

@@ -51,6 +51,8 @@ export class ReadFlight extends Flight implements ReadWaiter {
   #localWaiting = true;
   /** We do not vouch for our own row: it counts for nothing in a read. */
   #localForgetful = false;
+  /** Replicas that are reached and may not answer, ourselves included. */
+  #unvouched = 0;
   /** Our own row fails its checksum. */
   #localDamaged = false;
   /** When the first neighbour was asked, and when the last one was (by a hedge, or after a loss). */
@@ -107,9 +109,10 @@ export class ReadFlight extends Flight implements ReadWaiter {
     const vouched = vouching.isWhole || vouching.mayAnswer(rowKeySlot(this.#rowKey), strict);
     this.#localWaiting = selfIsReplica && vouched;
     this.#localForgetful = selfIsReplica && !vouched;
+    if (this.#localForgetful) this.#unvouched++;
     const reachable = reachableNodes(this.#plan, !this.policy.strict, this.#localWaiting);
     if (reachable < this.#core.needed) {
-      this.#fail(quorumError(context, 'read', reachable, this.#core.needed, 'none'));
+      this.#fail(quorumError(context, 'read', reachable, this.#core.needed, 'none', this.#unvouched));
       return;
     }
     context.flights.add(this);
@@ -324,7 +327,8 @@ export class ReadFlight extends Flight implements ReadWaiter {
     if (this.#core.holders() >= this.#holdersNeeded) this.#succeed();
   }
 
-  override refusedBy(peer: NodeId, _code: ErrorCode): void {
+  override refusedBy(peer: NodeId, code: ErrorCode): void {
+    if (code === 'unavailable' && !this.#writingBack && this.#waiting.includes(peer)) this.#unvouched++;
     this.#lose(peer);
   }
 
@@ -345,7 +349,10 @@ export class ReadFlight extends Flight implements ReadWaiter {
     if (this.#finished) return;
     const possible = this.#writingBack ? this.#core.holders() + this.#waiting.length : this.#possible();
     const needed = this.#writingBack ? this.#holdersNeeded : this.#core.needed;
-    if (possible < needed) this.#fail(quorumError(this.#context, 'read', possible, needed, 'none'));
+    if (possible >= needed) return;
+    // Whoever may not answer a read may take what it found.
+    const unvouched = this.#writingBack ? 0 : this.#unvouched;
+    this.#fail(quorumError(this.#context, 'read', possible, needed, 'none', unvouched));
   }
 
   override expire(): void {

@@ -45,6 +45,8 @@ export class ScanFlight extends Flight {
   #entries: ScanEntry[] = [];
   #keyBytes = 0;
   #runs = 0;
+  /** Replicas that are reached and may not list this run. */
+  #unvouched = 0;
   /** Of this run: the answers, who was asked, and who of those did not answer yet. */
   #pages: { cursorNext: number; rows: readonly ScanRow[] }[] = [];
   #asked: NodeId[] = [];
@@ -83,6 +85,7 @@ export class ScanFlight extends Flight {
     this.#pages = [];
     this.#asked = [];
     this.#waiting = [];
+    this.#unvouched = 0;
     this.#askEnough();
   }
 
@@ -94,7 +97,7 @@ export class ScanFlight extends Flight {
       const peer = replicas.find((id) => !this.#asked.includes(id));
       if (peer === undefined) {
         const have = this.#pages.length + this.#waiting.length;
-        this.#finish(quorumError(this.#context, 'read', have, this.#r, 'none'));
+        this.#finish(quorumError(this.#context, 'read', have, this.#r, 'none', this.#unvouched));
         return;
       }
       this.#asked.push(peer);
@@ -180,7 +183,8 @@ export class ScanFlight extends Flight {
     }
   }
 
-  override refusedBy(peer: NodeId, _code: ErrorCode): void {
+  override refusedBy(peer: NodeId, code: ErrorCode): void {
+    if (code === 'unavailable' && this.#waiting.includes(peer)) this.#unvouched++;
     this.peerLost(peer);
   }
 
@@ -248,7 +252,9 @@ export class CountFlight extends Flight {
     const context = this.#context;
     context.flights.add(this);
     if (!this.#divide()) {
-      this.#finish(quorumError(context, 'read', 0, 1, 'none'));
+      // Who was passed over and is still there refused.
+      const refusing = this.#passedOver.filter((id) => context.links.isLive(id)).length;
+      this.#finish(quorumError(context, 'read', 0, 1, 'none', refusing));
       return;
     }
     const own = this.#shares.get(context.self);

@@ -73,9 +73,12 @@ export interface MemberStatus {
   readonly seenThrough: NodeId;
   /**
    * Replication lag: age of the oldest write that this node knows it to lack, milliseconds; 0 for none. Where
-   * hints tell it, it is up to 4 s too high, and never too low.
+   * hints tell it, it is up to 4 s too high, and never too low. While it is rebuilt, at least `rebuildingMs`:
+   * what it lost is older than that.
    */
   readonly lagMs: number;
+  /** It lost data, and was not whole again for so long, milliseconds, as it says itself; 0 while it is whole. */
+  readonly rebuildingMs: number;
 }
 
 /** Hints for one member. */
@@ -196,6 +199,8 @@ export interface PartitionsStatus {
   readonly withoutQuorum: number;
   /** Those that are served only because stand-ins make up for replicas that are not reachable. */
   readonly onStandIns: number;
+  /** Those whose reads fail until a member that is being rebuilt has got them back: too few others are reachable. */
+  readonly onRebuilding: number;
 }
 
 /** A node and the cluster as it sees it, at one moment. */

@@ -97,8 +97,9 @@ function clockReason(node: NodeId): StatusReason {
   ]);
 }
 
-function quorumReason({ partitions }: Findings, reasons: StatusReason[]): void {
+function quorumReason({ partitions, past }: Findings, reasons: StatusReason[]): void {
   const { count, withoutQuorum, onStandIns } = partitions;
+  const unvouched = past !== undefined && !past.whole ? ', or vouch for what they hold,' : '';
   const short = withoutQuorum > 0 ? withoutQuorum : onStandIns;
   if (short === 0) return;
   const share = Math.max(1, Math.round((short / count) * 100));
@@ -107,12 +108,12 @@ function quorumReason({ partitions }: Findings, reasons: StatusReason[]): void {
   reasons.push(
     withoutQuorum > 0
       ? reason('critical', 'quorum-lost', '', [
-          `too few nodes are reached for ${what}`,
+          `too few nodes are reached${unvouched} for ${what}`,
           'requests on those keys that need a quorum fail; no data is lost',
           action,
         ])
       : reason('degraded', 'quorum-on-stand-ins', '', [
-          `too few replicas are reached for ${what}, and other nodes stand in for them`,
+          `too few replicas are reached${unvouched} for ${what}, and other nodes stand in for them`,
           'those keys are served, and reads may miss what only the absent replicas have; with a strict policy requests on them fail',
           action,
         ]),
@@ -122,6 +123,9 @@ function quorumReason({ partitions }: Findings, reasons: StatusReason[]): void {
 function memberReason(findings: Findings, member: MemberStatus, reasons: StatusReason[]): void {
   const { id, status, reachable, seenThrough, silenceMs } = member;
   if (id === findings.node) return;
+  if (member.rebuildingMs > 0 && status !== 'down' && status !== 'left') {
+    reasons.push(rebuildingReason(findings, member));
+  }
   if (status === 'down' || status === 'left') {
     reasons.push(
       reason('degraded', 'member-down', id, [
@@ -152,6 +156,27 @@ function memberReason(findings: Findings, member: MemberStatus, reasons: StatusR
   }
 }
 
+/** A member lost data: what that means here. What it has got back so far, it says itself. */
+function rebuildingReason(findings: Findings, { id, rebuildingMs }: MemberStatus): StatusReason {
+  const { count, onRebuilding } = findings.partitions;
+  const share = Math.max(1, Math.round((onRebuilding / count) * 100));
+  return reason(onRebuilding > 0 ? 'critical' : 'degraded', 'rebuilding', id, [
+    `${id} lost data and is being made whole, for ${durationWords(rebuildingMs)} now`,
+    onRebuilding > 0
+      ? `too few others are reached for ${onRebuilding} of ${count} partitions (${share} % of the keys): reads of them fail until ${id} has got them back`
+      : 'what it cannot vouch for is read from the other replicas; until it is whole there is one copy less',
+    untilWhole(findings, id),
+  ]);
+}
+
+/** What helps a node to become whole: every replica has to be there. */
+function untilWhole({ members }: Findings, id: NodeId): string {
+  const absent = members.filter((member) => member.id !== id && !member.reachable).map((member) => member.id);
+  return absent.length === 0
+    ? 'keep the other nodes running until it is done; nothing else'
+    : `start ${absent.join(', ')}: only when it has compared itself with every replica can it be whole`;
+}
+
 /** Full is critical where keys are served only because somebody stands in; else what does not fit is only late. */
 function hintReasons({ node, hints, members, partitions }: Findings, reasons: StatusReason[]): void {
   if (hints === undefined) return;
@@ -177,8 +202,9 @@ function hintReasons({ node, hints, members, partitions }: Findings, reasons: St
 }
 
 function lagReasons({ node, members }: Findings, reasons: StatusReason[]): void {
-  for (const { id, lagMs, status } of members) {
-    if (status !== 'alive' || lagMs <= LAG_LIMIT_MS || id === node) continue;
+  for (const { id, lagMs, status, rebuildingMs } of members) {
+    // Of one that is rebuilt that was said already.
+    if (status !== 'alive' || rebuildingMs > 0 || lagMs <= LAG_LIMIT_MS || id === node) continue;
     reasons.push(
       reason('degraded', 'lag-high', id, [
         `${id} lacks writes from up to ${durationWords(lagMs)} ago`,
@@ -189,7 +215,8 @@ function lagReasons({ node, members }: Findings, reasons: StatusReason[]): void 
   }
 }
 
-function pastReason({ node, members, past }: Findings, reasons: StatusReason[]): void {
+function pastReason(findings: Findings, reasons: StatusReason[]): void {
+  const { node, past } = findings;
   if (past === undefined || past.whole) return;
   const { state, vouched, vouchedLoosely, partitions } = past;
   if (state === 'asking') {
@@ -204,16 +231,13 @@ function pastReason({ node, members, past }: Findings, reasons: StatusReason[]):
   }
   const why = past.reason === '' ? '' : ` (${past.reason})`;
   const how = state === 'new' ? 'has a new disk' : 'lost data';
-  const absent = members.filter(({ id, reachable }) => id !== node && !reachable).map(({ id }) => id);
   const loosely =
     vouchedLoosely === 0 ? '' : `, and ${vouchedLoosely} as far as the nodes in reach know them`;
   reasons.push(
     reason('degraded', 'rebuilding', node, [
       `${node} ${how}${why} and is being made whole: ${vouched} of ${partitions} partitions${loosely}`,
       'what it cannot vouch for is read from the other replicas; until it is whole there is one copy less',
-      absent.length === 0
-        ? 'keep the other nodes running until it is done; nothing else'
-        : `start ${absent.join(', ')}: only when it has compared itself with every replica can it be whole`,
+      untilWhole(findings, node),
     ]),
   );
 }

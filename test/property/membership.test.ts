@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { ByteReader, ByteWriter } from '../../src/base/bytes.ts';
 import { CodedError } from '../../src/base/errors.ts';
+import { ENTRY_BYTES } from '../../src/membership/codec.ts';
 import {
   copyEntry,
   Entry,
@@ -30,7 +31,7 @@ const entries = fc
       status,
       counter,
       epoch: counter * 2,
-      load: counter,
+      rebuildingSince: counter * 5,
       hintFloor: counter * 7,
     });
     return entry;
@@ -92,7 +93,7 @@ test('what merge says of a change is what changed', () => {
   );
 });
 
-const facts = { epoch: 0, load: 0, hintFloor: 0 };
+const facts = { epoch: 0, rebuildingSince: 0, hintFloor: 0 };
 const none: ReadonlySet<string> = new Set();
 const idsOf = (size: number): string[] => Array.from({ length: size }, (_, i) => `n${i}`);
 
@@ -210,7 +211,7 @@ test('a message has the same bound in any cluster, and damaged ones are refused,
     for (let i = 1; i < Math.min(size, 30); i++) list.accuse(i, STATUS_DOWN);
     const writer = new ByteWriter();
     if (size > 1) list.write(writer, 1);
-    assert.ok(writer.length <= 5 + 22 + 1 + 8 * (22 + 5), `${writer.length} bytes`);
+    assert.ok(writer.length <= 5 + ENTRY_BYTES + 1 + 8 * (ENTRY_BYTES + 5), `${writer.length} bytes`);
     assert.ok(world.lists.length > 0);
   }
   const world = new Lists(5);

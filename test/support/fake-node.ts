@@ -53,6 +53,8 @@ export class FakeNode implements NodeApi {
   readonly failures: (CodedError | undefined)[] = [];
   /** Ids of members taken for dead. */
   readonly dead: Set<string> = new Set();
+  /** Members that lost their data, and since when they are rebuilt. */
+  readonly rebuilding: Map<string, number> = new Map();
   /** It lost its disk: it answers no read from its own rows. */
   forgetful = false;
   /** What the next writes will report; by default all replicas acknowledged. */
@@ -209,6 +211,7 @@ export class FakeNode implements NodeApi {
       phi: 0,
       reachable: !this.dead.has(id),
       seenThrough: undefined,
+      rebuildingSince: this.rebuilding.get(id) ?? 0,
     }));
   }
 

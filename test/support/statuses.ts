@@ -111,8 +111,9 @@ function answerOf(id: string, ids: readonly string[]): AnswerDraft {
       replyP95Ms: other === id ? 0 : 0.6,
       seenThrough: '',
       lagMs: 0,
+      rebuildingMs: 0,
     })),
-    partitions: { count: 1024, withoutQuorum: 0, onStandIns: 0 },
+    partitions: { count: 1024, withoutQuorum: 0, onStandIns: 0, onRebuilding: 0 },
     hints: {
       count: 0,
       bytes: 0,

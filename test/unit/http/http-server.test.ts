@@ -104,6 +104,7 @@ class NodeStub {
       phi: 0,
       reachable: !this.down.has(id),
       seenThrough: undefined,
+      rebuildingSince: 0,
     };
   }
 }

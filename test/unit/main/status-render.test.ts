@@ -329,6 +329,23 @@ describe('the view of a cluster', () => {
     assert.deepEqual([n5!.others.down, n5!.others.suspect, n5!.answer], [3, 1, undefined]);
   });
 
+  it('of a node that is being made whole takes its own word, and its lag is told as no more than a bound', () => {
+    const cluster = new Statuses();
+    cluster.eachView('n2', { rebuildingMs: 90_000, lagMs: 90_000 });
+    const lost = { whole: false, state: 'lost', vouched: 256, progress: 0.25, sinceMs: 90_000 } as const;
+    Object.assign(cluster.of('n2').past, lost);
+    const { reasons } = clusterView(cluster.look());
+    assert.deepEqual(
+      reasons.map(({ code, subject, saidBy }) => [code, subject, saidBy.join(' ')]),
+      [['rebuilding', 'n2', 'n1 n2 n3']],
+    );
+    assert.match(reasons[0]!.what, /256 of 1024 partitions/);
+    assert.match(picture(cluster.look(), 200), /^ {2}n2 .*>1m 30s .*rebuilding 25 %/m);
+    // It does not answer us: what the others heard of it is left.
+    cluster.silent.set('n2', 'nothing listens there');
+    assert.match(picture(cluster.look(), 200), /^ {2}n2 .*no answer.*>1m 30s .*rebuilding /m);
+  });
+
   it('does not mix up two nodes that are short of room for hints', () => {
     const cluster = new Statuses();
     cluster.down('n3', 10_000);

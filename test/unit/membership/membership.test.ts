@@ -192,14 +192,21 @@ test('who says goodbye has left, at once, and is not suspected', () => {
 test('facts spread, newest last', () => {
   const network = new VirtualNetwork({ size: 30, seed: 11, ...calm });
   network.run(10_000);
-  network.nodes[3]!.core.setFacts({ epoch: 5, load: 17, hintFloor: 1_700_000_000_000 });
+  network.nodes[3]!.core.setFacts({
+    epoch: 5,
+    rebuildingSince: 1_600_000_000_000,
+    hintFloor: 1_700_000_000_000,
+  });
   network.run(5000);
-  network.nodes[3]!.core.setFacts({ epoch: 6, load: 3, hintFloor: 1_700_000_000_001 });
+  network.nodes[3]!.core.setFacts({ epoch: 6, rebuildingSince: 0, hintFloor: 1_700_000_000_001 });
   network.run(5000);
   for (let peer = 0; peer < 30; peer++) {
     if (peer === 3) continue;
-    const { epoch, load, hintFloor } = seen(network, peer, 3);
-    assert.deepEqual({ epoch, load, hintFloor }, { epoch: 6, load: 3, hintFloor: 1_700_000_000_001 });
+    const { epoch, rebuildingSince, hintFloor } = seen(network, peer, 3);
+    assert.deepEqual(
+      { epoch, rebuildingSince, hintFloor },
+      { epoch: 6, rebuildingSince: 0, hintFloor: 1_700_000_000_001 },
+    );
   }
 });
 

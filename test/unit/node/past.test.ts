@@ -136,6 +136,18 @@ describe('an empty disk', () => {
   test('is not counted in a read quorum', () => {
     const cluster = amnesia();
     assert.equal(cluster.past('n1').state, 'lost');
+    // n3 can reach it, and says why that does not help.
+    const refused = cluster.read('n3', 'k', strict);
+    cluster.pump();
+    assert.match(refused.error?.message ?? '', /^only 1 of 3 .* can answer .* 1 more is reached and may not/);
+    const said = cluster.node('n3').status();
+    const n1 = said.members.find(({ id }) => id === 'n1')!;
+    assert.ok(n1.rebuildingMs > 0 && n1.lagMs >= n1.rebuildingMs, `its lag is not 0 but ${n1.lagMs}`);
+    const reason = said.reasons.find(({ code }) => code === 'rebuilding');
+    assert.deepEqual(
+      [reason?.subject, reason?.severity, said.partitions.onRebuilding],
+      ['n1', 'critical', 16],
+    );
     for (const id of ['n1', 'n3']) {
       assert.equal(cluster.outcome(id, 'k', strict), 'quorum-unreachable');
       const write = cluster.write(id, 'k', 'w', strict);
@@ -145,6 +157,14 @@ describe('an empty disk', () => {
     cluster.healAll();
     cluster.untilWhole('n1');
     assert.equal(cluster.mustRead('n1', 'k', strict), 'v');
+    cluster.advance(2500);
+    assert.equal(
+      cluster
+        .node('n3')
+        .status()
+        .members.find(({ id }) => id === 'n1')!.rebuildingMs,
+      0,
+    );
     cluster.finish();
   });
 

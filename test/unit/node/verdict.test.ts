@@ -112,6 +112,17 @@ describe('verdict', () => {
     assert.equal(found(held), 'horizon-held degraded n3');
   });
 
+  it('a member that is being made whole: what that means, instead of a lag; critical where reads fail of it', () => {
+    const rebuilt = (onRebuilding: number, status = 'alive'): string =>
+      found((own, cluster) => {
+        Object.assign(cluster.view('n1', 'n2'), { rebuildingMs: 200_000, lagMs: 200_000, status });
+        own.partitions = { ...own.partitions, onRebuilding };
+      });
+    assert.equal(rebuilt(0), 'rebuilding degraded n2');
+    assert.equal(rebuilt(7), 'rebuilding critical n2');
+    assert.equal(rebuilt(0, 'down'), 'member-down degraded n2', 'that it is away comes first');
+  });
+
   it('puts the critical first, and takes the worst', () => {
     const both = (own: AnswerDraft, cluster: Statuses): void => {
       cluster.view('n1', 'n2').status = 'suspect';
