@@ -75,7 +75,7 @@ export interface RepairRowsOptions {
   readonly storage: Storage;
   readonly table: Table;
   readonly forest: HashForest;
-  /** Makes damaged rows of this node differ from everybody else's. */
+  /** Another one each life and node: makes damaged rows differ from everybody else's, and begins tokens. */
   readonly seed: number;
 }
 
@@ -113,7 +113,8 @@ export class RepairRows implements LocalRows {
     this.#seed = options.seed;
     this.partitionCount = options.table.partitionCount;
     this.#horizons = new Float64Array(this.partitionCount);
-    this.#taken = new Uint32Array(this.partitionCount);
+    // Another beginning each life: what was proved of a former one is not believed.
+    this.#taken = new Uint32Array(this.partitionCount).fill(options.seed);
   }
 
   now(): number {

@@ -7,6 +7,7 @@ import type { ByteReader, ByteWriter } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
 import type { NodeHash } from '../merkle/hash-forest.ts';
 import type { RowHash } from '../merkle/row-hash.ts';
+import { foldTime } from '../merkle/row-hash.ts';
 import { isRowKey, type RowKey } from '../rows/key.ts';
 import { isRowIntact, type Row, STAMP_BYTES, type Stamp } from '../rows/row.ts';
 import { readAscending, readShort, writeAscending, writeShort } from '../wire/repair-messages.ts';
@@ -39,6 +40,33 @@ export function writeHash(writer: ByteWriter, hash: NodeHash): void {
 export function readHash(reader: ByteReader): NodeHash {
   const a = reader.u32();
   return { a, b: reader.u32() };
+}
+
+/**
+ * What a comparison by full hashes rests on at the side that answers. It is told with the first answer and
+ * said again with every question about the same roots, since that side keeps nothing in between.
+ */
+export interface Footing {
+  /** `LocalRows.token` as the first question came: what others hand over later may be in no hash. */
+  readonly token: number;
+  /** Leaves weighed from then on count, monotonic milliseconds of the answering side. */
+  readonly since: number;
+}
+
+export function writeFooting(writer: ByteWriter, footing: Footing): void {
+  writer.u32(footing.token);
+  // Rounded up: a leaf that was weighed earlier must not count.
+  writer.u48(Math.ceil(footing.since));
+}
+
+export function readFooting(reader: ByteReader): Footing {
+  const token = reader.u32();
+  return { token, since: reader.u48() };
+}
+
+/** Sixteen bits that tell one horizon from another. */
+export function horizonMark(horizon: number): number {
+  return foldTime(0, 0, horizon)[0] & 0xffff;
 }
 
 /** A small count: one byte mostly. */

@@ -24,6 +24,7 @@ import type { BucketAnswer, BucketPart, Version } from './codec.ts';
 import {
   BUCKETS_MAX,
   ENTRIES_MAX,
+  horizonMark,
   nonsense,
   PARTS_LOG_MAX,
   ROWS_BYTES_MAX,
@@ -37,7 +38,6 @@ import {
 } from './codec.ts';
 import type { PartitionOutcome, SessionOptions } from './outcome.ts';
 import type { Need } from './ports.ts';
-import { horizonMark } from './responder.ts';
 import { ascending, isInPart, partitionOfLeaf, type Shortening } from './tree.ts';
 
 /** Short key hashes asked for in one FETCH. */

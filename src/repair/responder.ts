@@ -33,10 +33,11 @@ import {
   readShort,
   writeBits,
 } from '../wire/repair-messages.ts';
-import type { BucketAnswer, BucketPart, Version } from './codec.ts';
+import type { BucketAnswer, BucketPart, Footing, Version } from './codec.ts';
 import {
   BUCKETS_MAX,
   ENTRIES_MAX,
+  horizonMark,
   NODES_MAX,
   nonsense,
   ROOTS_MAX,
@@ -44,12 +45,14 @@ import {
   readBucketPart,
   readCount,
   readEqualNodeHash,
+  readFooting,
   readHash,
   readRow,
   readTreeNode,
   readVersion,
   versionOf,
   writeBucketAnswer,
+  writeFooting,
   writeHash,
   writeRow,
 } from './codec.ts';
@@ -90,8 +93,6 @@ interface AskedRoot {
   readonly a: number;
   readonly b: number;
   readonly horizon: number;
-  /** As the question came: what a third member hands us while we weigh may be in no hash. */
-  readonly token: number;
 }
 
 interface AskedBucket {
@@ -163,6 +164,7 @@ export class Responder {
   #roots(peer: NodeId, head: RepairHead, reader: ByteReader, answer: RepairAnswer): void {
     const asked: AskedRoot[] = [];
     let before = -1;
+    let footing = head.wide && reader.u8() === 1 ? readFooting(reader) : undefined;
     const count = readCount(reader);
     if (count > ROOTS_MAX) throw nonsense('too many partitions');
     for (let left = count; left > 0; left--) {
@@ -171,12 +173,34 @@ export class Responder {
       before = partition;
       const { a, b } = readHash(reader);
       const horizon = head.wide ? reader.u48() : 0;
-      asked.push({ partition, a, b, horizon, token: this.#local.token(partition, peer) });
+      asked.push({ partition, a, b, horizon });
     }
     for (const { partition, horizon } of asked) {
-      if (horizon > this.#local.horizonOf(partition)) this.#local.raiseFence(partition, horizon);
+      if (horizon <= this.#local.horizonOf(partition)) continue;
+      // A late request may have slipped in since we began to weigh.
+      if (this.#local.raiseFence(partition, horizon)) footing = undefined;
     }
-    const need = this.#need(head, Math.min(rootsWithinMs, this.#lookWithinMs));
+    const [first] = asked;
+    if (!head.wide || first === undefined || footing !== undefined) {
+      this.#weighRoots(peer, head, asked, footing, answer);
+      return;
+    }
+    // Read before the trays went: a row that is counted already lies in storage when weighing begins.
+    const token = this.#local.token(first.partition, peer);
+    this.#local.refresh([], this.#need(head), () => {
+      this.#weighRoots(peer, head, asked, { token, since: this.#local.now() }, answer);
+    });
+  }
+
+  #weighRoots(
+    peer: NodeId,
+    head: RepairHead,
+    asked: readonly AskedRoot[],
+    footing: Footing | undefined,
+    answer: RepairAnswer,
+  ): void {
+    const within = this.#need(head, Math.min(rootsWithinMs, this.#lookWithinMs));
+    const need = { ...within, since: footing?.since ?? within.since };
     let done = 0;
     const next = (error: CodedError | undefined): void => {
       if (error === undefined && done < asked.length) {
@@ -194,12 +218,18 @@ export class Responder {
       // What was weighed in time is answered; the rest is asked about again, and goes on where it was.
       if (error !== undefined && error.code !== 'deadline-exceeded')
         refuse(answer, REPAIR_ROOTS_REPLY, error);
-      else this.#answerRoots(peer, head, asked.slice(0, done), answer);
+      else this.#answerRoots(peer, head, asked.slice(0, done), footing, answer);
     };
     next(undefined);
   }
 
-  #answerRoots(peer: NodeId, head: RepairHead, asked: readonly AskedRoot[], answer: RepairAnswer): void {
+  #answerRoots(
+    peer: NodeId,
+    head: RepairHead,
+    asked: readonly AskedRoot[],
+    footing: Footing | undefined,
+    answer: RepairAnswer,
+  ): void {
     const local = this.#local;
     const differs = asked.map((root) => {
       const own = this.#rootOf(root.partition);
@@ -216,12 +246,11 @@ export class Responder {
     answer(REPAIR_ROOTS_REPLY, REPAIR_OK, (writer) => {
       writer.u16(asked.length);
       writeBits(writer, differs);
-      asked.forEach(({ partition, token }, i) => {
+      if (footing !== undefined) writeFooting(writer, footing);
+      asked.forEach(({ partition }, i) => {
         if (!differs[i]) return;
         writer.u48(local.horizonOf(partition));
-        if (!head.wide) return;
-        writer.u32(token);
-        writeHash(writer, this.#rootOf(partition));
+        if (head.wide) writeHash(writer, this.#rootOf(partition));
       });
     });
   }
@@ -445,11 +474,6 @@ export class Responder {
     else if (this.#local.token(settle.partition, peer) !== settle.token) reply(false);
     else this.#local.raiseHorizon(settle.partition, settle.horizon, (error) => reply(error === undefined));
   }
-}
-
-/** Sixteen bits that tell one horizon from another. */
-export function horizonMark(horizon: number): number {
-  return foldTime(0, 0, horizon)[0] & 0xffff;
 }
 
 function refuse(answer: RepairAnswer, type: number, error: CodedError): void {

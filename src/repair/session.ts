@@ -22,11 +22,14 @@ import {
   writeAscending,
 } from '../wire/repair-messages.ts';
 import {
+  type Footing,
   NODES_MAX,
   nonsense,
   ROOTS_MAX,
+  readFooting,
   readHash,
   writeCount,
+  writeFooting,
   writeHash,
   writeNodeHash,
   writeTreeNode,
@@ -63,7 +66,8 @@ export class Session {
   #roots: number[];
   #nodes: number[] = [];
   #tokenOurs = 0;
-  #tokenTheirs = 0;
+  /** The peer's, since we began to weigh; see `Footing`. */
+  #footing: Footing | undefined = undefined;
   #settling = false;
   #finished = false;
 
@@ -108,15 +112,24 @@ export class Session {
 
   start(): void {
     this.#weighAnew();
-    this.#next(undefined);
   }
 
   /** Hashes from before this moment count for nothing. */
   #weighAnew(): void {
     const { wide, partitions, peer } = this.options;
     this.#since = this.#local.now();
-    // Before the weighing: what a third member hands us during it may be in no hash.
-    if (wide) this.#tokenOurs = this.#local.token(partitions[0]!, peer);
+    if (!wide) {
+      this.#next(undefined);
+      return;
+    }
+    // Before the weighing: what a third member hands us during it may be in no hash. What it handed us
+    // before lies in storage when the trays went.
+    this.#tokenOurs = this.#local.token(partitions[0]!, peer);
+    this.#footing = undefined;
+    this.#local.refresh([], this.#need(), () => {
+      this.#since = this.#local.now();
+      this.#next(undefined);
+    });
   }
 
   /** Ends it: the peer is gone, or the node stops. */
@@ -187,6 +200,10 @@ export class Session {
       this.#call(
         REPAIR_ROOTS,
         (writer) => {
+          if (this.options.wide) {
+            writer.u8(this.#footing === undefined ? 0 : 1);
+            if (this.#footing !== undefined) writeFooting(writer, this.#footing);
+          }
           writeCount(writer, asked.length);
           let before = -1;
           for (const partition of asked) {
@@ -217,6 +234,8 @@ export class Session {
     const done = reader.u16();
     if (done > asked.length) throw nonsense('more roots than were asked about');
     const differs = readBits(reader, done);
+    if (this.options.wide) this.#footing = readFooting(reader);
+    let anew = false;
     this.#roots = this.#roots.slice(done);
     for (let i = 0; i < done; i++) {
       const partition = asked[i]!;
@@ -230,7 +249,6 @@ export class Session {
       outcome.horizonTheirs = reader.u48();
       let sameRows = false;
       if (this.options.wide) {
-        this.#tokenTheirs = reader.u32();
         const theirs = readHash(reader);
         if (
           outcome.horizonTheirs > outcome.horizonOurs &&
@@ -238,7 +256,7 @@ export class Session {
         ) {
           // A late request may have slipped in since we were weighed: once more, behind the fence.
           this.#roots.push(partition);
-          this.#weighAnew();
+          anew = true;
           continue;
         }
         const own = this.#rootOf(partition);
@@ -250,7 +268,8 @@ export class Session {
       }
       if (!sameRows) this.#nodes.push(partitionRoot(partition, this.#local.partitionCount));
     }
-    this.#next(undefined);
+    if (anew) this.#weighAnew();
+    else this.#next(undefined);
   }
 
   #askNodes(): void {
@@ -312,7 +331,7 @@ export class Session {
     }
     const { partition, horizonOurs, horizonTheirs } = outcome;
     if (horizonOurs > horizonTheirs) {
-      this.#exchange.settle(partition, horizonOurs, this.#tokenTheirs, (settled) => {
+      this.#exchange.settle(partition, horizonOurs, this.#footing?.token ?? 0, (settled) => {
         outcome.settled = settled;
         if (!settled) outcome.unresolved++;
         this.#finish(undefined);

@@ -3,8 +3,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { slotOf } from '../../../src/ring/slots.ts';
+import type { RowKey } from '../../../src/rows/key.ts';
 import { rowKeyOf } from '../../../src/rows/key.ts';
-import { Pair, rowOf, totals, WALL_MS } from '../../support/repair-pair.ts';
+import { ManualStorage } from '../../support/manual-storage.ts';
+import { Pair, rowOf, type Side, totals, WALL_MS } from '../../support/repair-pair.ts';
 
 const horizonOf = (ms: number): number => WALL_MS - 1_000_000 + ms;
 const done = { stored: () => undefined };
@@ -147,6 +149,28 @@ describe('a session', () => {
   });
 });
 
+/** A storage that says when it is about to be read. */
+class HookedStorage extends ManualStorage {
+  before: (() => void) | undefined = undefined;
+
+  override range(...[query, done]: Parameters<ManualStorage['range']>): void {
+    this.before?.();
+    super.range(query, done);
+  }
+}
+
+/** A key of a slot that is weighed early. */
+function keyInFront(): string {
+  for (let i = 0; i < 100_000; i++) if (slotOf(`key ${i}`) < 64) return `key ${i}`;
+  assert.fail('no key lies in front');
+}
+
+/** A third member hands over a row that was deleted long ago. */
+function takeFromThird(side: Side, rowKey: RowKey, pair: Pair): void {
+  side.rows.take('c', rowKey, rowOf(rowKey, 10, 'deleted long ago'), 'sync', () => undefined);
+  pair.pump();
+}
+
 describe('horizons in a session', () => {
   for (const askedByAhead of [true, false]) {
     it(`whoever is behind drops what was collected, and catches up (asked by ${askedByAhead ? 'the one ahead' : 'the one behind'})`, () => {
@@ -198,6 +222,53 @@ describe('horizons in a session', () => {
       assert.equal(second.outcomes[0]!.settled, true, side);
       assert.equal(pair.held(pair.b).has(rowKeyOf('from c')), false);
       assert.equal(pair.held(pair.a).has(rowKeyOf('from c')), false);
+    }
+  });
+
+  it('what others handed over is in the hashes, or the horizon is not taken over, however old they are', () => {
+    const rowKey = rowKeyOf(keyInFront());
+    for (const when of ['weighed for another', 'asked again'] as const) {
+      const [atA, atB] = [new HookedStorage(true), new HookedStorage(true)];
+      let asked = 0;
+      const pair: Pair = new Pair({
+        partitionCount: 1,
+        storages: [atA, atB],
+        between: ({ a, b }) => {
+          asked++;
+          if (asked === 1) for (const side of [a, b]) side.nowMs += 10;
+          if (asked === 2 && when === 'asked again') takeFromThird(b, rowKey, pair);
+        },
+      });
+      for (const side of [pair.a, pair.b]) side.put('key', 60);
+      pair.a.replica.raiseHorizon(0, horizonOf(100), done);
+      pair.pump();
+      if (when === 'asked again') {
+        // Half of it is weighed, then the purse is empty for 4 s: the rest is asked about again.
+        let pages = 0;
+        atB.before = () => {
+          if (++pages === 100) pair.b.rows.whenAllowed(true, 120_000_000, () => undefined);
+        };
+      } else {
+        // While side a weighs, side b weighs for a third member, and is then handed a row by it.
+        atA.before = () => {
+          atA.before = undefined;
+          for (const side of [pair.a, pair.b]) side.nowMs += 1000;
+          const need = { since: pair.b.nowMs, rescan: false, urgent: true, until: Number.POSITIVE_INFINITY };
+          const slots = Array.from({ length: 16_384 }, (_, slot) => slot);
+          pair.b.rows.refresh(slots, need, (error) => {
+            assert.equal(error, undefined);
+            takeFromThird(pair.b, rowKey, pair);
+          });
+        };
+      }
+      let tries = 0;
+      while (!pair.compare(pair.a, { wide: true }).outcomes[0]!.settled) {
+        assert.ok(++tries < 3, when);
+        assert.equal(pair.b.replica.horizons.horizonOf(0), 0);
+      }
+      assert.ok(asked > 2, when);
+      assert.equal(pair.b.replica.horizons.horizonOf(0), horizonOf(100));
+      assert.equal(pair.held(pair.b).has(rowKey), false, when);
     }
   });
 
