@@ -12,6 +12,8 @@ import { compareStamps, STAMP_NONE } from '../rows/row.ts';
 interface Answer {
   readonly from: NodeId;
   stamp: Stamp;
+  /** Who gave it was started anew since: what it held may be gone with its disk. */
+  isFormer: boolean;
 }
 
 export class ReadCore {
@@ -29,7 +31,7 @@ export class ReadCore {
 
   /** One replica's answer: the stamp it holds, and the row when it came along. */
   add(from: NodeId, stamp: Stamp, row: Row | undefined): void {
-    this.#answers.push({ from, stamp });
+    this.#answers.push({ from, stamp, isFormer: false });
     if (compareStamps(stamp, this.stamp) > 0) {
       this.stamp = stamp;
       this.row = row;
@@ -44,11 +46,11 @@ export class ReadCore {
     return this.#answers.length;
   }
 
-  /** Replicas that answered with something older than the winner. */
+  /** Replicas that answered with something older than the winner, or may have lost it since. */
   behind(): NodeId[] {
     const behind: NodeId[] = [];
     for (const answer of this.#answers) {
-      if (compareStamps(answer.stamp, this.stamp) < 0) behind.push(answer.from);
+      if (answer.isFormer || compareStamps(answer.stamp, this.stamp) < 0) behind.push(answer.from);
     }
     return behind;
   }
@@ -56,14 +58,31 @@ export class ReadCore {
   /** Replicas known to hold the winner durably. */
   holders(): number {
     let holders = 0;
-    for (const answer of this.#answers) if (compareStamps(answer.stamp, this.stamp) === 0) holders++;
+    for (const answer of this.#answers) {
+      if (!answer.isFormer && compareStamps(answer.stamp, this.stamp) === 0) holders++;
+    }
     return holders;
   }
 
   /** A replica that was behind, or had not answered, holds the winner now. */
   repaired(from: NodeId): void {
     const answer = this.#answers.find((one) => one.from === from);
-    if (answer === undefined) this.#answers.push({ from, stamp: this.stamp });
-    else answer.stamp = this.stamp;
+    if (answer === undefined) this.#answers.push({ from, stamp: this.stamp, isFormer: false });
+    else {
+      answer.stamp = this.stamp;
+      answer.isFormer = false;
+    }
+  }
+
+  /**
+   * A replica was started anew. What it answered was true, and makes the quorum still; that it holds the winner
+   * is not known any more.
+   * @returns whether it counted as a holder
+   */
+  reborn(from: NodeId): boolean {
+    const answer = this.#answers.find((one) => one.from === from);
+    if (answer === undefined || answer.isFormer) return false;
+    answer.isFormer = true;
+    return compareStamps(answer.stamp, this.stamp) === 0;
   }
 }

@@ -28,6 +28,11 @@ export class WriteCore {
     return this.state;
   }
 
+  /** An acknowledgement counts no more: whoever gave it may have lost the row, and is waited for again. */
+  retract(): void {
+    this.acknowledgements--;
+  }
+
   /** A replica refused, or was lost before it answered. */
   lose(): WriteState {
     this.losses++;

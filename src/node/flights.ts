@@ -33,6 +33,13 @@ export abstract class Flight {
   abstract expire(): void;
   /** A member ceased to be live. */
   abstract peerLost(peer: NodeId): void;
+  /**
+   * A member was started anew: what it acknowledged to this flight may be gone with its disk, and is not counted
+   * any more unless it says so again.
+   */
+  peerReborn(_peer: NodeId): void {}
+  /** A member became live. */
+  peerBack(_peer: NodeId): void {}
   /** Time passes: hedge if it is due. */
   tick(_now: number): void {}
   readEqual(_link: Link): void {}
@@ -106,6 +113,14 @@ export class Flights {
 
   peerLost(peer: NodeId): void {
     for (const flight of [...this.#flights.values()]) flight.peerLost(peer);
+  }
+
+  peerBack(peer: NodeId): void {
+    for (const flight of [...this.#flights.values()]) flight.peerBack(peer);
+  }
+
+  peerReborn(peer: NodeId): void {
+    for (const flight of [...this.#flights.values()]) flight.peerReborn(peer);
   }
 
   /** Gives up everything: the node stops. */

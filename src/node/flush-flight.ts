@@ -29,6 +29,8 @@ export class FlushFlight extends Flight implements StoredWaiter {
   readonly #core: WriteCore;
   #done: FlushDone | undefined;
   #waiting: NodeId[] = [];
+  #storedBy: NodeId[] = [];
+  #stamp: Stamp = STAMP_NONE;
   /** First the clocks are asked for, then the floor is sent. */
   #learning = true;
   /** Our own clock, and those that answered. */
@@ -106,6 +108,7 @@ export class FlushFlight extends Flight implements StoredWaiter {
       return;
     }
     const stamp = encodeStamp(parts);
+    this.#stamp = stamp;
     for (const link of context.links.all()) {
       const writer = link.live ? context.links.writer(link) : undefined;
       if (writer === undefined) {
@@ -123,7 +126,22 @@ export class FlushFlight extends Flight implements StoredWaiter {
   }
 
   override storedBy(peer: NodeId): void {
-    if (!this.#learning && this.#heard(peer)) this.#advance(this.#core.acknowledge());
+    if (this.#learning || !this.#heard(peer)) return;
+    this.#storedBy.push(peer);
+    this.#advance(this.#core.acknowledge());
+  }
+
+  /** The floor goes out again to a member that acknowledged it in a former life: see `WriteFlight`. */
+  override peerReborn(peer: NodeId): void {
+    const at = this.#storedBy.indexOf(peer);
+    if (at < 0) return;
+    this.#storedBy.splice(at, 1);
+    this.#core.retract();
+    const { links } = this.#context;
+    const writer = links.isLive(peer) ? links.writerTo(peer) : undefined;
+    this.#waiting.push(peer);
+    if (writer === undefined) this.peerLost(peer);
+    else writeFloor(writer, this.id, this.#stamp);
   }
 
   override refusedBy(peer: NodeId, _code: ErrorCode): void {

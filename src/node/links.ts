@@ -23,14 +23,12 @@ import { FRAME_HEADER_BYTES, FrameOrder, openFrame, sealFrameInPlace } from '../
 import { writeGossipHeard, writeGossipProbe } from '../wire/gossip-messages.ts';
 import { writePingHead, writePongHead } from '../wire/messages.ts';
 import type { Member, NodeLimits } from './options.ts';
+import { PeerClock } from './peer-clock.ts';
 
 /** A frame this full is sent before the turn ends. */
 const frameBytesFull = 1024 * 1024;
 
-/** A heartbeat answered within this tells the peer's clock, milliseconds. */
-const promptMs = 100;
-
-/** A peer's clock is known for so long after such an answer, milliseconds, and at least ... */
+/** A peer's clock is known for so long after it answered a heartbeat, milliseconds, and at least ... */
 const clockKnownForMs = 10_000;
 /** ... for so many turns of the pings through all members, which take longer in a large cluster. */
 const clockKnownForTurns = 3;
@@ -49,20 +47,14 @@ export class Link {
   status = 'alive';
   /** Monotonic time we last heard from it. */
   heardAt = 0;
-  pingedAt = 0;
   /** Our pipe was opened, or given up, at this monotonic time. */
   resetAt = 0;
   /** Something was sent to it since the last tick, and nothing heard since. */
   wanted = false;
   /** Raised when the pipe breaks: an answer owed from before is owed no more. */
   generation = 0;
-  /** Its clock less ours by its last prompt answer to a heartbeat, milliseconds. */
-  clockOffsetMs = 0;
-  /** Monotonic time of that answer. */
-  clockKnownAt: number = Number.NEGATIVE_INFINITY;
-  /** What its clock showed when our monotonic clock was 0: what it shows now follows, whatever ours did. */
-  clockBaseMs = 0;
-  /** The heartbeat it owes an answer to. */
+  readonly clock: PeerClock = new PeerClock();
+  /** The heartbeat it owes an answer to; -1 for none since it was started anew. */
   pingSequence = 0;
   /** Number of the last frame sent to it in this life. */
   frameSequence = 0;
@@ -264,8 +256,14 @@ export class Links implements Liveness, MembershipActions {
     link.up = false;
     link.writer.length = 0;
     link.generation++;
+    link.clock.broken();
     this.#setLive(link, false, reason);
     this.#membership.lost(link.number, now);
+  }
+
+  /** A peer was started anew: what it answers to questions from before proves nothing about this life. */
+  reborn(link: Link): void {
+    link.pingSequence = -1;
   }
 
   /** A frame of the peer arrived. */
@@ -281,9 +279,9 @@ export class Links implements Liveness, MembershipActions {
     const link = this.#byNumber[peer];
     const writer = link === undefined ? undefined : this.#writer(link);
     if (link === undefined || writer === undefined) return;
-    link.pingedAt = this.#now;
     this.#pingSequence = (this.#pingSequence + 1) >>> 0;
     link.pingSequence = this.#pingSequence;
+    link.clock.asked(this.#pingSequence, this.#now);
     const at = writePingHead(writer, this.#pingSequence, this.#wall, this.#floor);
     this.#membership.writeGossip(writer, peer);
     writer.blobEnd(at);
@@ -361,33 +359,32 @@ export class Links implements Liveness, MembershipActions {
     this.#now = now;
     this.#membership.readGossip(gossip, link.number, now);
     this.#membership.answered(link.number, now);
+    if (sequence === link.pingSequence && link.frameOrder.isOfPastLife) link.frameOrder.confirm();
     this.#compareClocks(link, sequence, theirs, now, wall);
   }
 
   #compareClocks(link: Link, sequence: number, theirs: number, now: number, wall: number): void {
-    const roundTripMs = now - link.pingedAt;
-    // A slow answer tells about the network, or a freeze, and not about clocks.
-    if (sequence !== link.pingSequence || roundTripMs > promptMs) return;
-    link.clockOffsetMs = theirs - (wall - roundTripMs / 2);
-    link.clockKnownAt = now;
-    link.clockBaseMs = theirs + roundTripMs / 2 - now;
+    if (!link.clock.answered(sequence, theirs, now)) return;
+    const { clockOffsetMaxMs } = this.#limits;
     const live = [...this.#links.values()].filter((other) => other.live);
-    const far = live.filter((other) => Math.abs(other.clockOffsetMs) > this.#limits.clockOffsetMaxMs);
+    // A slow answer is no evidence against our clock unless it would be so however long either way took.
+    const far = live.filter(({ clock }) => clock.isSurelyOff(clockOffsetMaxMs, now, wall));
     const doubted = far.length * 2 > live.length;
     if (doubted !== this.clockDoubted) {
       this.clockDoubted = doubted;
+      const offsetMs = Math.round(link.clock.offsetMs(now, wall));
       const meaning = 'most peers disagree with the clock of this node: it refuses writes until they agree';
-      if (doubted) this.#log.write('alarm', 'clock-doubted', { meaning, offsetMs: link.clockOffsetMs });
-      else this.#log.write('info', 'clock-trusted', { offsetMs: link.clockOffsetMs });
+      if (doubted) this.#log.write('alarm', 'clock-doubted', { meaning, offsetMs });
+      else this.#log.write('info', 'clock-trusted', { offsetMs });
     }
   }
 
-  /** A member's clock less ours as it was measured last, milliseconds; null if that is too long ago. */
-  clockOffsetOf(id: NodeId, now: number): number | null {
+  /** A member's clock less ours as it was measured, milliseconds; null if that is too long ago. */
+  clockOffsetOf(id: NodeId, now: number, wall: number): number | null {
     if (id === this.#self.id) return 0;
-    const link = this.#links.get(id);
-    if (link === undefined || now - link.clockKnownAt > this.#clockKnownForMs) return null;
-    return link.clockOffsetMs;
+    const clock = this.#links.get(id)?.clock;
+    if (clock === undefined || now - clock.knownAt > this.#clockKnownForMs) return null;
+    return clock.offsetMs(now, wall);
   }
 
   /**
@@ -397,10 +394,9 @@ export class Links implements Liveness, MembershipActions {
    */
   isClockConfirmed(now: number, wall: number): boolean {
     let agreeing = 0;
-    for (const link of this.#links.values()) {
-      const offsetMs = link.clockBaseMs + now - wall;
-      const known = now - link.clockKnownAt <= this.#clockKnownForMs;
-      if (known && Math.abs(offsetMs) <= this.#limits.clockOffsetMaxMs) agreeing++;
+    for (const { clock } of this.#links.values()) {
+      const known = now - clock.knownAt <= this.#clockKnownForMs;
+      if (known && clock.isSurelyNear(this.#limits.clockOffsetMaxMs, now, wall)) agreeing++;
     }
     return this.#links.size === 0 || agreeing * 2 > this.#links.size;
   }

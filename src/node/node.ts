@@ -203,6 +203,7 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
   start(done: (error?: CodedError) => void): void {
     try {
       this.#replica.start(clockMark(this.#ports.storage));
+      this.#context.hints.open();
       this.#context.hints.load();
       // Both notes go to storage in one batch.
       let waiting = 2;
@@ -254,6 +255,7 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
         return;
       }
       this.#links.heard(link, this.#ports.clock.monotonic());
+      if (link.frameOrder.isFirstOfLife) this.#reborn(link);
       if (link.frameOrder.hasGap) for (const desk of this.#desks) desk.framesLost?.(link);
       decodeMessages(frame, link, this.#desk);
     } catch (error) {
@@ -265,9 +267,16 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
     }
   }
 
+  /** Before anything a new life of a peer says is heeded: what it acknowledged before may be lost with its disk. */
+  #reborn(link: Link): void {
+    this.#links.reborn(link);
+    if (!this.#context.mutants.has('former-life-counted')) this.#flights.peerReborn(link.member.id);
+  }
+
   livenessChanged(link: Link): void {
     this.#plans.invalidate();
-    if (!link.live) this.#flights.peerLost(link.member.id);
+    if (link.live) this.#flights.peerBack(link.member.id);
+    else this.#flights.peerLost(link.member.id);
     for (const desk of this.#desks) desk.livenessChanged?.(link);
   }
 
@@ -475,7 +484,7 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
       storage: this.#ports.storage,
       failure: this.#replica.failure,
       clockDoubted: this.#links.clockDoubted,
-      clockOffsetOf: (id) => this.#links.clockOffsetOf(id, this.monotonic()),
+      clockOffsetOf: (id) => this.#links.clockOffsetOf(id, this.monotonic(), this.wall()),
       hints: this.#hints.status(),
       past: this.#past.figures(),
       repair: this.#repair.status(),

@@ -254,6 +254,7 @@ export class PastDesk implements Desk {
     if (visitor === undefined || visitor.told) return;
     const context = this.#context;
     visitor.told = true;
+    this.#rebuild.told(peer);
     const baseline = this.#baselines.of(peer);
     this.#baselines.heard(peer);
     if (compareStamps(floor, context.replica.floor) > 0 && !isTooFarAhead(context, floor)) {

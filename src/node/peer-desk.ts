@@ -200,6 +200,8 @@ export class PeerDesk implements MessageHandler<Link> {
   }
 
   stored(link: Link, id: number): void {
+    // A late word of a life that has ended: the disk it speaks of may be lost.
+    if (link.frameOrder.isOfPastLife && !this.#context.mutants.has('former-life-counted')) return;
     this.#context.flights.get(id)?.storedBy(link.member.id);
   }
 

@@ -336,6 +336,13 @@ export class ReadFlight extends Flight implements ReadWaiter {
     this.#lose(peer);
   }
 
+  /** A holder of the winner may have lost it: it is handed the winner like those that never held it. */
+  override peerReborn(peer: NodeId): void {
+    if (!this.#core.reborn(peer) || !this.#writingBack || this.#finished) return;
+    this.#waiting.push(peer);
+    if (!this.#context.links.isLive(peer) || !this.#hand(peer, this.id)) this.#lose(peer);
+  }
+
   #lose(peer: NodeId): void {
     const at = this.#waiting.indexOf(peer);
     if (at < 0) return;

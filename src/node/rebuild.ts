@@ -6,6 +6,10 @@
  * (anti-entropy does that). When everybody who is live has been ticked off, the partition answers reads
  * again; when everybody has, its word counts in linearizable ones too (`src/replica/vouching.ts`).
  *
+ * The last tick has to be made with everybody's knowledge: a member that does not know yet of this life may
+ * count, for a write under way, what the former life acknowledged (`WriteFlight.peerReborn`), and the row may
+ * reach the others after they were compared. So `full` takes comparisons begun after all replicas told.
+ *
  * The levels are kept in the vouching note, the ticks are not: after a crash the partitions that were not
  * done are begun again, and comparing again what is equal costs next to nothing.
  */
@@ -36,6 +40,10 @@ const comparisonMaxMs = 60_000;
 const retryMs = 500;
 const storeEveryMs = 1000;
 
+/** What a field of the checklist says: compared, and compared after all replicas knew of this life. */
+const TICK_LIVE = 1;
+const TICK_FULL = 2;
+
 export class Rebuild {
   readonly #context: NodeContext;
   readonly #table: Table;
@@ -43,7 +51,7 @@ export class Rebuild {
   source: RebuildSource | undefined = undefined;
   /** Partitions this node is one of several replicas of. */
   readonly partitions: readonly number[];
-  /** Partitions that were compared, by peer: 1 done. */
+  /** Partitions that were compared, by peer: `TICK_LIVE`, or `TICK_FULL` if it was begun after all had told. */
   #done: Map<NodeId, Uint8Array> = new Map();
   /** Comparisons under way, by partition and peer: when they are given up. */
   readonly #underway: Map<string, number> = new Map();
@@ -56,6 +64,8 @@ export class Rebuild {
   /** Rows taken over in this rebuild, as far as anti-entropy tells. */
   rows = 0;
   #startedAt = 0;
+  /** Members that told what they remember: they know of this life. */
+  readonly #told: Set<NodeId> = new Set();
 
   constructor(context: NodeContext, table: Table) {
     this.#context = context;
@@ -83,10 +93,15 @@ export class Rebuild {
     this.#startedAt = this.#context.now();
   }
 
+  /** A member told what it remembers of this node: from now on it counts nothing of a former life. */
+  told(peer: NodeId): void {
+    this.#told.add(peer);
+  }
+
   /** A peer never met this node in another life: on a new disk it has nothing to give back. */
   cleared(peer: NodeId): void {
     if (this.#context.vouching.reason !== 'new') return;
-    this.#ticksOf(peer).fill(1);
+    this.#ticksOf(peer).fill(TICK_FULL);
     for (const partition of this.partitions) this.#judge(partition);
     this.#store();
   }
@@ -119,16 +134,23 @@ export class Rebuild {
     for (const partition of this.partitions) {
       if (this.#underway.size >= comparisonsMax) return;
       if (this.#context.vouching.level(partition) === VOUCH_FULL) continue;
-      for (const peer of this.#replicasOf(partition)) this.#begin(partition, peer, now);
+      const replicas = this.#replicasOf(partition);
+      const tick = replicas.every((peer) => this.#knows(peer)) ? TICK_FULL : TICK_LIVE;
+      for (const peer of replicas) this.#begin(partition, peer, tick, now);
     }
   }
 
-  #begin(partition: number, peer: NodeId, now: number): void {
+  #knows(peer: NodeId): boolean {
+    const { self, mutants } = this.#context;
+    return peer === self || this.#told.has(peer) || mutants.has('former-life-counted');
+  }
+
+  #begin(partition: number, peer: NodeId, tick: number, now: number): void {
     const context = this.#context;
     const name = `${partition} ${peer}`;
     const ready =
       peer !== context.self && context.links.isLive(peer) && now >= (this.#retryAt.get(peer) ?? 0);
-    if (!ready || this.#underway.has(name) || this.#ticksOf(peer)[partition] === 1) return;
+    if (!ready || this.#underway.has(name) || this.#ticksOf(peer)[partition]! >= tick) return;
     this.#underway.set(name, now + comparisonMaxMs);
     const round = this.#round;
     this.source?.compare(partition, peer, (error, compared) => {
@@ -139,7 +161,7 @@ export class Rebuild {
         return;
       }
       this.rows += compared?.rowsTaken ?? 0;
-      this.#ticksOf(peer)[partition] = 1;
+      this.#ticksOf(peer)[partition] = tick;
       this.#judge(partition);
     });
   }
@@ -153,11 +175,10 @@ export class Rebuild {
     let heard = 0;
     for (const peer of this.#replicasOf(partition)) {
       if (peer === self) continue;
-      if (this.#done.get(peer)?.[partition] === 1) heard++;
-      else {
-        all = false;
-        if (links.isLive(peer)) live = false;
-      }
+      const tick = this.#done.get(peer)?.[partition] ?? 0;
+      if (tick < TICK_FULL) all = false;
+      if (tick > 0) heard++;
+      else if (links.isLive(peer)) live = false;
     }
     const raised = all
       ? vouching.raise(partition, VOUCH_FULL)

@@ -50,6 +50,11 @@ export class WriteFlight extends Flight implements StoredWaiter, WriteProgress {
   #done: WriteDone | undefined;
   #core: WriteCore;
   #waiting: NodeId[] = [];
+  /** Replicas that acknowledged, a bit each in the order of the plan, and stand-ins that did. */
+  #storedBits = 0;
+  #standInsStored: NodeId[] | undefined = undefined;
+  /** Members that were started anew and get the row again as soon as they can be reached; they are waited for. */
+  #again: NodeId[] | undefined = undefined;
   #localWaiting = false;
   /** This node is a replica, and the row is durable here. */
   #localHolds = false;
@@ -273,6 +278,9 @@ export class WriteFlight extends Flight implements StoredWaiter, WriteProgress {
 
   override storedBy(peer: NodeId): void {
     if (!this.#heard(peer)) return;
+    const at = this.#plan.replicas.indexOf(peer);
+    if (at >= 0) this.#storedBits |= 1 << at;
+    else (this.#standInsStored ??= []).push(peer);
     // Should it lose its disk, it is told how far it had come.
     const row = this.#row!;
     this.#context.past.acknowledged(peer, rowTime(row), rowLogical(row));
@@ -289,6 +297,50 @@ export class WriteFlight extends Flight implements StoredWaiter, WriteProgress {
     if (!this.#heard(peer)) return;
     this.#uncertain = true;
     this.#lose(peer);
+  }
+
+  /**
+   * The row goes out again to a member that acknowledged it in a former life: it may have lost its disk since, and
+   * be made whole from replicas that do not hold the row yet (`docs/design/vouching.md`).
+   */
+  override peerReborn(peer: NodeId): void {
+    if (!this.#retract(peer)) return;
+    // It took the row once, whatever it says now.
+    this.#uncertain = true;
+    this.#waiting.push(peer);
+    (this.#again ??= []).push(peer);
+    // Mostly it is heard before our own pipe to it is back.
+    if (this.#context.links.isLive(peer)) this.peerBack(peer);
+  }
+
+  override peerBack(peer: NodeId): void {
+    const at = this.#again?.indexOf(peer) ?? -1;
+    if (at < 0) return;
+    this.#again!.splice(at, 1);
+    if (!this.#waiting.includes(peer)) return;
+    const writer = this.#context.links.writerTo(peer);
+    if (writer === undefined) {
+      this.peerLost(peer);
+      return;
+    }
+    const target = this.#standIns?.get(peer);
+    if (target === undefined) writeWrite(writer, this.id, this.#rowKey, this.#row!);
+    else writeHint(writer, this.id, target, this.#rowKey, this.#row!);
+  }
+
+  /** Takes back the acknowledgement of a member. False if there is none. */
+  #retract(peer: NodeId): boolean {
+    const at = this.#plan.replicas.indexOf(peer);
+    if (at >= 0) {
+      if ((this.#storedBits & (1 << at)) === 0) return false;
+      this.#storedBits &= ~(1 << at);
+    } else {
+      const among = this.#standInsStored?.indexOf(peer) ?? -1;
+      if (among < 0) return false;
+      this.#standInsStored!.splice(among, 1);
+    }
+    this.#core.retract();
+    return true;
   }
 
   #refusedFor(code: ErrorCode): void {

@@ -104,12 +104,33 @@ export class FrameOrder {
   /** Lives, the one heard last in front, and the number each has come to. */
   readonly #lives: number[] = [];
   readonly #sequences: number[] = [];
+  /** The life that was met last for the first time: the present one, as far as frames can tell. */
+  #newest = -1;
   /** Whether frames were missing between the one taken last and the one before it. */
   hasGap = false;
+  /** Whether the frame taken last is the first of a life, and lives before it are known. */
+  isFirstOfLife = false;
+
+  /**
+   * Whether the frame taken last is of a life that has ended, as far as frames can tell: a later one was met.
+   * What that life holds may be lost with its disk. See `confirm`.
+   */
+  get isOfPastLife(): boolean {
+    return this.#lives[0] !== this.#newest;
+  }
+
+  /**
+   * The life of the frame taken last said something after the newest one was met: so it is the present one, and
+   * what was taken for newer was a late frame of a life before it.
+   */
+  confirm(): void {
+    this.#newest = this.#lives[0] ?? -1;
+  }
 
   /** Takes a checked frame. @returns false if it is doubled, or behind a later one: it must not be read. */
   take(frame: Uint8Array): boolean {
     const sequence = readU48(frame, sequenceAt);
+    this.isFirstOfLife = false;
     if (readU32(frame, lifeAt) !== this.#lives[0]) this.#turnTo(readU32(frame, lifeAt));
     if (sequence <= this.#sequences[0]!) return false;
     this.hasGap = sequence !== this.#sequences[0]! + 1;
@@ -123,6 +144,10 @@ export class FrameOrder {
     if (at >= 0) {
       this.#lives.splice(at, 1);
       this.#sequences.splice(at, 1);
+    }
+    if (at < 0) {
+      this.isFirstOfLife = this.#lives.length > 0;
+      this.#newest = life;
     }
     this.#lives.unshift(life);
     this.#sequences.unshift(sequence);

@@ -65,5 +65,9 @@ describe('scenarios', () => {
       () => runScenario(story('clock-skew'), undefined, new Set(['write-without-learning'])),
       ScenarioError,
     );
+    assert.throws(
+      () => runScenario(story('acknowledged-by-a-lost-disk'), undefined, new Set(['former-life-counted'])),
+      ScenarioError,
+    );
   });
 });
