@@ -12,7 +12,6 @@ import { crc32 } from 'node:zlib';
 import { setAside } from '../adapters/classic-level-open.ts';
 import { SystemClock } from '../adapters/clock.ts';
 import { NodeDriver } from '../adapters/driver.ts';
-import type { PinoLog } from '../adapters/pino-log.ts';
 import { SecureRandom } from '../adapters/random.ts';
 import { ClassicLevelStorage } from '../adapters/storage-classic-level.ts';
 import { MemoryStorage } from '../adapters/storage-memory.ts';
@@ -54,7 +53,7 @@ export class StartError extends Error {
 }
 
 export interface NodeProcessOptions {
-  readonly log: PinoLog;
+  readonly log: Log;
   /** Go on although storage lost commits it had promised to keep. */
   readonly acceptStorageLoss: boolean;
 }

@@ -6,6 +6,8 @@
  * parent.
  */
 
+import { SystemClock } from '../adapters/clock.ts';
+import { FoldedLog } from '../adapters/folded-log.ts';
 import { PinoLog } from '../adapters/pino-log.ts';
 import { loadConfig, type NodeConfig, problemLines } from './config.ts';
 import type { Problem, Sources } from './config-sources.ts';
@@ -65,19 +67,20 @@ export async function runStart(options: StartOptions): Promise<void> {
   }
 }
 
-function openLog(config: NodeConfig): Promise<PinoLog> {
+async function openLog(config: NodeConfig): Promise<FoldedLog> {
   const { level, format } = config.log;
   const colors = process.env.FORCE_COLOR;
-  return PinoLog.open({
+  const log = await PinoLog.open({
     level,
     format,
     nodeId: config.nodeId,
     ...(colors === undefined ? {} : { colors: colors !== '0' }),
   });
+  return new FoldedLog(log, new SystemClock());
 }
 
 /** A bug must not go on: what it left in memory could reach the disk and the peers. */
-function crashLoudly(log: PinoLog): void {
+function crashLoudly(log: FoldedLog): void {
   const crash = (error: unknown): void => {
     const { message, stack } = error instanceof Error ? error : new Error(String(error));
     log.write('alarm', 'crashed', { reason: message, stack });
@@ -89,7 +92,7 @@ function crashLoudly(log: PinoLog): void {
 }
 
 /** @returns what stops the node, for another reason than a signal. */
-function stopOnSignal(node: NodeProcess, log: PinoLog): (reason: string, exitCode: number) => void {
+function stopOnSignal(node: NodeProcess, log: FoldedLog): (reason: string, exitCode: number) => void {
   let stopping = false;
   const stop = (reason: string, exitCode = 0): void => {
     if (stopping) return;
