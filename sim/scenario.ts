@@ -14,7 +14,7 @@
  *                                 # 0 ends it. break a > b, half-open a > b, corrupt a > b 3 (frames)
  * crash c                         # power c, torn c, wipe c, stop c, freeze c; start c, thaw c
  * copy c                          # a copy of its disk; restore c puts it back
- * rot c k 77                      # flips bit 77 of the row of k on its disk
+ * rot c k 77                      # flips bit 77 of the row of k on its disk; rot d k 77 for c: of its hint
  * busy c 5ms                      # each input takes c so long; busy c 0ms ends it
  * read k at b r=1 -> v1           # nothing, error, or the value
  * disk c full                     # full, ok, slow 50, error
@@ -31,6 +31,7 @@
 import { byteString, bytesOf, equalBytes } from '../src/base/bytes.ts';
 import type { CodedError } from '../src/base/errors.ts';
 import { PolicyTable } from '../src/coordinator/policy.ts';
+import { hintKey } from '../src/hints/hint-keys.ts';
 import type { RequestOptions } from '../src/node/api.ts';
 import { NODE_LIMITS_DEFAULT } from '../src/node/options.ts';
 import { slotOf } from '../src/ring/slots.ts';
@@ -273,7 +274,7 @@ class Story {
     else if (verb === 'disk') this.#disk(this.#machine(first), second, third);
     else if (verb === 'clock') this.#machine(first).clock.setSkew(Number(second));
     else if (verb === 'isolate') this.#isolate(this.#machine(first));
-    else if (verb === 'rot') this.#rot(this.#machine(first), second, third);
+    else if (verb === 'rot') this.#rot(this.#machine(first), words);
     else if (verb === 'busy') this.#cluster!.slowCpu(this.#machine(first).index, durationMs(second) * 1000);
     else if (LINK_VERBS.has(verb!)) this.#link(verb!, words.slice(1));
     else this.#process(verb, this.#machine(first));
@@ -358,8 +359,10 @@ class Story {
     } else throw new ScenarioError(`a disk is full, ok, slow or error, not ${state}`);
   }
 
-  #rot({ id, disk }: Machine, key: string | undefined, bit: string | undefined): void {
-    if (!disk.rot(rowKeyOf(key ?? ''), Number(bit ?? 0))) throw new ScenarioError(`${id} holds no ${key}`);
+  #rot({ id, disk }: Machine, [, , key, bit, , target]: readonly string[]): void {
+    const rowKey = rowKeyOf(key ?? '');
+    const at = target === undefined ? rowKey : hintKey(target, rowKey);
+    if (!disk.rot(at, Number(bit ?? 0))) throw new ScenarioError(`${id} holds no ${key}`);
   }
 
   /** Tries an expectation every 10 ms, until it holds or the time is over. */

@@ -81,6 +81,7 @@ export function hintsFields({ hints: kept }: NodeStatus): readonly Field[] {
   return [
     ['hints', kept.count],
     ['hints_bytes', kept.bytes],
+    ['hints_unreadable', kept.unreadable],
     ['hints_bytes_max', kept.bytesMax],
     ['hints_oldest_ms', whole(kept.oldestAgeMs)],
     ['hints_delivered', kept.delivered],

@@ -114,7 +114,7 @@ export class Handoff {
   }
 
   get #rows(): number {
-    return this.#options.book.target(this.target)?.rows ?? 0;
+    return this.#options.book.target(this.target)?.rowsReadable ?? 0;
   }
 
   /** Time passes. `live`: whether the target can be sent to. */

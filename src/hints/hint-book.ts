@@ -23,9 +23,17 @@ import type { NodeId } from '../ports/transport.ts';
 import type { RowKey } from '../rows/key.ts';
 import { mergeRows } from '../rows/merge.ts';
 import type { Row, Stamp } from '../rows/row.ts';
-import { isRowIntact, ROW_HEADER_BYTES, rowTime, STAMP_NONE } from '../rows/row.ts';
+import {
+  compareRowStamps,
+  isRowIntact,
+  ROW_HEADER_BYTES,
+  rowStamp,
+  rowTime,
+  STAMP_NONE,
+} from '../rows/row.ts';
+import { HintFloor } from './hint-floor.ts';
 import { HINTS_END, HINTS_FIRST, hintKey, hintRowKey, hintTarget } from './hint-keys.ts';
-import { TimeLedger } from './time-ledger.ts';
+import { HintTarget, UnreadableHint } from './hint-target.ts';
 
 /** Told when what it waited for is durable, or why it is not. */
 export interface HintWaiter {
@@ -52,6 +60,7 @@ export interface HintShelf {
     whenDurable(key: ByteString, waiter: HintWaiter): void;
     onLost: ((lost: ReadonlyMap<ByteString, Uint8Array | undefined>) => void) | undefined;
   };
+  note(key: ByteString, value: Uint8Array, waiter: HintWaiter): void;
   readonly isFloorDurable: boolean;
   isBelowFloor(row: Row): boolean;
   merge(rowKey: RowKey, row: Row, waiter: HintWaiter | undefined): void;
@@ -72,41 +81,12 @@ export interface HintBookOptions {
   readonly mutants: ReadonlySet<string>;
 }
 
-/** What is kept for one member. */
-export class HintTarget {
-  readonly id: NodeId;
-  /** Hints, and the bytes of their keys and values. */
-  rows = 0;
-  bytes = 0;
-  /** Stamp times of the full hints, and of the first row each reference is about. */
-  readonly full: TimeLedger = new TimeLedger();
-  readonly references: TimeLedger = new TimeLedger();
-  /** Told of a row whose hint changed: what is being handed over is not the last word. */
-  onChanged: ((rowKey: RowKey) => void) | undefined = undefined;
-
-  constructor(id: NodeId) {
-    this.id = id;
-  }
-
-  clear(): void {
-    this.rows = 0;
-    this.bytes = 0;
-    this.full.clear();
-    this.references.clear();
-  }
-
-  /** Stamp time of the oldest, milliseconds, some seconds early at most; undefined for none. */
-  oldestTime(): number | undefined {
-    const full = this.full.oldest();
-    const reference = this.references.oldest();
-    if (full === undefined || reference === undefined) return full ?? reference;
-    return Math.min(full, reference);
-  }
-}
-
 const pageRowsDefault = 1000;
 
 const referenceBytes = 6;
+
+/** Damaged hints of one member that are looked into at a time; others are met again later. */
+const unreadableMax = 1000;
 
 /** Whether a hint holds the row itself. */
 function isFull(value: Uint8Array): boolean {
@@ -117,7 +97,7 @@ export class HintBook {
   readonly #options: HintBookOptions;
   readonly #shelf: HintShelf;
   readonly #targets: Map<NodeId, HintTarget> = new Map();
-  #floor = 0;
+  readonly #floor: HintFloor;
   /** How far the hints of the former life are counted; all of them at `HINTS_END`. */
   #loadedTo: ByteString = HINTS_FIRST;
   /** Hints beyond `#loadedTo` that changed in this life: they are counted when the reading gets there. */
@@ -127,12 +107,13 @@ export class HintBook {
   #counts = 0;
   readonly #pageRows: number;
   readonly #dropped: boolean;
+  readonly #unreadableDropped: boolean;
   /** Full hints taken, and refused because the target's share is full. */
   accepted = 0;
   refused = 0;
   /** References not made for want of room. */
   referencesSkipped = 0;
-  /** Hints that failed their checksum. */
+  /** Full hints met that fail their checksum, since start. */
   damaged = 0;
 
   constructor(options: HintBookOptions) {
@@ -140,7 +121,18 @@ export class HintBook {
     this.#shelf = options.shelf;
     this.#pageRows = options.pageRows ?? pageRowsDefault;
     this.#dropped = options.mutants.has('hint-dropped');
+    this.#unreadableDropped = options.mutants.has('unreadable-hint-dropped');
     options.shelf.notes.onLost = (lost) => this.#lost(lost);
+    const { shelf, marginMs } = options;
+    this.#floor = new HintFloor(
+      {
+        note: (key, value, waiter) => shelf.note(key, value, waiter),
+        emptyTo: () => this.#emptyTo(),
+        isSettled: () => this.isDurable,
+      },
+      marginMs,
+      options.mutants,
+    );
   }
 
   /** Whether hints of the former life are still being counted. */
@@ -162,15 +154,24 @@ export class HintBook {
     return this.#targets.get(id);
   }
 
-  /** All hints, and their bytes. */
-  totals(): { rows: number; bytes: number } {
+  /** All hints, their bytes, and how many of them were met and cannot be read. */
+  totals(): { rows: number; bytes: number; unreadable: number } {
     let rows = 0;
     let bytes = 0;
+    let unreadable = 0;
     for (const target of this.#targets.values()) {
       rows += target.rows;
       bytes += target.bytes;
+      unreadable += target.unreadable.size;
     }
-    return { rows, bytes };
+    return { rows, bytes, unreadable };
+  }
+
+  /** Reads the floor of the former life. Call it first. @throws CodedError when storage cannot say. */
+  open(): void {
+    if (this.#floor.open(this.#options.storage)) return;
+    const meaning = 'the note of the time before which no rows are kept for others is lost; nothing else is';
+    this.#options.log.write('alarm', 'hint-floor-damaged', { meaning });
   }
 
   /** Counts the hints of the former life, page by page. Call after the start, and again if it failed. */
@@ -262,6 +263,7 @@ export class HintBook {
       return;
     }
     if (from !== undefined) this.#remove(target, key, from);
+    if (target.unreadable.size > 0) target.unreadable.delete(hintRowKey(key));
     if (to !== undefined) this.#add(target, key, to);
   }
 
@@ -283,10 +285,6 @@ export class HintBook {
     }
   }
 
-  #isDamaged(rowKey: RowKey, value: Uint8Array): boolean {
-    return this.#options.storage.durable && !isRowIntact(rowKey, value);
-  }
-
   // Taking.
 
   /**
@@ -295,7 +293,7 @@ export class HintBook {
    * The row must be intact, its stamp believed and observed.
    */
   accept(id: NodeId, rowKey: RowKey, row: Row, waiter: HintWaiter): void {
-    if (rowTime(row) <= this.#floor) {
+    if (rowTime(row) <= this.#floor.closed) {
       waiter.stored(new CodedError('straggler', 'fail', 'a hint from before the announced floor'));
       return;
     }
@@ -308,7 +306,12 @@ export class HintBook {
     const key = hintKey(id, rowKey);
     const old = this.#lookup(key, waiter);
     if (old === null) return;
-    const oldRow = old !== undefined && isFull(old) && !this.#isDamaged(rowKey, old) ? old : undefined;
+    const oldRow = old !== undefined && isFull(old) ? this.#intact(id, rowKey, old) : undefined;
+    if (oldRow === undefined && old !== undefined && isFull(old) && compareRowStamps(old, row) > 0) {
+      // A late row does not take the place of a newer one that was acknowledged, damaged as it is.
+      waiter.stored(unreadableError('fail'));
+      return;
+    }
     if (oldRow !== undefined && mergeRows(oldRow, row) === oldRow) {
       this.#shelf.notes.whenDurable(key, waiter);
       return;
@@ -380,7 +383,7 @@ export class HintBook {
         const key = hintKey(id, rowKey);
         const value = this.#shelf.notes.get(key);
         if (value === undefined || !isFull(value)) continue;
-        if (this.#isDamaged(rowKey, value)) throw this.#noteDamaged();
+        if (this.#intact(id, rowKey, value) === undefined) throw unreadableError('none');
         if (best !== undefined && mergeRows(best, value) === best) continue;
         best = value;
         bestKey = key;
@@ -403,32 +406,46 @@ export class HintBook {
     });
   }
 
-  #noteDamaged(): CodedError {
+  /** The row of a full hint; undefined if it fails its checksum, which is said once and not forgotten. */
+  #intact(id: NodeId, rowKey: RowKey, value: Uint8Array): Row | undefined {
+    if (!this.#options.storage.durable || isRowIntact(rowKey, value)) return value;
+    const { unreadable } = this.#makeTarget(id);
+    if (unreadable.has(rowKey) || unreadable.size >= unreadableMax) return undefined;
+    unreadable.set(rowKey, new UnreadableHint());
     this.damaged++;
-    const meaning = 'a hint fails its checksum; it is not served, another copy answers';
-    this.#options.log.write('alarm', 'hint-damaged', { meaning });
-    return new CodedError('corrupt', 'none', 'a hint fails its checksum on this node');
+    const meaning =
+      'a row kept for this member fails its checksum: it is kept, and not handed over; the replicas are asked for it';
+    this.#options.log.write('alarm', 'hint-damaged', { target: id, meaning });
+    return undefined;
+  }
+
+  /**
+   * The stamp a damaged hint seems to have; undefined if there is no such hint any more, or it is readable
+   * after all. Then it does not count as unreadable from now on.
+   * @throws CodedError when storage cannot say.
+   */
+  unreadableStamp(id: NodeId, rowKey: RowKey): Stamp | undefined {
+    const value = this.#shelf.notes.get(hintKey(id, rowKey));
+    const damaged = value !== undefined && isFull(value) && !isRowIntact(rowKey, value);
+    if (damaged) return rowStamp(value);
+    this.#targets.get(id)?.unreadable.delete(rowKey);
+    return undefined;
   }
 
   // Handing over.
 
   /**
    * The row to send for a hint: the one kept, or for a reference the one the replica holds now. Undefined
-   * when there is nothing to send: the hint is gone, or was worth nothing and is forgotten.
+   * when there is nothing to send: the hint is gone, cannot be read, or was worth nothing and is forgotten.
    * @throws CodedError when storage cannot say.
    */
   rowToSend(id: NodeId, rowKey: RowKey): Row | undefined {
     const value = this.#shelf.notes.get(hintKey(id, rowKey));
     if (value === undefined) return undefined;
-    const row = isFull(value) ? this.#intact(rowKey, value) : this.#held(rowKey);
+    const row = isFull(value) ? this.#intact(id, rowKey, value) : this.#held(rowKey);
     if (row !== undefined && !(this.#shelf.isFloorDurable && this.#shelf.isBelowFloor(row))) return row;
-    this.forget(id, rowKey);
-    return undefined;
-  }
-
-  #intact(rowKey: RowKey, value: Uint8Array): Row | undefined {
-    if (!this.#isDamaged(rowKey, value)) return value;
-    this.#noteDamaged();
+    // What cannot be read may be the only copy of its row: see `src/node/hint-mender.ts`.
+    if (row !== undefined || !isFull(value) || this.#unreadableDropped) this.forget(id, rowKey);
     return undefined;
   }
 
@@ -457,27 +474,33 @@ export class HintBook {
 
   // The floor.
 
-  /** See `raiseFloor`. */
+  /**
+   * A time T, milliseconds as in stamps: this node holds no full hint stamped at or before T, and accepts
+   * none from now on, in this life and the next (`hint-floor.ts`). It never goes back.
+   */
   get floor(): number {
-    return this.#floor;
+    return this.#floor.told;
   }
 
   /**
-   * A time T, milliseconds as in stamps: this node holds no full hint stamped at or before T, and accepts
-   * none from now on. It never goes back while the node lives. Call it only while the clock of this node is
-   * confirmed by others: what a clock far ahead promises refuses hints for as long.
+   * Raises the floor, durably with the next batch. Call it only while the clock of this node is confirmed by
+   * others: what a clock far ahead promises refuses hints for as long.
    * @param wall wall time, milliseconds
    */
-  raiseFloor(wall: number): number {
-    if (this.isLoading) return this.#floor;
-    let floor = wall - this.#options.marginMs;
-    for (const target of this.#targets.values()) {
-      const oldest = target.full.oldest();
-      if (oldest !== undefined) floor = Math.min(floor, oldest - 1);
-    }
-    this.#floor = Math.max(this.#floor, floor);
-    return this.#floor;
+  raiseFloor(wall: number): void {
+    this.#floor.raise(wall - this.#options.marginMs);
   }
+
+  #emptyTo(): number {
+    if (this.isLoading) return Number.NEGATIVE_INFINITY;
+    let oldest = Number.POSITIVE_INFINITY;
+    for (const { full } of this.#targets.values()) oldest = Math.min(oldest, full.oldest() ?? oldest);
+    return oldest - 1;
+  }
+}
+
+function unreadableError(outcome: 'fail' | 'none'): CodedError {
+  return new CodedError('corrupt', outcome, 'a hint fails its checksum on this node');
 }
 
 function referenceTime(value: Uint8Array): number {

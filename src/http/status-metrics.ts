@@ -129,6 +129,11 @@ export const STATUS_METRICS: readonly StatusMetric[] = [
   peerGauge('dure_hints_oldest_seconds', 'Age of the oldest row kept here for the member', (m, s) =>
     ofHints(m, s, ({ oldestAgeMs }) => oldestAgeMs / 1000),
   ),
+  gauge(
+    'dure_hints_unreadable',
+    'Rows kept here for others that fail their checksum',
+    (s) => s.hints?.unreadable,
+  ),
   gauge('dure_hints_bytes_max', 'Bound on the bytes kept for one member', (s) => s.hints?.bytesMax),
   counter(
     'dure_hints_delivered_total',

@@ -69,6 +69,7 @@ export const STATUS_SCHEMA: object = objectSchema(
     hints: objectSchema({
       count: WHOLE,
       bytes: WHOLE,
+      unreadable: WHOLE,
       loading: FLAG,
       bytesMax: WHOLE,
       oldestAgeMs: NUMBER,

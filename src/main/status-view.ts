@@ -72,6 +72,7 @@ const sayersOwn: ReadonlySet<string> = new Set<ReasonCode>([
   'member-unreachable',
   'hints-full',
   'hints-filling',
+  'hints-unreadable',
 ]);
 
 /** @param look at least one node answered. */

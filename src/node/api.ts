@@ -134,6 +134,9 @@ export interface HintFigures {
   readonly hintBytes: number;
   /** 1 while those of the former life are still being counted: the two above are then too low. */
   readonly hintsLoading: number;
+  /** Of these, those met and found to fail their checksum; and how many were found so since start. */
+  readonly hintsUnreadable: number;
+  readonly hintsDamaged: number;
   /** Rows this node took in for others, and refused because a member's share was full. */
   readonly hintsAccepted: number;
   readonly hintsRefused: number;

@@ -23,6 +23,7 @@ import type { NodeContext } from './context.ts';
 import { isTooFarAhead, observeStamp } from './context.ts';
 import type { Desk } from './desk.ts';
 import { Flight } from './flights.ts';
+import { HintMender } from './hint-mender.ts';
 import type { Link } from './links.ts';
 import { OwedStored } from './owed-stored.ts';
 import type { HintsStatus, HintTargetStatus } from './status.ts';
@@ -83,6 +84,7 @@ export class HintDesk implements Desk {
   readonly #wake: () => void;
   readonly #handoffs: Map<NodeId, Handoff> = new Map();
   readonly #bucket: TokenBucket;
+  readonly #mender: HintMender;
   #tickedAt = Number.POSITIVE_INFINITY;
   #late = false;
   #pumpWanted = false;
@@ -92,6 +94,7 @@ export class HintDesk implements Desk {
     this.#context = context;
     this.#storage = storage;
     this.#wake = wake;
+    this.#mender = new HintMender(context);
     this.#bucket = new TokenBucket(context.limits.handoffBytesPerSecond);
   }
 
@@ -145,6 +148,7 @@ export class HintDesk implements Desk {
       handoff.tick(now, links.get(id)?.live === true);
     }
     this.#pump(now);
+    this.#mender.tick(now);
   }
 
   endTurn(): void {
@@ -216,10 +220,11 @@ export class HintDesk implements Desk {
         rowsPerSecond: handoff?.rowsPerSecond ?? 0,
       });
     }
-    const { rows, bytes } = hints.totals();
+    const { rows, bytes, unreadable } = hints.totals();
     return {
       count: rows,
       bytes,
+      unreadable,
       loading: !hints.isDurable,
       bytesMax: limits.hintBytesMax,
       oldestAgeMs: targets.reduce((oldest, { oldestAgeMs }) => Math.max(oldest, oldestAgeMs), 0),
@@ -231,7 +236,7 @@ export class HintDesk implements Desk {
   /** Counters since start, and gauges, for `NodeFigures`. */
   figures(): HintFigures {
     const { hints } = this.#context;
-    const { rows, bytes } = hints.totals();
+    const { rows, bytes, unreadable } = hints.totals();
     let hintsDelivered = 0;
     let hintStragglers = 0;
     for (const handoff of this.#handoffs.values()) {
@@ -242,6 +247,8 @@ export class HintDesk implements Desk {
       hints: rows,
       hintBytes: bytes,
       hintsLoading: hints.isLoading ? 1 : 0,
+      hintsUnreadable: unreadable,
+      hintsDamaged: hints.damaged,
       hintsAccepted: hints.accepted,
       hintsRefused: hints.refused,
       hintsDelivered,
@@ -251,11 +258,12 @@ export class HintDesk implements Desk {
 
   /**
    * What gossip says of this node: it holds no full hint stamped at or before this time, milliseconds, and
-   * accepts none from now on. Rises only while most other members confirm our clock.
+   * accepts none from now on, in this life and the next. Rises only while most other members confirm our clock.
    */
   hintFloor(): number {
     const { hints, links } = this.#context;
     const wall = this.#context.wall();
-    return links.isClockConfirmed(this.#context.now(), wall) ? hints.raiseFloor(wall) : hints.floor;
+    if (links.isClockConfirmed(this.#context.now(), wall)) hints.raiseFloor(wall);
+    return hints.floor;
   }
 }

@@ -30,6 +30,7 @@ export type ReasonCode =
   | 'member-unreachable'
   | 'hints-full'
   | 'hints-filling'
+  | 'hints-unreadable'
   | 'lag-high'
   | 'rebuilding'
   | 'horizon-held';
@@ -103,6 +104,8 @@ export interface HintsStatus {
   /** Over all members. */
   readonly count: number;
   readonly bytes: number;
+  /** Of these, rows that fail their checksum, as far as they were met: kept, and never handed over. */
+  readonly unreadable: number;
   /** Hints of the former life are still being counted, or a change is not durable yet: wait before trusting a 0. */
   readonly loading: boolean;
   /** Bound a member, bytes. */

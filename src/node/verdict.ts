@@ -34,6 +34,7 @@ export function reasonsOf(findings: Findings, context: VerdictContext): readonly
   quorumReason(findings, reasons);
   for (const member of findings.members) memberReason(findings, member, reasons);
   hintReasons(findings, reasons);
+  unreadableReason(findings, reasons);
   lagReasons(findings, reasons);
   pastReason(findings, reasons);
   horizonReason(findings, reasons);
@@ -199,6 +200,19 @@ function hintReasons({ node, hints, members, partitions }: Findings, reasons: St
       ]),
     );
   }
+}
+
+/** Looked into by `hint-mender.ts`; what another copy made up for is not counted any more. */
+function unreadableReason({ node, hints }: Findings, reasons: StatusReason[]): void {
+  if (hints === undefined || hints.unreadable === 0) return;
+  const { unreadable } = hints;
+  reasons.push(
+    reason('degraded', 'hints-unreadable', node, [
+      `${plural(unreadable, 'row')} that ${node} keeps for other nodes cannot be read: the checksum is wrong`,
+      'where no other node holds such a row or a newer one, an acknowledged write is lost',
+      'start every node, so that other copies are found; if this stays, write those keys anew and replace the disk',
+    ]),
+  );
 }
 
 function lagReasons({ node, members }: Findings, reasons: StatusReason[]): void {

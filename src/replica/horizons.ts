@@ -14,12 +14,12 @@
 
 import type { ByteString } from '../base/bytes.ts';
 import { readU48, writeU48 } from '../base/bytes.ts';
+import { sealed, unsealed } from '../base/sealed-note.ts';
 import type { Storage } from '../ports/storage.ts';
 import { SLOT_COUNT } from '../ring/slots.ts';
 import { META_PREFIX } from '../rows/key.ts';
 import type { Row } from '../rows/row.ts';
 import { rowDeathTime, rowTime } from '../rows/row.ts';
-import { sealed, unsealed } from './sealed-note.ts';
 
 /** `take`; `dead`: it is gone already, there is nothing to keep; `straggler`: it came too late. */
 export type HorizonVerdict = 'take' | 'dead' | 'straggler';

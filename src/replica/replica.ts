@@ -16,6 +16,7 @@
 
 import type { ByteString } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
+import { sealed, unsealed } from '../base/sealed-note.ts';
 import type { HlcReading } from '../causality/hlc.ts';
 import type { Log } from '../ports/log.ts';
 import type { Durability, Storage, StorageWrite } from '../ports/storage.ts';
@@ -40,7 +41,6 @@ import {
 } from '../rows/row.ts';
 import { Horizons } from './horizons.ts';
 import { Notes } from './notes.ts';
-import { sealed, unsealed } from './sealed-note.ts';
 import { SlotMarks } from './slot-marks.ts';
 import type { StoredWaiter, Tray } from './tray.ts';
 import { batchOf, isTrayEmpty, trayEmpty } from './tray.ts';

@@ -235,6 +235,8 @@ export class FakeNode implements NodeApi {
       hintBytes: 0,
       hintsLoading: 0,
       hintsAccepted: 0,
+      hintsUnreadable: 0,
+      hintsDamaged: 0,
       hintsRefused: 0,
       hintsDelivered: 0,
       hintStragglers: 0,

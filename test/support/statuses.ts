@@ -117,6 +117,7 @@ function answerOf(id: string, ids: readonly string[]): AnswerDraft {
     hints: {
       count: 0,
       bytes: 0,
+      unreadable: 0,
       loading: false,
       bytesMax: 256 * 1024 * 1024,
       oldestAgeMs: 0,

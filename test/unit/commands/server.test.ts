@@ -137,6 +137,7 @@ describe('connection and server commands', () => {
       hints: {
         count: 7,
         bytes: 700,
+        unreadable: 2,
         loading: false,
         bytesMax: 1000,
         oldestAgeMs: 2500.4,
@@ -172,7 +173,7 @@ describe('connection and server commands', () => {
     );
     assert.equal(
       section('hints'),
-      '# Hints\nhints:7\nhints_bytes:700\nhints_bytes_max:1000\nhints_oldest_ms:2500\nhints_delivered:3\n' +
+      '# Hints\nhints:7\nhints_bytes:700\nhints_unreadable:2\nhints_bytes_max:1000\nhints_oldest_ms:2500\nhints_delivered:3\n' +
         'hints_target0:id=n3,state=waiting,count=7,bytes=700,oldest_ms=2500,delivered=3,rows_per_sec=0',
     );
     assert.match(

@@ -64,9 +64,14 @@ describe('taking', () => {
     stored[40]! ^= 1;
     assert.equal(house.read('plum'), 'corrupt');
     assert.equal(house.book.damaged, 1);
+    assert.equal(house.read('plum'), 'corrupt');
+    assert.deepEqual([house.book.damaged, house.book.totals().unreadable], [1, 1], 'it is counted once');
     house.accept('x', 'plum', house.row('plum', T + 3));
+    assert.equal(house.answers.at(-1), 'corrupt', 'a late row does not take the place of a newer one');
+    house.accept('x', 'plum', house.row('plum', T + 6));
     assert.equal(house.answers.at(-1), 'ok');
-    assert.equal(house.read('plum'), T + 3);
+    assert.equal(house.read('plum'), T + 6);
+    assert.equal(house.book.totals().unreadable, 0);
   });
 
   test('hints that storage had refused and holds after all are counted when it was opened anew', () => {
@@ -82,7 +87,7 @@ describe('taking', () => {
     house.accept('x', 'pear', house.row('pear', T + 9));
     for (const key of ['plum', 'pear']) assert.ok(house.book.forget('x', rowKeyOf(key)));
     assert.ok(house.book.forget('y', rowKeyOf('fig')));
-    assert.deepEqual(house.book.totals(), { rows: 0, bytes: 0 });
+    assert.deepEqual(house.book.totals(), { rows: 0, bytes: 0, unreadable: 0 });
   });
 
   test('what a flush declared dead is not kept, and not served', () => {
@@ -102,23 +107,23 @@ describe('taking', () => {
 describe('the floor', () => {
   test('is behind the clock by the margin, and below every full hint; it never goes back', () => {
     const house = new HintHouse();
-    assert.equal(house.book.raiseFloor(T + 50_000), T + 40_000);
-    assert.equal(house.book.raiseFloor(T + 20_000), T + 40_000, 'the clock went back, the word stands');
+    assert.equal(house.raise(T + 50_000), T + 40_000);
+    assert.equal(house.raise(T + 20_000), T + 40_000, 'the clock went back, the word stands');
     house.accept('x', 'plum', house.row('plum', T + 45_000));
     house.book.refer('x', rowKeyOf('pear'), T + 41_000);
-    const held = house.book.raiseFloor(T + 500_000);
+    const held = house.raise(T + 500_000);
     assert.ok(
       held < T + 45_000 && held >= T + 45_000 - 4097,
       `a hint holds it, a reference does not: ${held - T}`,
     );
     house.book.forget('x', rowKeyOf('plum'));
     house.replica.commit();
-    assert.equal(house.book.raiseFloor(T + 500_000), T + 490_000);
+    assert.equal(house.raise(T + 500_000), T + 490_000);
   });
 
   test('a hint at or below what was announced is refused for good', () => {
     const house = new HintHouse();
-    const floor = house.book.raiseFloor(T + 50_000);
+    const floor = house.raise(T + 50_000);
     house.accept('x', 'plum', house.row('plum', floor));
     house.accept('x', 'plum', house.row('plum', floor + 1));
     assert.deepEqual(house.answers, ['straggler', 'ok']);

@@ -54,6 +54,13 @@ export class HintHouse {
     this.replica.commit();
   }
 
+  /** Raises the floor as far as it can be; what is announced when that is durable. */
+  raise(wall: number): number {
+    this.book.raiseFloor(wall);
+    this.replica.commit();
+    return this.book.floor;
+  }
+
   /** Takes a row in as a replica. */
   hold(key: string, row: Row): void {
     this.replica.merge(rowKeyOf(key), row, undefined);

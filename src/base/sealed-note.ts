@@ -1,13 +1,13 @@
 /**
- * Sealed notes: what a replica keeps about itself, with a checksum of its own.
+ * Sealed notes: what a node keeps about itself, with a checksum of its own.
  *
  * The picture: an envelope with wax on the flap. A row that rots is one row less, and the others mend it; a
  * floor or a horizon that rots would declare dead what is alive, here and, by hearsay, everywhere. So what
  * does not pass its checksum says nothing at all.
  */
 
-import { readU32, writeU32 } from '../base/bytes.ts';
-import { crc32 } from '../base/crc32.ts';
+import { readU32, writeU32 } from './bytes.ts';
+import { crc32 } from './crc32.ts';
 
 const crcBytes = 4;
 
