@@ -7,6 +7,7 @@
  */
 
 import { Command, CommanderError, Option } from 'commander';
+import type { SeedOptions } from './cluster-seeds.ts';
 import { loadConfig, problemLines } from './config.ts';
 import { SETTINGS, type SettingInfo } from './config-schema.ts';
 import { type Problem, suggestion } from './config-sources.ts';
@@ -117,16 +118,32 @@ function endWithReader(): void {
   });
 }
 
-function statusCommand(): Command {
-  const command = new Command('status')
-    .description('how the cluster is: every node, what is wrong, and what to do')
+/** Adds the options that say whom to ask first. */
+function addSeedOptions(command: Command): Command {
+  return command
     .option('--node <host:port>', 'ask this node, at its HTTP port, for the others')
     .addOption(configOption())
-    .option('--data-dir <directory>', 'else, the directory of "dure dev"', '.dure')
+    .option('--data-dir <directory>', 'else, the directory of "dure dev"', '.dure');
+}
+
+type Given = Record<string, string | true | undefined>;
+
+function seedOptionsOf({ node, config, dataDir }: Given): SeedOptions {
+  return {
+    node: String(node ?? ''),
+    config: String(config ?? ''),
+    dataDir: String(dataDir),
+    environment: process.env,
+  };
+}
+
+function statusCommand(): Command {
+  const command = addSeedOptions(new Command('status'))
+    .description('how the cluster is: every node, what is wrong, and what to do')
     .option('--json', 'for programs')
     .option('--watch [seconds]', `again and again, every ${watchSecondsDefault} seconds`)
     .option('--check', 'exit code 2 unless all is well');
-  return command.action(async (options: Record<string, string | true | undefined>) => {
+  return command.action(async (options: Given) => {
     const { watch } = options;
     const seconds = watch === true ? watchSecondsDefault : watch === undefined ? undefined : Number(watch);
     if (seconds !== undefined && !(seconds >= 0.1 && seconds <= 86_400)) {
@@ -137,26 +154,20 @@ function statusCommand(): Command {
     endWithReader();
     const { runStatus } = await import('./status.ts');
     process.exitCode = await runStatus({
-      node: String(options.node ?? ''),
-      config: String(options.config ?? ''),
-      dataDir: String(options.dataDir),
+      ...seedOptionsOf(options),
       json: options.json === true,
       check: options.check === true,
       watchSeconds: seconds,
-      environment: process.env,
     });
   });
 }
 
 function repairCommand(): Command {
-  const command = new Command('repair')
+  const command = addSeedOptions(new Command('repair'))
     .description('compare all replicas now, and exchange what differs')
     .option('--partition <number>', 'only this one')
-    .option('--node <host:port>', 'ask this node, at its HTTP port, for the others')
-    .addOption(configOption())
-    .option('--data-dir <directory>', 'else, the directory of "dure dev"', '.dure')
     .option('--json', 'for programs: a line now and then, the last with "done": true');
-  return command.action(async (options: Record<string, string | true | undefined>) => {
+  return command.action(async (options: Given) => {
     const partition = options.partition === undefined ? undefined : Number(options.partition);
     // Not only whether it is a number: to JavaScript, nothing at all is 0.
     if (partition !== undefined && !/^\d{1,9}$/.test(String(options.partition))) {
@@ -167,12 +178,9 @@ function repairCommand(): Command {
     endWithReader();
     const { runRepair } = await import('./repair.ts');
     process.exitCode = await runRepair({
-      node: String(options.node ?? ''),
-      config: String(options.config ?? ''),
-      dataDir: String(options.dataDir),
+      ...seedOptionsOf(options),
       partition,
       json: options.json === true,
-      environment: process.env,
     });
   });
 }

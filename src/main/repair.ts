@@ -7,8 +7,9 @@
 
 import { bytesWords, countWords, durationWords, plural } from '../base/words.ts';
 import type { RepairLine } from '../http/repair.ts';
+import { findSeeds, nobodyWords, type Output, type SeedOptions } from './cluster-seeds.ts';
 import { EXIT } from './exit-codes.ts';
-import { type Output, type SeedOptions, seedsOf } from './status.ts';
+import { httpCall, problemWords, wholeText } from './http-call.ts';
 import { lookAtCluster, type NodeLook } from './status-fetch.ts';
 
 export interface RepairOptions extends SeedOptions {
@@ -38,17 +39,12 @@ export async function runRepair(
   out: Output = process.stdout,
   complain: Output = process.stderr,
 ): Promise<number> {
-  let seeds: readonly string[];
-  try {
-    seeds = seedsOf(options);
-  } catch (error) {
-    complain.write(`dure: ${(error as Error).message}\n`);
-    return EXIT.failed;
-  }
+  const seeds = findSeeds(options, complain);
+  if (seeds === undefined) return EXIT.failed;
   const look = await lookAtCluster(seeds, lookTimeoutMs);
   const there = look.nodes.filter(({ answer }) => answer !== undefined);
   if (there.length === 0) {
-    complain.write(`dure: no node answers:\n${look.problems.map((line) => `  ${line}\n`).join('')}`);
+    complain.write(nobodyWords(look, 'repair'));
     return EXIT.failed;
   }
   const count = there[0]!.answer!.partitions.count;
@@ -97,16 +93,13 @@ async function follow(
 ): Promise<string> {
   let ended = false;
   try {
-    const response = await fetch(`http://${address}/repair`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json', connection: 'close' },
-      body: JSON.stringify(partition === undefined ? {} : { partition }),
-    });
-    if (!response.ok) return `${id}: it answered HTTP ${response.status}: ${await response.text()}`;
+    const body = partition === undefined ? {} : { partition };
+    const response = await httpCall(address, '/repair', { method: 'POST', body });
+    if (response.status !== 200)
+      return `${id}: it answered HTTP ${response.status}: ${await wholeText(response)}`;
     let rest = '';
-    const decoder = new TextDecoder();
-    for await (const chunk of response.body ?? []) {
-      const parts = (rest + decoder.decode(chunk, { stream: true })).split('\n');
+    for await (const chunk of response.chunks) {
+      const parts = (rest + chunk).split('\n');
       rest = parts.pop()!;
       for (const part of parts) {
         const line = JSON.parse(part) as RepairLine;
@@ -115,7 +108,7 @@ async function follow(
       }
     }
   } catch (error) {
-    return `${id}: ${(error as Error).message}`;
+    return `${id}: ${problemWords(error)}`;
   }
   return ended ? '' : `${id}: it stopped before it was done`;
 }

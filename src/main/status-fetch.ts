@@ -4,6 +4,7 @@
  */
 
 import type { StatusAnswer } from '../http/status.ts';
+import { addressWords, httpCall, problemWords, wholeText } from './http-call.ts';
 
 /** A node as it was asked. */
 export interface NodeLook {
@@ -25,8 +26,6 @@ export interface ClusterLook {
   /** Why each seed did not answer, where none did. */
   readonly problems: readonly string[];
 }
-
-const answerBytesMax = 16 * 1024 * 1024;
 
 /** Asks the seeds, and through them all members. @param timeoutMs for each node. */
 export async function lookAtCluster(seeds: readonly Seed[], timeoutMs: number): Promise<ClusterLook> {
@@ -57,7 +56,7 @@ function addressesOf(looks: readonly NodeLook[]): Map<string, string> {
   const addresses = new Map<string, string>();
   for (const { answer } of looks) {
     for (const { id, host, httpPort } of answer!.members) {
-      if (!addresses.has(id)) addresses.set(id, `${host.includes(':') ? `[${host}]` : host}:${httpPort}`);
+      if (!addresses.has(id)) addresses.set(id, addressWords(host, httpPort));
     }
   }
   return addresses;
@@ -65,49 +64,23 @@ function addressesOf(looks: readonly NodeLook[]): Map<string, string> {
 
 async function ask(address: string, timeoutMs: number): Promise<NodeLook> {
   try {
-    const response = await fetch(`http://${address}/status`, {
-      signal: AbortSignal.timeout(timeoutMs),
-      redirect: 'error',
-      headers: { connection: 'close' },
-    });
-    const body = await bounded(response);
-    if (!response.ok) return failed(address, `answered HTTP ${response.status}`);
+    const response = await httpCall(address, '/status', { timeoutMs });
+    const body = await wholeText(response);
+    if (response.status !== 200) return failed(address, `answered HTTP ${response.status}`);
     const answer = JSON.parse(body) as Partial<StatusAnswer>;
     if (typeof answer.node !== 'string' || !Array.isArray(answer.members)) {
       return failed(address, 'it is not a node of Dure, or one of another version');
     }
     return { id: answer.node, address, answer: answer as StatusAnswer, problem: '' };
   } catch (error) {
-    return failed(address, wordsOf(error, timeoutMs));
+    const isNonsense = error instanceof SyntaxError;
+    const problem = isNonsense
+      ? 'it is not a node of Dure: its answer is not JSON'
+      : problemWords(error, timeoutMs);
+    return failed(address, problem);
   }
 }
 
 function failed(address: string, problem: string): NodeLook {
   return { id: '', address, answer: undefined, problem };
-}
-
-async function bounded(response: Response): Promise<string> {
-  const decoder = new TextDecoder();
-  let body = '';
-  for await (const chunk of response.body ?? []) {
-    body += decoder.decode(chunk, { stream: true });
-    if (body.length > answerBytesMax) throw new Error('it answered more than a status');
-  }
-  return body;
-}
-
-const words: Readonly<Record<string, string>> = {
-  ECONNREFUSED: 'nothing listens there',
-  ENOTFOUND: 'the host name is not known',
-  EAI_AGAIN: 'the host name cannot be looked up now',
-  EHOSTUNREACH: 'the host cannot be reached',
-  ENETUNREACH: 'the network cannot be reached',
-  ECONNRESET: 'the connection was cut',
-};
-
-function wordsOf(error: unknown, timeoutMs: number): string {
-  if (error instanceof SyntaxError) return 'it is not a node of Dure: its answer is not JSON';
-  const { name, message, cause } = error as Error & { cause?: NodeJS.ErrnoException };
-  if (name === 'TimeoutError') return `no answer within ${timeoutMs / 1000} s`;
-  return words[cause?.code ?? ''] ?? cause?.message ?? message;
 }

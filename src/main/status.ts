@@ -1,43 +1,25 @@
 /**
  * `dure status`: how the cluster is, in one table, and in words what is wrong and what to do.
  *
- * Whom to ask first is found where the other commands find it: `--node`, a configuration, or the
- * `cluster.json` of `dure dev`. From there on the nodes name each other.
+ * Who is asked first: `cluster-seeds.ts`; what is made of the answers: `status-view.ts`, `status-render.ts`.
  */
 
-import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { loadConfig, problemLines } from './config.ts';
-import { readClusterFile } from './dev-files.ts';
+import { findSeeds, nobodyWords, type Output, type SeedOptions } from './cluster-seeds.ts';
 import { EXIT } from './exit-codes.ts';
-import { type ClusterLook, lookAtCluster } from './status-fetch.ts';
+import { lookAtCluster } from './status-fetch.ts';
 import { renderCluster } from './status-render.ts';
 import { type ClusterView, clusterView } from './status-view.ts';
 
-export interface StatusOptions {
-  /** `host:httpPort`, or empty: look for it. */
-  readonly node: string;
-  /** A configuration file that names the members, or empty. */
-  readonly config: string;
-  /** The directory of `dure dev`. */
-  readonly dataDir: string;
+export interface StatusOptions extends SeedOptions {
   readonly json: boolean;
   /** Exit code 2 unless all is well. */
   readonly check: boolean;
   /** Look again every so many seconds; undefined: once. */
   readonly watchSeconds: number | undefined;
-  readonly environment: NodeJS.ProcessEnv;
-}
-
-/** Where it is written to: a terminal or not. */
-export interface Output {
-  readonly isTTY?: boolean;
-  readonly columns?: number;
-  write(text: string): unknown;
 }
 
 const timeoutMs = 1000;
-const defaultAddress = '127.0.0.1:8371';
 const clearScreen = '\x1b[H\x1b[2J\x1b[3J';
 
 /** @returns the exit code. */
@@ -46,13 +28,8 @@ export async function runStatus(
   out: Output = process.stdout,
   complain: Output = process.stderr,
 ): Promise<number> {
-  let seeds: readonly string[];
-  try {
-    seeds = seedsOf(options);
-  } catch (error) {
-    complain.write(`dure: ${(error as Error).message}\n`);
-    return EXIT.failed;
-  }
+  const seeds = findSeeds(options, complain);
+  if (seeds === undefined) return EXIT.failed;
   const { watchSeconds } = options;
   for (;;) {
     const code = await lookOnce(options, seeds, out, complain);
@@ -72,7 +49,7 @@ async function lookOnce(
   const clears = watched && out.isTTY === true && !options.json;
   if (look.nodes.length === 0) {
     if (clears) out.write(clearScreen);
-    complain.write(nobody(look));
+    complain.write(nobodyWords(look, 'status'));
     return EXIT.failed;
   }
   const view = clusterView(look);
@@ -84,14 +61,6 @@ async function lookOnce(
     out.write(`${clears ? clearScreen : ''}${time}${text}${watched && !clears ? '\n' : ''}`);
   }
   return options.check && view.verdict !== 'well' ? EXIT.notWell : 0;
-}
-
-function nobody({ problems }: ClusterLook): string {
-  const lines = problems.map((problem) => `  ${problem}`).join('\n');
-  return (
-    `dure: no node answers:\n${lines}\n` +
-    'Is the cluster running? "dure status --node HOST:PORT" asks a node at its HTTP port.\n'
-  );
 }
 
 /** The view with each node's whole answer, for programs. */
@@ -108,41 +77,6 @@ function jsonOf(view: ClusterView): object {
       status: answer ?? null,
     })),
   };
-}
-
-// Whom to ask.
-
-/** What says whom to ask first. */
-export type SeedOptions = Pick<StatusOptions, 'node' | 'config' | 'dataDir' | 'environment'>;
-
-/** The addresses to ask first. @throws Error with words for the user. */
-export function seedsOf({ node, config, dataDir, environment }: SeedOptions): readonly string[] {
-  if (node !== '') return [addressOf(node)];
-  if (config !== '') return seedsOfConfig(config, environment);
-  const directory = resolve(dataDir);
-  const file = readClusterFile(directory);
-  if (file === undefined) return [defaultAddress];
-  return file.nodes.map(({ id, httpPort }) => {
-    if (Number.isInteger(httpPort)) return `127.0.0.1:${httpPort}`;
-    throw new Error(`${join(directory, 'cluster.json')} tells no HTTP port of ${id}`);
-  });
-}
-
-function seedsOfConfig(path: string, environment: NodeJS.ProcessEnv): readonly string[] {
-  const { config, problems } = loadConfig({ file: path, flags: new Map(), environment });
-  if (config === undefined || problems.length > 0) throw new Error(problemLines(problems));
-  return config.members.map(({ host, httpPort }) => `${host.includes(':') ? `[${host}]` : host}:${httpPort}`);
-}
-
-/** `host:port`, `[::1]:port`, `:port` or a URL of it. */
-function addressOf(node: string): string {
-  const bare = node.replace(/^http:\/\//, '').replace(/\/.*$/, '');
-  const match = /^(|[^:[\]\s]+|\[[0-9a-fA-F:.]+\]):(\d{1,5})$/.exec(bare);
-  const port = Number(match?.[2]);
-  if (match === null || port < 1 || port > 65_535) {
-    throw new Error(`--node ${node}: expected host:port, such as ${defaultAddress} (the HTTP port)`);
-  }
-  return `${match[1] === '' ? '127.0.0.1' : match[1]}:${port}`;
 }
 
 // Where it goes.

@@ -3,13 +3,10 @@ import { connect } from 'node:net';
 import { test } from 'node:test';
 import { HttpServer } from '../../../src/http/http-server.ts';
 import type { DoorView } from '../../../src/http/metrics.ts';
-import type { MemberView, NodeApi, NodeFigures } from '../../../src/node/api.ts';
-import { nodeStatus } from '../../../src/node/node-status.ts';
+import type { MemberView, NodeFigures } from '../../../src/node/api.ts';
 import { LOG_SILENT } from '../../../src/ports/log.ts';
-import { place } from '../../../src/ring/placement.ts';
 import { Histogram } from '../../../src/server/histogram.ts';
-
-const ids = ['n1', 'n2', 'n3'];
+import { FakeNode } from '../../support/fake-node.ts';
 
 const figures: NodeFigures = {
   reads: 101,
@@ -55,59 +52,25 @@ const figures: NodeFigures = {
   storage: { bytesMemory: 118, bytesDisk: 119, evictions: 120, commits: 121, syncs: 122 },
 };
 
-/** The parts of a node that the HTTP door reads; `down` can be changed by a test. */
-class NodeStub {
-  readonly down = new Set<string>();
+/** A node whose figures and members differ from each other; `down` can be changed by a test. */
+class NodeStub extends FakeNode {
   reads = 101;
 
-  api(): NodeApi {
-    const parts: Partial<NodeApi> = {
-      id: 'n1',
-      clusterName: 'test',
-      replicas: 3,
-      table: place(
-        undefined,
-        ids.map((id) => ({ id, weight: 1, zone: 'z' })),
-      ),
-      policyOf: () => ({ r: 2, w: 2, strict: false }),
-      members: () => ids.map((id) => this.#member(id)),
-      answersFor: () => true,
-      figures: () => ({ ...figures, reads: this.reads }),
-    };
-    const node = parts as NodeApi;
-    node.status = () =>
-      nodeStatus({
-        node,
-        uptimeMs: 1000,
-        storage: { engine: 'memory', durable: false },
-        failure: undefined,
-        clockDoubted: false,
-        clockOffsetOf: () => 0,
-        differenceAgeMs: () => 0,
-        horizonAlarmMs: 1000,
-      });
-    return node;
+  get down(): Set<string> {
+    return this.dead;
   }
 
-  #member(id: string): MemberView {
-    return {
-      id,
-      host: '127.0.0.1',
-      respPort: 6371,
-      peerPort: 7371,
-      httpPort: 8371,
-      zone: 'z',
+  override figures(): NodeFigures {
+    return { ...figures, reads: this.reads };
+  }
+
+  override members(): readonly MemberView[] {
+    return super.members().map((member) => ({
+      ...member,
       weight: 1.5,
-      live: !this.down.has(id),
-      silenceMs: id === 'n1' ? 0 : 250,
+      silenceMs: member.id === 'n1' ? 0 : 250,
       replyP95Ms: 1.5,
-      status: this.down.has(id) ? 'down' : 'alive',
-      incarnation: 65_536,
-      phi: 0,
-      reachable: !this.down.has(id),
-      seenThrough: undefined,
-      rebuildingSince: 0,
-    };
+    }));
   }
 }
 
@@ -137,7 +100,7 @@ async function withServer(run: (setup: Setup) => Promise<void>): Promise<void> {
       latency,
     },
   };
-  const sources = { node: node.api(), door, version: '1.2.3', fault: () => setup.fault };
+  const sources = { node, door, version: '1.2.3', fault: () => setup.fault };
   const server = new HttpServer({ port: 0 }, sources, LOG_SILENT);
   const port = await server.listen();
   const setup: Setup = {
@@ -198,7 +161,7 @@ test('members: as the node sees them', () =>
     setup.node.down.add('n3');
     const answer = (await (await setup.get('/members')).json()) as Record<string, unknown>;
     assert.equal(answer.node, 'n1');
-    assert.equal(answer.cluster, 'test');
+    assert.equal(answer.cluster, 'fake');
     assert.equal(answer.epoch, 1);
     assert.equal(answer.replicas, 3);
     const members = answer.members as MemberView[];
@@ -265,7 +228,7 @@ test('metrics: what was counted, in the text format of Prometheus', () =>
     assert.match(page, /^# TYPE dure_reads_total counter$/m);
     assert.ok(samples.get('process_cpu_user_seconds_total')! > 0);
     assert.ok(samples.get('process_resident_memory_bytes')! > 1e6);
-    assert.equal(samples.get('dure_info{node="n1",cluster="test",epoch="1"}'), 1);
+    assert.equal(samples.get('dure_info{node="n1",cluster="fake",epoch="1"}'), 1);
   }));
 
 test('metrics: each scrape reads anew, and a counter is not added up twice', () =>

@@ -14,9 +14,12 @@ import { Statuses } from '../../support/statuses.ts';
 
 const ends: (() => unknown)[] = [];
 
-async function served(listener: RequestListener): Promise<number> {
+async function served(listener: RequestListener, port = 0): Promise<number> {
   const server: Server = createServer(listener);
-  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
+  await new Promise<void>((done, refuse) => {
+    server.on('error', refuse);
+    server.listen(port, '127.0.0.1', done);
+  });
   ends.push(() => {
     server.closeAllConnections();
     server.close();
@@ -150,6 +153,32 @@ describe('dure status, asking', () => {
       assert.deepEqual(nodes, []);
       assert.match(problems[0]!, why);
     }
+  });
+
+  it('asks at ports that browsers refuse, such as that of "dure dev --port 8080"', async () => {
+    const cluster = new Statuses(1);
+    const listener: RequestListener = (_, response) =>
+      response.end(JSON.stringify(cluster.look().nodes[0]!.answer));
+    // The first of them that is free here.
+    let found = 0;
+    for (const port of [10_080, 6000, 6566, 6665, 6697, 5061, 4045]) {
+      found = await served(listener, port).catch(() => 0);
+      if (found !== 0) break;
+    }
+    assert.notEqual(found, 0);
+    await assert.rejects(fetch(`http://127.0.0.1:${found}/status`), 'fetch does refuse it');
+    cluster.of('n1').members[0]!.httpPort = found;
+    const { nodes } = await lookAtCluster([`127.0.0.1:${found}`], 1000);
+    assert.deepEqual(
+      nodes.map(({ id, problem }) => [id, problem]),
+      [['n1', '']],
+    );
+  });
+
+  it('gives up at its time an answer that begins and does not end', async () => {
+    const port = await served((_, response) => void response.write('{"node":'));
+    const { problems } = await lookAtCluster([`127.0.0.1:${port}`], 200);
+    assert.match(problems[0]!, /no answer within 0\.2 s/);
   });
 
   it('is not fooled by another node at the address of a member', async () => {
