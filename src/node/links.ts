@@ -364,7 +364,8 @@ export class Links implements Liveness, MembershipActions {
   }
 
   #compareClocks(link: Link, sequence: number, theirs: number, now: number, wall: number): void {
-    if (!link.clock.answered(sequence, theirs, now)) return;
+    link.clock.answered(sequence, theirs, now);
+    // Even if that said nothing new: our own clock may have jumped.
     const { clockOffsetMaxMs } = this.#limits;
     const live = [...this.#links.values()].filter((other) => other.live);
     // A slow answer is no evidence against our clock unless it would be so however long either way took.

@@ -44,20 +44,18 @@ export class PeerClock {
   /**
    * A heartbeat was answered.
    * @param theirs what the peer's wall clock showed meanwhile, milliseconds
-   * @returns whether that made a difference
    */
-  answered(sequence: number, theirs: number, now: number): boolean {
-    if (!this.#waiting || sequence !== this.#timed) return false;
+  answered(sequence: number, theirs: number, now: number): void {
+    if (!this.#waiting || sequence !== this.#timed) return;
     this.#waiting = false;
     const uncertaintyMs = Math.max(0, now - this.#timedAt) / 2;
     const baseMs = theirs + uncertaintyMs - now;
     const contradicts = Math.abs(baseMs - this.#baseMs) > uncertaintyMs + this.uncertaintyMs;
     const isSurer = uncertaintyMs <= this.uncertaintyMs || now - this.knownAt > surerForMs;
-    if (!isSurer && !contradicts) return false;
+    if (!isSurer && !contradicts) return;
     this.#baseMs = baseMs;
     this.uncertaintyMs = uncertaintyMs;
     this.knownAt = now;
-    return true;
   }
 
   /** Whether it was measured. */

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { CodedError } from '../../../src/base/errors.ts';
+import { CodedError } from '../../../src/base/errors.ts';
 import type { RepairProgress } from '../../../src/node/repair-demand.ts';
 import { slotOf } from '../../../src/ring/slots.ts';
 import { rowKeyOf } from '../../../src/rows/key.ts';
@@ -204,7 +204,7 @@ describe('rounds', () => {
     cluster.advance(1000);
     cluster.seat('n3').storage.entries.delete(rowKeyOf('key'));
     // Its disk is full: it answers questions and takes nothing.
-    cluster.seat('n3').storage.automatic = false;
+    cluster.seat('n3').storage.writeError = new CodedError('storage-full', 'fail', 'the disk is full');
     cluster.advance(6000);
     const lags = ['n1', 'n2'].map(
       (id) =>
