@@ -6,7 +6,6 @@
  * units (seconds, bytes), `_total` for what only rises.
  */
 
-import { type EventLoopUtilization, monitorEventLoopDelay, performance } from 'node:perf_hooks';
 import {
   Counter,
   Gauge,
@@ -17,6 +16,7 @@ import {
 } from 'prom-client';
 import type { MemberView, NodeApi, NodeFigures } from '../node/api.ts';
 import type { NodeStatus } from '../node/status.ts';
+import { EventLoopWatch } from './event-loop.ts';
 import { type Readiness, readinessOf } from './health.ts';
 import { STATUS_METRICS, type StatusMetric } from './status-metrics.ts';
 
@@ -146,14 +146,12 @@ const latencyBounds = [
   5_000_000,
 ];
 const perSecond = 1e6;
-const delayResolutionMs = 20;
 
 /** The registry of one node. `close` must be called in the end. */
 export class Metrics {
   readonly registry: Registry = new Registry();
   readonly #sources: MetricsSources;
-  readonly #delay: ReturnType<typeof monitorEventLoopDelay>;
-  #utilization: EventLoopUtilization;
+  readonly #eventLoop: EventLoopWatch = new EventLoopWatch();
   /** As of the scrape under way. */
   #figures: NodeFigures;
   #readiness: Readiness;
@@ -161,9 +159,6 @@ export class Metrics {
 
   constructor(sources: MetricsSources) {
     this.#sources = sources;
-    this.#delay = monitorEventLoopDelay({ resolution: delayResolutionMs });
-    this.#delay.enable();
-    this.#utilization = performance.eventLoopUtilization();
     const { node, door } = sources;
     this.#figures = node.figures();
     this.#readiness = readinessOf(node, undefined);
@@ -193,7 +188,7 @@ export class Metrics {
 
   /** Stops measuring the event loop. */
   close(): void {
-    this.#delay.disable();
+    this.#eventLoop.close();
   }
 
   #processMetrics(): void {
@@ -215,28 +210,28 @@ export class Metrics {
       'Memory outside the heap',
       () => process.memoryUsage().external,
     );
-    this.#gauge(
-      'nodejs_eventloop_utilization',
-      'Share of time the event loop was busy since the last scrape',
-      () => {
-        const now = performance.eventLoopUtilization();
-        const { utilization } = performance.eventLoopUtilization(now, this.#utilization);
-        this.#utilization = now;
-        return utilization;
+    const eventLoop = this.#eventLoop;
+    new Gauge({
+      name: 'nodejs_eventloop_utilization',
+      help: 'Share of time the event loop was busy since the last scrape, over a second at least',
+      registers: [this.registry],
+      collect() {
+        const figures = eventLoop.look();
+        if (figures === undefined) this.remove();
+        else this.set(figures.utilization);
       },
-    );
-    const delay = this.#delay;
+    });
     new Gauge({
       name: 'nodejs_eventloop_delay_seconds',
-      help: 'How late timers ran since the last scrape',
+      help: 'How late timers ran since the last scrape, over a second at least',
       labelNames: ['quantile'],
       registers: [this.registry],
       collect() {
-        for (const quantile of [50, 99, 100]) {
-          const late = delay.count === 0 ? 0 : delay.percentile(quantile) / 1e9 - delayResolutionMs / 1000;
-          this.set({ quantile: `${quantile / 100}` }, Math.max(0, late));
-        }
-        delay.reset();
+        const [median, p99, most] = eventLoop.look()?.delays ?? [];
+        if (median === undefined || p99 === undefined || most === undefined) return;
+        this.set({ quantile: '0.5' }, median);
+        this.set({ quantile: '0.99' }, p99);
+        this.set({ quantile: '1' }, most);
       },
     });
     new Gauge({
