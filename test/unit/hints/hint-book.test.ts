@@ -2,6 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { CodedError } from '../../../src/base/errors.ts';
+import { hintFloorKey } from '../../../src/hints/hint-floor.ts';
 import { hintKey } from '../../../src/hints/hint-keys.ts';
 import { TimeLedger } from '../../../src/hints/time-ledger.ts';
 import { rowKeyOf } from '../../../src/rows/key.ts';
@@ -127,6 +129,64 @@ describe('the floor', () => {
     house.accept('x', 'plum', house.row('plum', floor));
     house.accept('x', 'plum', house.row('plum', floor + 1));
     assert.deepEqual(house.answers, ['straggler', 'ok']);
+  });
+});
+
+describe('the floor of a former life', () => {
+  test('binds the next: hints up to it are refused before anything is announced', () => {
+    const house = new HintHouse();
+    const floor = house.raise(T + 50_000);
+    assert.equal(floor, T + 40_000);
+    const next = house.restart();
+    assert.equal(next.book.floor, floor);
+    next.accept('x', 'plum', next.row('plum', floor));
+    next.accept('x', 'plum', next.row('plum', floor + 1));
+    assert.deepEqual(next.answers, ['straggler', 'ok']);
+    const forgetful = house.restart(['hint-floor-forgotten']);
+    forgetful.accept('x', 'plum', forgetful.row('plum', floor));
+    assert.deepEqual(forgetful.answers, ['ok'], 'the mutant takes it');
+  });
+
+  test('is announced when its note is durable, and refused from the moment it is laid down', () => {
+    const house = new HintHouse();
+    house.book.raiseFloor(T + 50_000);
+    assert.equal(house.book.floor, 0);
+    house.accept('x', 'plum', house.row('plum', T + 40_000));
+    assert.deepEqual(house.answers, ['straggler']);
+    assert.equal(house.book.floor, T + 40_000);
+    house.storage.writeError = new CodedError('storage-full', 'fail', 'full');
+    assert.equal(house.raise(T + 90_000), T + 40_000, 'the note was refused');
+    house.storage.writeError = undefined;
+    assert.equal(house.raise(T + 190_000), T + 180_000);
+  });
+
+  test('is not announced over an older hint that a refused batch brought back', () => {
+    const house = new HintHouse();
+    house.accept('x', 'plum', house.row('plum', T + 10_000));
+    house.storage.automatic = false;
+    // A newer row takes the hint's place, and the floor follows; then the first of the two batches is refused.
+    house.accept('x', 'plum', house.row('plum', T + 80_000));
+    house.book.raiseFloor(T + 60_000);
+    house.storage.complete(new CodedError('storage-full', 'fail', 'full'));
+    house.replica.commit();
+    house.storage.complete();
+    assert.deepEqual(house.answers, ['ok', 'storage-full']);
+    assert.equal(house.read('plum'), T + 10_000);
+    assert.ok(house.book.floor < T + 10_000, 'the old hint is there');
+    const next = house.restart();
+    assert.ok(next.book.floor < T + 10_000, 'also for the next life');
+    assert.ok(next.book.forget('x', rowKeyOf('plum')));
+    next.replica.commit();
+    assert.equal(next.book.floor, T + 50_000);
+  });
+
+  test('a note that is damaged says nothing, and that is said', () => {
+    const house = new HintHouse();
+    house.raise(T + 50_000);
+    house.storage.entries.get(hintFloorKey)![2]! ^= 1;
+    const next = house.restart();
+    assert.deepEqual(next.events, ['hint-floor-damaged']);
+    assert.equal(next.book.floor, 0);
   });
 });
 

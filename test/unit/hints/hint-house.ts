@@ -10,14 +10,22 @@ import { ManualStorage } from '../../support/manual-storage.ts';
 export const HOUSE_TIME = 1_700_000_000_000;
 
 export class HintHouse {
-  readonly storage: ManualStorage = new ManualStorage(true);
+  readonly storage: ManualStorage;
   readonly replica: Replica;
   readonly book: HintBook;
   /** Codes of what was answered, in order; `ok` for a hint that is durable. */
   readonly answers: string[] = [];
   #counter = 0;
 
-  constructor(bytesMax = 1_000_000, mutants: readonly string[] = []) {
+  /** Names of what was logged. */
+  readonly events: string[] = [];
+
+  constructor(
+    bytesMax = 1_000_000,
+    mutants: readonly string[] = [],
+    storage: ManualStorage = new ManualStorage(true),
+  ) {
+    this.storage = storage;
     this.replica = new Replica({
       storage: this.storage,
       durability: 'always',
@@ -30,12 +38,18 @@ export class HintHouse {
     this.book = new HintBook({
       storage: this.storage,
       shelf: this.replica,
-      log: LOG_SILENT,
+      log: { write: (_level, event) => void this.events.push(event) },
       bytesMax,
       marginMs: 10_000,
       mutants: new Set(mutants),
     });
+    this.book.open();
     this.book.load();
+  }
+
+  /** The next life, on what storage holds. */
+  restart(mutants: readonly string[] = []): HintHouse {
+    return new HintHouse(1_000_000, mutants, new ManualStorage(true, new Map(this.storage.entries)));
   }
 
   row(key: string, time: number, valueBytes = 10): Row {
