@@ -44,7 +44,7 @@ export abstract class Flight {
   tick(_now: number): void {}
   readEqual(_link: Link): void {}
   readStamp(_link: Link, _stamp: Stamp): void {}
-  readRow(_link: Link, _row: Uint8Array): void {}
+  readRow(_link: Link, _row: Uint8Array, _horizon: number): void {}
   readFloor(_link: Link, _stamp: Stamp): void {}
   storedBy(_peer: NodeId): void {}
   refusedBy(_peer: NodeId, _code: ErrorCode): void {}

@@ -6,6 +6,7 @@
 import type { ByteReader, ByteString } from '../base/bytes.ts';
 import type { ErrorCode } from '../base/errors.ts';
 import { CodedError } from '../base/errors.ts';
+import { horizonOfRow, mergeHanded } from '../replica/hand.ts';
 import type { ReadWaiter, StoredWaiter } from '../replica/replica.ts';
 import { mayListAll } from '../replica/vouching.ts';
 import { SLOT_COUNT } from '../ring/slots.ts';
@@ -57,14 +58,24 @@ class OwedRead implements ReadWaiter {
   readonly #id: number;
   readonly #stampOnly: boolean;
   readonly #theirs: Stamp;
+  /** The row asked for; undefined for a stand-in, whose word is no replica's. */
+  readonly #rowKey: ByteString | undefined;
 
-  constructor(context: NodeContext, link: Link, id: number, stampOnly: boolean, theirs: Stamp) {
+  constructor(
+    context: NodeContext,
+    link: Link,
+    id: number,
+    stampOnly: boolean,
+    theirs: Stamp,
+    rowKey: ByteString | undefined,
+  ) {
     this.#context = context;
     this.#link = link;
     this.#generation = link.generation;
     this.#id = id;
     this.#stampOnly = stampOnly;
     this.#theirs = theirs;
+    this.#rowKey = rowKey;
   }
 
   local(error: CodedError | undefined, stamp: Stamp, row: Row | undefined): void {
@@ -80,8 +91,12 @@ class OwedRead implements ReadWaiter {
     const order = compareStamps(stamp, this.#theirs);
     if (order === 0) writeReadEqual(writer, this.#id);
     else if (order < 0 || this.#stampOnly) writeReadStamp(writer, this.#id, stamp);
-    else if (row !== undefined) writeReadRow(writer, this.#id, row);
+    else if (row !== undefined) writeReadRow(writer, this.#id, row, this.#horizon);
     else writeReadFloor(writer, this.#id, stamp);
+  }
+
+  get #horizon(): number {
+    return this.#rowKey === undefined ? 0 : horizonOfRow(this.#context.replica, this.#rowKey);
   }
 }
 
@@ -116,9 +131,10 @@ export class PeerDesk implements MessageHandler<Link> {
   ): void {
     if (!isRowKey(rowKey)) throw new CodedError('protocol', 'none', 'a READ of no row key');
     const { vouching, plans } = this.#context;
-    const owed = new OwedRead(this.#context, link, id, stampOnly, stamp);
     const slot = rowKeySlot(rowKey);
     const plan = plans.of(slot);
+    const held = plan.selfIsReplica ? rowKey : undefined;
+    const owed = new OwedRead(this.#context, link, id, stampOnly, stamp, held);
     if (!plan.selfIsReplica && !strict) {
       // A stand-in answers from what it keeps for the replicas.
       this.#context.hints.read(rowKey, plan.replicas, owed);
@@ -133,6 +149,10 @@ export class PeerDesk implements MessageHandler<Link> {
   }
 
   write(link: Link, id: number, rowKey: ByteString, row: Uint8Array): void {
+    this.hand(link, id, rowKey, row, 0);
+  }
+
+  hand(link: Link, id: number, rowKey: ByteString, row: Uint8Array, horizon: number): void {
     const context = this.#context;
     if (!isRowKey(rowKey) || row.length < ROW_HEADER_BYTES) {
       throw new CodedError('protocol', 'none', 'a WRITE without a whole row');
@@ -152,7 +172,8 @@ export class PeerDesk implements MessageHandler<Link> {
       return;
     }
     observeStamp(context, stamp);
-    context.replica.merge(rowKey, row, id === 0 ? undefined : new OwedStored(context, link, id));
+    const owed = id === 0 ? undefined : new OwedStored(context, link, id);
+    mergeHanded(context.replica, rowKey, row, horizon, owed);
   }
 
   floor(link: Link, id: number, stamp: Uint8Array): void {
@@ -189,10 +210,10 @@ export class PeerDesk implements MessageHandler<Link> {
     this.#context.flights.get(id)?.readStamp(link, stamp);
   }
 
-  readRow(link: Link, id: number, row: Uint8Array): void {
+  readRow(link: Link, id: number, row: Uint8Array, horizon: number): void {
     if (row.length < ROW_HEADER_BYTES)
       throw new CodedError('protocol', 'none', 'a READ_ROW without a whole row');
-    this.#context.flights.get(id)?.readRow(link, row);
+    this.#context.flights.get(id)?.readRow(link, row, horizon);
   }
 
   readFloor(link: Link, id: number, stamp: Uint8Array): void {

@@ -19,12 +19,13 @@ import type { Policy } from '../coordinator/policy.ts';
 import { isLinearizable } from '../coordinator/policy.ts';
 import { ReadCore } from '../coordinator/read-core.ts';
 import type { NodeId } from '../ports/transport.ts';
+import { horizonOfRow, mergeHanded } from '../replica/hand.ts';
 import type { ReadWaiter } from '../replica/replica.ts';
 import type { RowKey } from '../rows/key.ts';
 import { rowKeySlot } from '../rows/key.ts';
 import type { Row, Stamp } from '../rows/row.ts';
 import { compareStamps, rowStamp, STAMP_NONE } from '../rows/row.ts';
-import { writeFloor, writeRead, writeWrite } from '../wire/messages.ts';
+import { writeFloor, writeHand, writeRead, writeWrite } from '../wire/messages.ts';
 import type { NodeContext } from './context.ts';
 import { deadlineError, isTooFarAhead, observeStamp, quorumError } from './context.ts';
 import { Flight } from './flights.ts';
@@ -62,6 +63,8 @@ export class ReadFlight extends Flight implements ReadWaiter {
   #hedgeAt = Number.POSITIVE_INFINITY;
   /** Holders still missing before a linearizable read may answer; 0 while not writing back. */
   #writingBack = false;
+  /** The horizon under which a replica held the winner when it answered; 0 if that is not known. */
+  #horizon = 0;
   #finished = false;
 
   /**
@@ -143,7 +146,10 @@ export class ReadFlight extends Flight implements ReadWaiter {
       return;
     }
     if (this.#waiting.length === 0) this.#stampSent = stamp;
-    this.#answer(this.#context.self, stamp, row);
+    const { replica, self } = this.#context;
+    // Only who waits for what it hands on has to care.
+    const vouches = row !== undefined && this.policy.strict && this.#plan.selfIsReplica;
+    this.#answer(self, stamp, row, vouches ? horizonOfRow(replica, this.#rowKey) : 0);
   }
 
   /** Asks the next neighbour. False when there is none left. */
@@ -215,8 +221,8 @@ export class ReadFlight extends Flight implements ReadWaiter {
     this.#heard(link, stamp, undefined);
   }
 
-  override readRow(link: Link, row: Row): void {
-    this.#heard(link, rowStamp(row), row);
+  override readRow(link: Link, row: Row, horizon: number): void {
+    this.#heard(link, rowStamp(row), row, horizon);
   }
 
   override readFloor(link: Link, stamp: Stamp): void {
@@ -224,17 +230,20 @@ export class ReadFlight extends Flight implements ReadWaiter {
     this.#heard(link, stamp, undefined);
   }
 
-  #heard(link: Link, stamp: Stamp, row: Row | undefined): void {
+  #heard(link: Link, stamp: Stamp, row: Row | undefined, horizon = 0): void {
     const at = this.#waiting.indexOf(link.member.id);
     if (at < 0 || this.#writingBack) return;
     this.#waiting.splice(at, 1);
     const askedAt = link.member.id === this.#askedLast ? this.#askedAt : this.#askedFirstAt;
     link.replyTime.sample(this.#context.now() - askedAt);
     observeStamp(this.#context, stamp);
-    this.#answer(link.member.id, stamp, row);
+    this.#answer(link.member.id, stamp, row, horizon);
   }
 
-  #answer(from: NodeId, stamp: Stamp, row: Row | undefined): void {
+  #answer(from: NodeId, stamp: Stamp, row: Row | undefined, horizon: number): void {
+    const order = compareStamps(stamp, this.#core.stamp);
+    if (order > 0) this.#horizon = horizon;
+    else if (order === 0) this.#horizon = Math.max(this.#horizon, horizon);
     this.#core.add(from, stamp, row);
     if (this.#core.isEnough) this.#conclude();
   }
@@ -286,13 +295,14 @@ export class ReadFlight extends Flight implements ReadWaiter {
       observeStamp(context, stamp);
       const waiter = id === 0 ? undefined : { stored: (error?: CodedError) => this.#storedHere(error) };
       if (row === undefined) context.replica.raiseFloor(stamp, waiter);
-      else context.replica.merge(this.#rowKey, row, waiter);
+      else mergeHanded(context.replica, this.#rowKey, row, this.#horizon, waiter);
       return true;
     }
     const writer = context.links.writerTo(peer);
     if (writer === undefined) return false;
     if (row === undefined) writeFloor(writer, id, stamp);
-    else writeWrite(writer, id, this.#rowKey, row);
+    else if (this.#horizon === 0) writeWrite(writer, id, this.#rowKey, row);
+    else writeHand(writer, id, this.#rowKey, row, this.#horizon);
     return true;
   }
 

@@ -406,7 +406,9 @@ export class RepairRows implements LocalRows {
   }
 
   token(partition: number, peer: NodeId): number {
-    return (this.#taken[partition]! - (this.#takenFrom.get(peer)?.[partition] ?? 0)) >>> 0;
+    // What reads handed on came from anybody.
+    const handed = this.#context.replica.horizons.handedBehindFence(partition);
+    return (this.#taken[partition]! - (this.#takenFrom.get(peer)?.[partition] ?? 0) + handed) >>> 0;
   }
 }
 

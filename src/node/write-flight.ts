@@ -280,7 +280,10 @@ export class WriteFlight extends Flight implements StoredWaiter, WriteProgress {
     if (!this.#heard(peer)) return;
     const at = this.#plan.replicas.indexOf(peer);
     if (at >= 0) this.#storedBits |= 1 << at;
-    else (this.#standInsStored ??= []).push(peer);
+    else {
+      this.#standInsStored ??= [];
+      this.#standInsStored.push(peer);
+    }
     // Should it lose its disk, it is told how far it had come.
     const row = this.#row!;
     this.#context.past.acknowledged(peer, rowTime(row), rowLogical(row));
@@ -308,7 +311,8 @@ export class WriteFlight extends Flight implements StoredWaiter, WriteProgress {
     // It took the row once, whatever it says now.
     this.#uncertain = true;
     this.#waiting.push(peer);
-    (this.#again ??= []).push(peer);
+    this.#again ??= [];
+    this.#again.push(peer);
     // Mostly it is heard before our own pipe to it is back.
     if (this.#context.links.isLive(peer)) this.peerBack(peer);
   }

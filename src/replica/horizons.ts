@@ -35,11 +35,17 @@ export class Horizons {
   /** Rows that came or went behind the fence of a partition since the start, modulo 2^32. */
   readonly #changesBehind: Uint32Array;
 
+  /** Rows that reads handed on and were taken behind the fence of a partition since the start, modulo 2^32. */
+  readonly #handed: Uint32Array;
+  readonly #handedRefused: boolean;
+
   /** @param partitionCount a power of two, up to 16,384 */
   constructor(partitionCount: number, mutants: ReadonlySet<string>) {
     this.#fences = new Float64Array(partitionCount);
     this.#horizons = new Float64Array(partitionCount);
     this.#changesBehind = new Uint32Array(partitionCount);
+    this.#handed = new Uint32Array(partitionCount);
+    this.#handedRefused = mutants.has('handed-row-refused');
     this.#shift = Math.log2(SLOT_COUNT / partitionCount);
     this.#stragglersTaken = mutants.has('straggler-taken');
     this.#fenceForgotten = mutants.has('fence-forgotten');
@@ -89,6 +95,24 @@ export class Horizons {
     return this.#changesBehind[partition]!;
   }
 
+  /** Rises with each row that a read handed on and that was taken behind the fence, modulo 2^32. */
+  handedBehindFence(partition: number): number {
+    return this.#handed[partition]!;
+  }
+
+  partitionOf(slot: number): number {
+    return slot >> this.#shift;
+  }
+
+  /**
+   * Whether a row behind our fence is taken from a reader that met it on a replica with the horizon `theirs`.
+   * Without a horizon of our own we may have forgotten it, with the tombstones it stood for: then it is not.
+   */
+  mayHand(slot: number, theirs: number): boolean {
+    const ours = this.#horizons[slot >> this.#shift]!;
+    return ours > 0 && theirs >= ours && !this.#handedRefused;
+  }
+
   /** A row of the slot is dropped. */
   dropped(slot: number): void {
     this.#changesBehind[slot >> this.#shift]!++;
@@ -132,11 +156,12 @@ export class Horizons {
   }
 
   /** What to do with a row that would change what is held. */
-  judge(slot: number, row: Row, source: 'request' | 'sync' | 'mend'): HorizonVerdict {
+  judge(slot: number, row: Row, source: 'request' | 'sync' | 'hand' | 'mend'): HorizonVerdict {
     const time = rowTime(row);
     if (time > this.#fences[slot >> this.#shift]! || this.#stragglersTaken) return 'take';
     if (source === 'request') return 'straggler';
     if (this.isPast(slot, row)) return 'dead';
+    if (source === 'hand') this.#handed[slot >> this.#shift]!++;
     this.#changesBehind[slot >> this.#shift]!++;
     return 'take';
   }

@@ -49,6 +49,11 @@ export class Notes {
     return this.#trayOf(key) !== undefined;
   }
 
+  /** Whether an entry that is changed without being looked at, a row that is dropped among them, waits likewise. */
+  isUnderway(key: ByteString): boolean {
+    return isAmong(key, this.#holder.tray()) || isAmong(key, this.#holder.underway());
+  }
+
   /** Whether no change of any note waits to become durable. */
   get areDurable(): boolean {
     return this.#holder.tray().keyed === undefined && this.#holder.underway()?.keyed === undefined;
@@ -114,4 +119,10 @@ export class Notes {
     const underway = this.#holder.underway();
     return underway?.keyed?.has(key) ? underway : undefined;
   }
+}
+
+function isAmong(key: ByteString, tray: Tray | undefined): boolean {
+  if (tray === undefined) return false;
+  for (const note of tray.notes) if (note.key === key) return true;
+  return false;
 }

@@ -66,9 +66,10 @@ const underwayMaxMs = 65_536;
  * Where a row to be merged comes from, which decides what is believed of an old one:
  * - `request`: a client's write, a hint, a read repair. Its message may be an hour late.
  * - `sync`: anti-entropy, from a replica whose horizon is not below ours and that holds it now.
+ * - `hand`: a read, from a replica that held it when it was asked; see `hand.ts`.
  * - `mend`: what a read quorum holds in place of a damaged row; see `replaceDamaged`.
  */
-export type MergeSource = 'request' | 'sync' | 'mend';
+export type MergeSource = 'request' | 'sync' | 'hand' | 'mend';
 
 /** Told of every row key whose row is handed to storage or deleted there: hash trees follow it. */
 export interface RowWatcher {

@@ -32,6 +32,7 @@ const SCAN = 14;
 const SCAN_REPLY = 15;
 const COUNT = 16;
 const COUNT_REPLY = 17;
+const HAND = 18;
 
 const STAMP_BYTES = 20;
 /** Flags of a READ. */
@@ -83,12 +84,17 @@ export interface MessageHandler<Peer> {
   readEqual(peer: Peer, id: number): void;
   /** "I hold this older stamp" (all zero: nothing), or any stamp if stamps alone were asked for. */
   readStamp(peer: Peer, id: number, stamp: Uint8Array): void;
-  /** "I hold a newer row: here it is." */
-  readRow(peer: Peer, id: number, row: Uint8Array): void;
+  /**
+   * "I hold a newer row: here it is." `horizon` is the tombstone horizon of its partition there, milliseconds;
+   * 0 for none, and from a stand-in.
+   */
+  readRow(peer: Peer, id: number, row: Uint8Array, horizon: number): void;
   /** "The key is dead by a flush with this stamp, newer than yours." */
   readFloor(peer: Peer, id: number, stamp: Uint8Array): void;
   /** Merge this row; answer `stored` when it is durable, unless `id` is 0. */
   write(peer: Peer, id: number, rowKey: ByteString, row: Uint8Array): void;
+  /** The same, of a row that a replica with this horizon held when it was read: what a read hands on. */
+  hand(peer: Peer, id: number, rowKey: ByteString, row: Uint8Array, horizon: number): void;
   stored(peer: Peer, id: number): void;
   refused(peer: Peer, id: number, code: ErrorCode): void;
   /** `gossip` is read by membership (`src/membership/codec.ts`); it may be empty. */
@@ -161,9 +167,10 @@ export function writeReadStamp(writer: ByteWriter, id: number, stamp: Uint8Array
   writer.raw(stamp);
 }
 
-export function writeReadRow(writer: ByteWriter, id: number, row: Uint8Array): void {
+export function writeReadRow(writer: ByteWriter, id: number, row: Uint8Array, horizon = 0): void {
   head(writer, READ_ROW, id);
   writer.blob(row);
+  writer.u48(horizon);
 }
 
 export function writeReadFloor(writer: ByteWriter, id: number, stamp: Uint8Array): void {
@@ -175,6 +182,19 @@ export function writeWrite(writer: ByteWriter, id: number, rowKey: ByteString, r
   head(writer, WRITE, id);
   writer.text(rowKey);
   writer.blob(row);
+}
+
+export function writeHand(
+  writer: ByteWriter,
+  id: number,
+  rowKey: ByteString,
+  row: Uint8Array,
+  horizon: number,
+): void {
+  head(writer, HAND, id);
+  writer.text(rowKey);
+  writer.blob(row);
+  writer.u48(horizon);
 }
 
 export function writeStored(writer: ByteWriter, id: number): void {
@@ -306,9 +326,11 @@ function decodeMessage<Peer>(reader: ByteReader, peer: Peer, handler: MessageHan
     case READ_STAMP:
       handler.readStamp(peer, id, reader.raw(STAMP_BYTES));
       return;
-    case READ_ROW:
-      handler.readRow(peer, id, reader.blob());
+    case READ_ROW: {
+      const row = reader.blob();
+      handler.readRow(peer, id, row, reader.u48());
       return;
+    }
     case READ_FLOOR:
       handler.readFloor(peer, id, reader.raw(STAMP_BYTES));
       return;
@@ -382,6 +404,12 @@ function decodeRareMessage<Peer>(
       const ranges: number[] = [];
       for (let left = reader.u16(); left > 0; left--) ranges.push(reader.u16());
       handler.count(peer, id, timeoutMs, ranges);
+      return;
+    }
+    case HAND: {
+      const rowKey = reader.text();
+      const row = reader.blob();
+      handler.hand(peer, id, rowKey, row, reader.u48());
       return;
     }
     case COUNT_REPLY:

@@ -63,9 +63,10 @@ const anyMessage: fc.Arbitrary<Sent> = fc.oneof(
   message('read', [u32, timeout, fc.boolean(), text, stamp, fc.boolean()], wire.writeRead),
   message('readEqual', [u32], wire.writeReadEqual),
   message('readStamp', [u32, stamp], wire.writeReadStamp),
-  message('readRow', [u32, bytes], wire.writeReadRow),
+  message('readRow', [u32, bytes, u48], wire.writeReadRow),
   message('readFloor', [u32, stamp], wire.writeReadFloor),
   message('write', [u32, text, bytes], wire.writeWrite),
+  message('hand', [u32, text, bytes, u48], wire.writeHand),
   message('stored', [u32], wire.writeStored),
   message('refused', [u32, code as fc.Arbitrary<'overloaded'>], wire.writeRefused),
   message('ping', [u32, u48, stamp, bytes], (writer, sequence, wall, floor, gossip) => {

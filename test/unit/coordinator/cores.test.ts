@@ -62,6 +62,22 @@ describe('ReadCore', () => {
     );
   });
 
+  test('who was started anew is no holder until it holds the winner again, and its answer still counts', () => {
+    const core = new ReadCore(2);
+    core.add('n1', stamp(5), new Uint8Array([5]) as Row);
+    core.add('n2', stamp(5), undefined);
+    assert.equal(core.holders(), 2);
+    assert.equal(core.reborn('n2'), true);
+    assert.equal(core.reborn('n2'), false, 'it is known already');
+    assert.equal(core.reborn('n3'), false, 'it said nothing');
+    assert.equal(core.isEnough, true);
+    assert.equal(core.holders(), 1);
+    assert.deepEqual(core.behind(), ['n2']);
+    core.repaired('n2');
+    assert.equal(core.holders(), 2);
+    assert.deepEqual(core.behind(), []);
+  });
+
   test('an equal stamp without the row does not take the row away', () => {
     const core = new ReadCore(2);
     const row = new Uint8Array([1]);

@@ -8,6 +8,7 @@ import { describe, test } from 'node:test';
 import { bytesOf } from '../../../src/base/bytes.ts';
 import type { CodedError } from '../../../src/base/errors.ts';
 import { LOG_SILENT } from '../../../src/ports/log.ts';
+import { horizonOfRow, mergeHanded } from '../../../src/replica/hand.ts';
 import { type MergeSource, Replica } from '../../../src/replica/replica.ts';
 import { rowKeyOf, rowKeySlot } from '../../../src/rows/key.ts';
 import {
@@ -17,6 +18,7 @@ import {
   KIND_TOMBSTONE,
   type Row,
   rowDeathTime,
+  rowStamp,
   rowTime,
   tombstoneOf,
 } from '../../../src/rows/row.ts';
@@ -71,6 +73,39 @@ describe('horizons', () => {
     const other = replicaOn(new ManualStorage(true));
     other.raiseFence(partition, 100, ignored);
     assert.equal(taken(other, row(100), 'sync'), 'ok');
+  });
+
+  test('a row that a read hands on is taken as the word of its holder, if the holder is not behind', () => {
+    const handed = (ours: number, theirs: number, body: Row = row(50)): string => {
+      const storage = new ManualStorage(true);
+      const replica = replicaOn(storage);
+      if (ours > 0) replica.raiseHorizon(partition, ours, ignored);
+      replica.raiseFence(partition, 100, ignored);
+      replica.commit();
+      let answer = 'nothing';
+      mergeHanded(replica, key, body, theirs, { stored: (error) => (answer = error?.code ?? 'ok') });
+      replica.commit();
+      const held = storage.get(key) === undefined ? 'not held' : 'held';
+      return `${answer}, ${held}, ${replica.horizons.handedBehindFence(partition)}`;
+    };
+    assert.equal(handed(80, 80), 'ok, held, 1');
+    assert.equal(handed(80, 90), 'ok, held, 1');
+    assert.equal(handed(80, 79), 'straggler, not held, 0', 'it may have been deleted between the horizons');
+    assert.equal(handed(0, 90), 'straggler, not held, 0', 'our own may be forgotten');
+    assert.equal(handed(80, 0), 'straggler, not held, 0', 'nobody vouches for it');
+    assert.equal(handed(80, 80, row(50, KIND_TOMBSTONE)), 'ok, not held, 0', 'it is gone');
+    assert.equal(handed(80, 0, row(101)), 'ok, held, 0', 'before the fence nobody asks');
+  });
+
+  test('a row that is about to be deleted is held under no horizon', () => {
+    const replica = replicaOn(new ManualStorage(true));
+    const held = row(50);
+    assert.equal(taken(replica, held), 'ok');
+    replica.raiseHorizon(partition, 80, ignored);
+    replica.commit();
+    assert.equal(horizonOfRow(replica, key), 80);
+    assert.equal(replica.dropRows([{ key, stamp: rowStamp(held) }], undefined), 1);
+    assert.equal(horizonOfRow(replica, key), 0);
   });
 
   test('a slot that was quiet before the fence rose has no fast way past it', () => {

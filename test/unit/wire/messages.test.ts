@@ -60,7 +60,7 @@ describe('frames', () => {
     const frame = sealed((writer) => writeStored(writer, 0x01020304));
     assert.equal(FRAME_HEADER_BYTES, 19);
     assert.deepEqual([...frame.subarray(0, 4)], [0, 0, 0, 24], 'length of the whole');
-    assert.deepEqual([...frame.subarray(8, 13)], [2, 0xab, 0xcd, 0xef, 0x01], 'version, life');
+    assert.deepEqual([...frame.subarray(8, 13)], [3, 0xab, 0xcd, 0xef, 0x01], 'version, life');
     assert.deepEqual([...frame.subarray(13, 19)], [1, 2, 3, 4, 5, 6], 'sequence number');
     assert.deepEqual([...frame.subarray(19)], [7, 1, 2, 3, 4], 'type, id');
   });
@@ -101,7 +101,46 @@ function taken(frames: readonly (readonly [number, number])[]): boolean[] {
   });
 }
 
+/** What is known of the sender's life after each frame, given as life and number. */
+function lives(
+  frames: readonly (readonly [number, number])[],
+  order: FrameOrder = new FrameOrder(),
+): string[] {
+  return frames.map(([life, sequence]) => {
+    const writer = new ByteWriter();
+    openFrame(writer);
+    order.take(sealFrame(writer, life, sequence));
+    return order.isFirstOfLife ? 'first' : order.isOfPastLife ? 'past' : 'present';
+  });
+}
+
 describe('the order of frames', () => {
+  test('the life met last is the present one, until another proves to be', () => {
+    const order = new FrameOrder();
+    const sent = [
+      [7, 1],
+      [8, 1],
+      [7, 2],
+      [8, 2],
+      [9, 1],
+      [8, 3],
+    ] as const;
+    // The first life ever met ends none.
+    assert.deepEqual(lives(sent, order), ['present', 'first', 'past', 'present', 'first', 'past']);
+    // 9 was a late one.
+    order.confirm();
+    assert.deepEqual(
+      lives(
+        [
+          [8, 4],
+          [9, 2],
+        ],
+        order,
+      ),
+      ['present', 'past'],
+    );
+  });
+
   test('numbers rise within a life, with gaps; what is doubled or late is turned away', () => {
     const sent = [
       [7, 1],
