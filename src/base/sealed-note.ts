@@ -19,12 +19,19 @@ export function sealed(body: Uint8Array): Uint8Array {
   return note;
 }
 
+/** What a stored note of any length says, as a copy; undefined if it is damaged, or was never sealed. */
+export function unsealedBody(note: Uint8Array): Uint8Array | undefined {
+  const end = note.length - crcBytes;
+  if (end < 0) return undefined;
+  const body = note.slice(0, end);
+  return readU32(note, end) === crc32(body) ? body : undefined;
+}
+
 /**
- * What a stored note says, as a copy; undefined if it is damaged. One without a seal, as they were before
- * there were seals, is believed: a bit that flips does not change its length.
+ * The same of a note whose length is known. One without a seal, as those of its kind were before there were
+ * seals, is believed: a bit that flips does not change its length.
  */
 export function unsealed(note: Uint8Array, bodyBytes: number): Uint8Array | undefined {
-  const body = note.slice(0, bodyBytes);
-  if (note.length === bodyBytes) return body;
-  return note.length === bodyBytes + crcBytes && readU32(note, bodyBytes) === crc32(body) ? body : undefined;
+  if (note.length === bodyBytes) return note.slice();
+  return note.length === bodyBytes + crcBytes ? unsealedBody(note) : undefined;
 }

@@ -13,8 +13,8 @@
 
 import type { ByteString } from '../base/bytes.ts';
 import { readU32, readU48, writeU32, writeU48 } from '../base/bytes.ts';
-import { crc32 } from '../base/crc32.ts';
 import { CodedError } from '../base/errors.ts';
+import { sealed, unsealed, unsealedBody } from '../base/sealed-note.ts';
 import type { HlcReading } from '../causality/hlc.ts';
 import { Hlc } from '../causality/hlc.ts';
 import type { Random } from '../ports/random.ts';
@@ -33,27 +33,13 @@ const reservationSize = 1 << 20;
 /** A start begins up to so many blocks further on; a power of two. There are 2^28 blocks. */
 const blocksSkippedMax = 1 << 12;
 
-/** Actor and reservation; then, since notes have checksums, the generation and a CRC-32. */
+/** Actor, reservation and generation. Before notes were sealed they ended before the generation. */
+const identityBytes = 16;
 const identityBytesOld = 12;
-const identityBytes = 20;
-/** The mark; then, the same with a CRC-32. */
-const clockBytesOld = 8;
-const clockBytes = 12;
+/** The mark. */
+const clockBytes = 8;
 
 const markNone: HlcReading = { time: 0, logical: 0 };
-
-/** Appends the CRC-32 of all bytes but the last four. */
-export function sealNote(note: Uint8Array): Uint8Array {
-  const end = note.length - 4;
-  writeU32(note, end, crc32(note.subarray(0, end)));
-  return note;
-}
-
-/** Whether a note ends with the CRC-32 of what stands before it. */
-export function isNoteIntact(note: Uint8Array): boolean {
-  const end = note.length - 4;
-  return end >= 0 && readU32(note, end) === crc32(note.subarray(0, end));
-}
 
 function readMark(note: Uint8Array): HlcReading {
   return { time: readU48(note, 0), logical: (note[6]! << 8) | note[7]! };
@@ -73,9 +59,16 @@ interface ClockFound {
 function clockFound(storage: Storage): ClockFound {
   const note = storage.get(clockKey);
   if (note === undefined) return { mark: markNone, damaged: false };
-  const isOld = note.length === clockBytesOld;
-  if (!isOld && (note.length !== clockBytes || !isNoteIntact(note))) return { mark: markNone, damaged: true };
-  return { mark: readMark(note), damaged: false };
+  const body = unsealed(note, clockBytes);
+  return body === undefined ? { mark: markNone, damaged: true } : { mark: readMark(body), damaged: false };
+}
+
+/** What the identity note says; undefined if it is damaged. */
+function readIdentity(note: Uint8Array): { actor: number; reserved: number; generation: number } | undefined {
+  const isOld = note.length === identityBytesOld;
+  const body = isOld ? note : unsealedBody(note);
+  if (body === undefined || (!isOld && body.length !== identityBytes)) return undefined;
+  return { actor: readU48(body, 0), reserved: readU48(body, 6), generation: isOld ? 0 : readU32(body, 12) };
 }
 
 /**
@@ -137,11 +130,10 @@ export class Identity {
   open(storage: Storage, random: Random): void {
     const clock = clockFound(storage);
     const note = storage.get(identityKey);
-    const old = note?.length === identityBytesOld;
-    const intact = note !== undefined && (old || (note.length === identityBytes && isNoteIntact(note)));
-    this.actor = intact ? readU48(note, 0) : drawActor(random);
-    this.generation = intact && !old ? readU32(note, 12) : 0;
-    const reserved = intact ? readU48(note, 6) : 0;
+    const found = note === undefined ? undefined : readIdentity(note);
+    this.actor = found?.actor ?? drawActor(random);
+    this.generation = found?.generation ?? 0;
+    const reserved = found?.reserved ?? 0;
     // Not the next block but one further on: should this disk be an older copy and nobody be left to say so,
     // its lost life has hardly used the same one.
     const blocksOn = reserved === 0 || this.#nextBlock ? 0 : random.u32() & (blocksSkippedMax - 1);
@@ -149,7 +141,7 @@ export class Identity {
     if (!this.#forget) this.hlc.observe(clock.mark.time, clock.mark.logical);
     this.opened = {
       isNew: note === undefined,
-      isDamaged: clock.damaged || (note !== undefined && !intact),
+      isDamaged: clock.damaged || (note !== undefined && found === undefined),
       generation: this.generation,
       actor: this.actor,
       reserved,
@@ -184,7 +176,7 @@ export class Identity {
     writeU48(note, 0, this.actor);
     writeU48(note, 6, upTo);
     writeU32(note, 12, this.generation);
-    return sealNote(note);
+    return sealed(note);
   }
 
   #reserve(replica: Replica, upTo: number, done: (error?: CodedError) => void): void {
@@ -243,7 +235,7 @@ export class Identity {
     writeU48(value, 0, time);
     value[6] = logical >>> 8;
     value[7] = logical;
-    return { key: clockKey, value: sealNote(value) };
+    return { key: clockKey, value: sealed(value) };
   }
 
   /** The batch that the last `clockNote` went with is durable (one is under way at a time). */

@@ -11,16 +11,14 @@
 import type { ByteString } from '../base/bytes.ts';
 import { ByteReader, ByteWriter } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
+import { sealed, unsealedBody } from '../base/sealed-note.ts';
 import type { Storage } from '../ports/storage.ts';
 import type { NodeId } from '../ports/transport.ts';
 import { META_PREFIX } from '../rows/key.ts';
 import type { Past } from '../wire/past-messages.ts';
 import { readPast, writePast } from '../wire/past-messages.ts';
-import { isNoteIntact, sealNote } from './identity.ts';
 
 export const baselinesKey: ByteString = `${META_PREFIX}baselines`;
-
-const crcBytes = 4;
 
 export class PastBaselines {
   readonly #unheard: Map<NodeId, Past> = new Map();
@@ -33,9 +31,10 @@ export class PastBaselines {
     for (const id of members) this.#unheard.set(id, opened);
     const note = storage.get(baselinesKey);
     if (note === undefined) return true;
-    if (!isNoteIntact(note)) return false;
+    const body = unsealedBody(note);
+    if (body === undefined) return false;
     try {
-      const reader = new ByteReader(note, 0, note.length - crcBytes);
+      const reader = new ByteReader(body);
       while (reader.remaining > 0) {
         const id = reader.text();
         const past = readPast(reader);
@@ -71,7 +70,6 @@ export class PastBaselines {
       writer.text(id);
       writePast(writer, past);
     }
-    writer.u32(0);
-    return sealNote(writer.take());
+    return sealed(writer.view());
   }
 }

@@ -15,6 +15,7 @@
 
 import { ByteReader, ByteWriter } from '../base/bytes.ts';
 import type { CodedError } from '../base/errors.ts';
+import { sealed, unsealedBody } from '../base/sealed-note.ts';
 import type { Storage } from '../ports/storage.ts';
 import type { NodeId } from '../ports/transport.ts';
 import type { Replica } from '../replica/replica.ts';
@@ -23,9 +24,6 @@ import type { Stamp } from '../rows/row.ts';
 import { stampLogical, stampTime } from '../rows/row.ts';
 import type { Past } from '../wire/past-messages.ts';
 import { PAST_BYTES, readPast, writePast } from '../wire/past-messages.ts';
-import { isNoteIntact, sealNote } from './identity.ts';
-
-const crcBytes = 4;
 
 /** A member's card. */
 class Card {
@@ -66,8 +64,9 @@ export class PastMemory {
   load(storage: Storage): void {
     for (const [id, card] of this.#cards) {
       const note = storage.get(noteKey(id));
-      if (note === undefined || note.length !== PAST_BYTES + crcBytes || !isNoteIntact(note)) continue;
-      Object.assign(card, readPast(new ByteReader(note)));
+      const body = note === undefined ? undefined : unsealedBody(note);
+      if (body?.length !== PAST_BYTES) continue;
+      Object.assign(card, readPast(new ByteReader(body)));
       card.known = true;
     }
   }
@@ -137,10 +136,9 @@ export class PastMemory {
     for (const [id, card] of this.#cards) {
       if (!card.dirty || !card.known) continue;
       card.dirty = false;
-      const writer = new ByteWriter(PAST_BYTES + crcBytes);
+      const writer = new ByteWriter(PAST_BYTES);
       writePast(writer, card);
-      writer.u32(0);
-      replica.note(noteKey(id), sealNote(writer.take()), {
+      replica.note(noteKey(id), sealed(writer.view()), {
         stored: (error?: CodedError) => {
           if (error !== undefined) card.dirty = true;
         },

@@ -17,8 +17,8 @@
  */
 
 import type { ByteString } from '../base/bytes.ts';
-import { readU32, readU48, writeU32, writeU48 } from '../base/bytes.ts';
-import { crc32 } from '../base/crc32.ts';
+import { readU48, writeU48 } from '../base/bytes.ts';
+import { sealed, unsealedBody } from '../base/sealed-note.ts';
 import type { Storage } from '../ports/storage.ts';
 import { SLOT_COUNT } from '../ring/slots.ts';
 import { META_PREFIX } from '../rows/key.ts';
@@ -32,9 +32,8 @@ export type VouchReason = 'new' | 'lost';
 
 export const vouchingKey: ByteString = `${META_PREFIX}vouching`;
 
-/** Reason, time, levels of four partitions a byte, CRC-32. */
+/** Reason and time; then the levels, of four partitions a byte. */
 const headBytes = 7;
-const crcBytes = 4;
 
 export class Vouching {
   readonly #levels: Uint8Array;
@@ -64,10 +63,10 @@ export class Vouching {
 
   /** Reads the note back. A note that is damaged vouches for nothing: false, and the caller says `lose`. */
   load(storage: Storage): boolean {
-    const note = storage.get(vouchingKey);
-    if (note === undefined) return true;
-    const end = headBytes + Math.ceil(this.#levels.length / 4);
-    if (note.length !== end + crcBytes || readU32(note, end) !== crc32(note.subarray(0, end))) return false;
+    const stored = storage.get(vouchingKey);
+    if (stored === undefined) return true;
+    const note = unsealedBody(stored);
+    if (note?.length !== headBytes + Math.ceil(this.#levels.length / 4)) return false;
     this.reason = note[0] === 1 ? 'new' : 'lost';
     this.sinceWall = readU48(note, 1);
     for (let partition = 0; partition < this.#levels.length; partition++) {
@@ -82,15 +81,13 @@ export class Vouching {
   /** The note to keep; undefined when there is nothing to remember and it is to be removed. */
   note(): Uint8Array | undefined {
     if (this.isFull) return undefined;
-    const end = headBytes + Math.ceil(this.#levels.length / 4);
-    const note = new Uint8Array(end + crcBytes);
+    const note = new Uint8Array(headBytes + Math.ceil(this.#levels.length / 4));
     note[0] = this.reason === 'new' ? 1 : 2;
     writeU48(note, 1, this.sinceWall);
     for (let partition = 0; partition < this.#levels.length; partition++) {
       note[headBytes + (partition >> 2)]! |= this.#levels[partition]! << ((partition & 3) * 2);
     }
-    writeU32(note, end, crc32(note.subarray(0, end)));
-    return note;
+    return sealed(note);
   }
 
   /**
