@@ -244,6 +244,7 @@ export class Identity {
   }
 }
 
-function drawActor(random: Random): number {
-  return (random.u32() & 0xffff) * 0x1_0000_0000 + random.u32();
+/** A new actor: 47 random bits. The 48th marks the made stamps of siblings (`src/rows/siblings.ts`). */
+export function drawActor(random: Random): number {
+  return (random.u32() & 0x7fff) * 0x1_0000_0000 + random.u32();
 }
