@@ -7,7 +7,8 @@
  * doors write out their replies once. What that causes boards the next bus.
  *
  * It also ticks the node, and measures how late the ticks are: an event loop that lags is how an
- * overloaded or frozen process looks from inside.
+ * overloaded or frozen process looks from inside. While the node is quiet it ticks less often: waking up
+ * is nearly all that an idle node costs.
  */
 
 import { assert } from '../base/assert.ts';
@@ -18,23 +19,34 @@ import type { Turn } from '../ports/turn.ts';
 export interface Driven {
   endTurn(): void;
   tick(): void;
+  /** Nothing is under way that ticks bring forward, so that they may come less often. */
+  readonly isQuiet: boolean;
 }
 
 export interface DriverOptions {
   readonly clock: Clock;
   /** Between ticks, milliseconds. */
   readonly tickMs?: number;
+  /** Between ticks while the node is quiet, milliseconds: not less than `tickMs`. */
+  readonly quietTickMs?: number;
 }
+
+/** Quiet ticks in a row after which they come less often. */
+const quietTicks = 4;
 
 export class NodeDriver implements Turn {
   readonly #clock: Clock;
   readonly #tickMs: number;
+  readonly #quietTickMs: number;
   readonly #flushes: (() => void)[] = [];
   readonly #run: () => void;
   #node: Driven | undefined = undefined;
   #scheduled = false;
   #stopped = false;
   #timer: ReturnType<typeof setInterval> | undefined = undefined;
+  /** Between ticks now. */
+  #intervalMs = 0;
+  #quietTicks = 0;
   #tickAt = 0;
   #lagMs = 0;
   #lagMaxMs = 0;
@@ -43,6 +55,7 @@ export class NodeDriver implements Turn {
   constructor(options: DriverOptions) {
     this.#clock = options.clock;
     this.#tickMs = options.tickMs ?? 5;
+    this.#quietTickMs = Math.max(this.#tickMs, options.quietTickMs ?? 25);
     this.#run = () => this.#endTurn();
   }
 
@@ -78,9 +91,7 @@ export class NodeDriver implements Turn {
   start(node: Driven): void {
     assert(this.#node === undefined, 'a driver drives one node');
     this.#node = node;
-    this.#tickAt = this.#clock.monotonic();
-    this.#timer = setInterval(() => this.#tick(), this.#tickMs);
-    this.#timer.unref();
+    this.#tickEvery(this.#tickMs);
     if (!this.#scheduled) this.wake();
   }
 
@@ -98,14 +109,31 @@ export class NodeDriver implements Turn {
     this.#turns += 1;
     this.#node.endTurn();
     for (const flush of this.#flushes) flush();
+    if (this.#intervalMs !== this.#tickMs && !this.#node.isQuiet) this.#tickEvery(this.#tickMs);
+  }
+
+  #tickEvery(intervalMs: number): void {
+    clearInterval(this.#timer);
+    this.#quietTicks = 0;
+    this.#intervalMs = intervalMs;
+    this.#tickAt = this.#clock.monotonic();
+    this.#timer = setInterval(() => this.#tick(), intervalMs);
+    this.#timer.unref();
   }
 
   #tick(): void {
     const now = this.#clock.monotonic();
-    const late = Math.max(0, now - this.#tickAt - this.#tickMs);
+    const late = Math.max(0, now - this.#tickAt - this.#intervalMs);
     this.#tickAt = now;
     this.#lagMs += (late - this.#lagMs) / 20;
     if (late > this.#lagMaxMs) this.#lagMaxMs = late;
     this.#node?.tick();
+    if (this.#stopped) return;
+    if (this.#node?.isQuiet !== true) {
+      this.#quietTicks = 0;
+      if (this.#intervalMs !== this.#tickMs) this.#tickEvery(this.#tickMs);
+    } else if (++this.#quietTicks === quietTicks && this.#intervalMs !== this.#quietTickMs) {
+      this.#tickEvery(this.#quietTickMs);
+    }
   }
 }

@@ -17,7 +17,8 @@ export interface EventLoopFigures {
 }
 
 const stretchMinMs = 1000;
-const resolutionMs = 20;
+/** Each sample wakes the process up, an idle one too. */
+const resolutionMs = 50;
 
 /** `close` must be called in the end. */
 export class EventLoopWatch {

@@ -38,6 +38,9 @@ import { settingsOf } from './settings.ts';
 import { VERSION } from './version.ts';
 
 const linkedPollMs = 20;
+/** Between ticks of a node with nothing to do, milliseconds; heartbeats are to leave in time. */
+const quietTickMaxMs = 25;
+const quietTicksPerBeat = 8;
 
 /** A start on a damaged database is tried so often: to find out, to set it aside, and on the empty one. */
 const attemptsMax = 3;
@@ -104,7 +107,8 @@ async function assemble(
   const { promise: failed, resolve: fail } = Promise.withResolvers<string>();
   const storage = await openStorage(config, options, clock, random, fail);
   undo.push(() => closed(storage));
-  const driver = new NodeDriver({ clock });
+  const quietTickMs = Math.min(quietTickMaxMs, config.limits.heartbeatIntervalMs / quietTicksPerBeat);
+  const driver = new NodeDriver({ clock, quietTickMs });
   const transport = new TcpTransport({
     nodeId: config.nodeId,
     clusterName: config.clusterName,

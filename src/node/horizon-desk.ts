@@ -65,8 +65,9 @@ export interface HorizonStatus {
   readonly abandoned: number;
 }
 
-/** Rounds under way at a time. */
+/** Rounds under way at a time, and those begun together. */
 const roundsMax = 8;
+const handfulMax = 4;
 /** A step of a round may take so long, milliseconds. */
 const stepTimeoutMs = 10_000;
 /** A horizon is raised by at least so much, or it is not worth a round, as a share of the margin. */
@@ -148,9 +149,12 @@ export class HorizonDesk implements Desk {
       this.#abandon(underway, peer ?? this.#context.self, 'it did not answer in time');
     }
     if (this.#led.length === 0 || now < this.#nextAt) return;
-    // The partitions' rounds are spread over the interval.
-    this.#nextAt = now + this.#context.limits.horizonIntervalMs / this.#led.length;
-    if (this.#underway.size < roundsMax) this.#begin(this.#led[this.#next++ % this.#led.length]!);
+    // The partitions' rounds are spread over the interval, a handful at a time: they share frames and commits.
+    const handful = Math.min(handfulMax, this.#led.length);
+    this.#nextAt = now + (this.#context.limits.horizonIntervalMs * handful) / this.#led.length;
+    for (let i = 0; i < handful && this.#underway.size < roundsMax; i++) {
+      this.#begin(this.#led[this.#next++ % this.#led.length]!);
+    }
     this.#alarm(now);
   }
 

@@ -293,6 +293,11 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
     this.#mender.tick(now);
   }
 
+  /** Nothing is under way that ticks bring forward: they may come less often. */
+  get isQuiet(): boolean {
+    return this.#flights.unanswered + this.#flights.answered === 0 && this.#repair.isQuiet;
+  }
+
   /** The time up to which a member holds no hints, as it says itself; see `HintBook.raiseFloor`. */
   #hintFloorOf(member: NodeId): number {
     if (member === this.id) return this.#hints.hintFloor();

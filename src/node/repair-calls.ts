@@ -11,8 +11,10 @@ import type { Responder } from '../repair/responder.ts';
 import { writeFamilyHead } from '../wire/messages.ts';
 import {
   REPAIR_BUSY,
+  REPAIR_MISSED,
   REPAIR_OK,
   REPAIR_PUSH,
+  REPAIR_PUSHED,
   REPAIR_ROOTS,
   writeRepairHead,
 } from '../wire/repair-messages.ts';
@@ -22,6 +24,8 @@ import type { Link } from './links.ts';
 /** Beside the time the peer may take, an answer is given this long, milliseconds. */
 const answerMs = 2000;
 const rootsMs = 3000;
+/** What no question goes by. */
+const missedId = 0;
 /** Type, id and length before a body. */
 const headBytes = 9;
 
@@ -60,7 +64,7 @@ export class RepairCalls {
       }
       do {
         this.#id = (this.#id + 1) >>> 0;
-      } while (this.#calls.has(this.#id));
+      } while (this.#id === missedId || this.#calls.has(this.#id));
       const before = writer.length;
       writeFamilyHead(writer, type, this.#id);
       const at = writer.blobBegin();
@@ -84,6 +88,20 @@ export class RepairCalls {
       this.#calls.delete(id);
       call.done(new CodedError('deadline-exceeded', 'none', 'the peer did not answer in time'), undefined);
     }
+  }
+
+  /**
+   * Frames of a peer were lost on their way to us: answers perhaps, so we wait for none; and questions perhaps,
+   * which only we can know of.
+   */
+  framesLost(link: Link): void {
+    this.peerLost(link, lostError());
+    const writer = this.#context.links.writer(link);
+    if (writer === undefined) return;
+    writeFamilyHead(writer, REPAIR_PUSHED, missedId);
+    const at = writer.blobBegin();
+    writer.u8(REPAIR_MISSED);
+    writer.blobEnd(at);
   }
 
   peerLost(link: Link, error: CodedError): void {
@@ -117,6 +135,10 @@ export class RepairCalls {
   }
 
   #answered(link: Link, id: number, body: ByteReader): void {
+    if (id === missedId) {
+      if (body.u8() === REPAIR_MISSED) this.peerLost(link, lostError());
+      return;
+    }
     const call = this.#calls.get(id);
     // Nobody waits for it any more.
     if (call === undefined || call.link !== link) return;
@@ -133,6 +155,10 @@ export class RepairCalls {
 
 export function awayError(peer: NodeId): CodedError {
   return new CodedError('unavailable', 'none', `${peer} is away`);
+}
+
+function lostError(): CodedError {
+  return new CodedError('unavailable', 'none', 'a question or its answer may be lost');
 }
 
 export function busyError(): CodedError {

@@ -166,6 +166,11 @@ export class RepairDesk implements Desk {
     }
   }
 
+  /** No comparison is under way, and nothing is read for one of a peer's. */
+  get isQuiet(): boolean {
+    return this.#sessions.size === 0 && this.#rows.isQuiet;
+  }
+
   // What neighbours ask for.
 
   /**
@@ -238,7 +243,7 @@ export class RepairDesk implements Desk {
   }
 
   framesLost(link: Link): void {
-    this.#calls.peerLost(link, new CodedError('unavailable', 'none', 'an answer of the peer may be lost'));
+    this.#calls.framesLost(link);
   }
 
   tick(now: number): void {
@@ -255,14 +260,15 @@ export class RepairDesk implements Desk {
     }
     if (this.#context.replica.failure !== undefined) return;
     for (const [id, desk] of this.#peers) {
-      if (this.#sessions.size >= sessionsMax) return;
-      if (this.#context.links.isLive(id)) this.#sendOut(id, desk, now);
+      if (!this.#context.links.isLive(id)) continue;
+      // Those that go out together share frames.
+      while (this.#sessions.size < sessionsMax && this.#sendOut(id, desk, now));
     }
   }
 
-  /** Sends out the session that matters most now, if any. */
-  #sendOut(peer: NodeId, desk: PeerWork, now: number): void {
-    if (desk.sessions >= sessionsPeerMax) return;
+  /** Sends out the session that matters most now, if any. @returns whether another may go with it */
+  #sendOut(peer: NodeId, desk: PeerWork, now: number): boolean {
+    if (desk.sessions >= sessionsPeerMax) return false;
     const task = this.#takeWide(desk);
     if (task !== undefined) {
       this.#wideUnderway.add(task.partition);
@@ -275,9 +281,14 @@ export class RepairDesk implements Desk {
         { urgent, rescan: false },
         (outgoing, error, outcomes) => this.#wideDone(outgoing, task, error, outcomes[0]!),
       );
-      return;
+      return true;
     }
-    // Comparisons of many partitions go one after the other.
+    this.#sendMany(peer, desk, now);
+    return false;
+  }
+
+  /** Sends out a comparison of many partitions: those of a peer go one after the other. */
+  #sendMany(peer: NodeId, desk: PeerWork, now: number): void {
     for (const { peer: other, kind } of this.#sessions) if (other === desk && kind !== 'wide') return;
     if (desk.demands.length > 0) {
       this.#sendDemand(peer, desk);

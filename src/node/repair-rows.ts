@@ -138,6 +138,11 @@ export class RepairRows implements LocalRows {
     return this.#patient.spentMs + this.#urgent.spentMs;
   }
 
+  /** Nothing waits to be read or sent. */
+  get isQuiet(): boolean {
+    return this.#jobs.length === 0 && this.#waiters.length === 0;
+  }
+
   /** Whether patient work may be begun. */
   get isCalm(): boolean {
     return this.#jobs.length === 0 && this.#patient.allows;

@@ -69,6 +69,8 @@ export const REPAIR_OK = 0;
 export const REPAIR_BUSY = 1;
 /** Storage does not answer. */
 export const REPAIR_FAILED = 2;
+/** Frames of the asker were lost, and perhaps questions in them: no answer to one, it goes under id 0. */
+export const REPAIR_MISSED = 3;
 
 /** A hash of `bytes` bytes: the low ones of a 32-bit integer. */
 export function writeShort(writer: ByteWriter, hash: number, bytes: number): void {
