@@ -79,6 +79,13 @@ describe('verdict', () => {
     assert.equal(kept(0.995, 5), 'hints-full critical n2, quorum-on-stand-ins degraded');
   });
 
+  it('hints that cannot be read: a finding about the node that keeps them', () => {
+    const unreadable = (count: number): string =>
+      found((own) => Object.assign(own.hints, { count, unreadable: count }));
+    assert.equal(unreadable(0), '');
+    assert.equal(unreadable(2), 'hints-unreadable degraded n1');
+  });
+
   it('lag: only above its limit, and only of a member that is there', () => {
     const lag = (lagMs: number, status: string): string =>
       found((_, cluster) => Object.assign(cluster.view('n1', 'n2'), { lagMs, status }));
