@@ -145,13 +145,15 @@ function grid(
   );
 }
 
-/** Of whole steps only: the last may be cut short by the end of the load. */
+/** By step. The last is cut short by the end of the load: of less than half of one nothing can be said. */
 function perSecond(scene: Scene, count: (step: Step) => number): number[] {
   const { stepMs, durationMs, steps } = scene.figures;
-  return steps.map((step) => {
-    const length = Math.min(stepMs, Math.max(1, durationMs - step.fromMs));
-    return (count(step) * 1000) / length;
-  });
+  const rates: number[] = [];
+  for (const step of steps) {
+    const length = Math.min(stepMs, durationMs - step.fromMs);
+    if (length >= stepMs / 2) rates.push((count(step) * 1000) / length);
+  }
+  return rates;
 }
 
 function drawRate(scene: Scene, panel: Panel): void {
@@ -160,10 +162,10 @@ function drawRate(scene: Scene, panel: Panel): void {
   const most = roundUp(Math.max(1, ...all));
   const y = (value: number): number => panel.top + panel.height * (1 - value / most);
   title(scene, 'Requests a second: answered, and sent', panel.top - titleHeight);
-  grid(scene, panel, [most / 2, most], y, String);
+  grid(scene, panel, [0, most / 2, most], y, String);
   const base = panel.top + panel.height;
   const line = stairs(scene, ok, y);
-  const last = scene.figures.steps.length;
+  const last = ok.length;
   const to = fix(scene.x(Math.min(scene.figures.durationMs, last * scene.figures.stepMs)));
   scene.parts.push(
     `<path class="ok-area" d="${line}V${base}L${to} ${base}H${CHART.left}Z"/>`,
@@ -177,11 +179,13 @@ function drawFailures(scene: Scene, panel: Panel): void {
   const unknown = perSecond(scene, (step) => step.unknown);
   const most = roundUp(Math.max(1, ...fail.map((value, i) => value + unknown[i]!)));
   const y = (value: number): number => panel.top + panel.height * (1 - value / most);
-  title(scene, 'Failures a second: not applied (fail), and not known (unknown)', panel.top - titleHeight);
-  grid(scene, panel, [most], y, String);
-  scene.figures.steps.forEach((step, i) => {
-    const from = scene.x(step.fromMs);
-    const width = Math.max(0.8, scene.x(step.fromMs + scene.figures.stepMs) - from - 0.4);
+  title(scene, 'Failures a second: certainly not applied, and not known', panel.top - titleHeight);
+  grid(scene, panel, [0, most / 2, most], y, String);
+  const { steps, stepMs, durationMs } = scene.figures;
+  fail.forEach((_, i) => {
+    const { fromMs } = steps[i]!;
+    const from = scene.x(fromMs);
+    const width = Math.max(0.8, scene.x(Math.min(durationMs, fromMs + stepMs)) - from - 0.4);
     const bar = (name: string, low: number, high: number): void => {
       if (high <= low) return;
       const place = `x="${fix(from)}" y="${fix(y(high))}" width="${fix(width)}" height="${fix(y(low) - y(high))}"`;

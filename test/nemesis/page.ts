@@ -91,18 +91,26 @@ function brokenPart({ faults, skipped }: NemesisResult): string {
 }
 
 function key(): string {
-  const items = [
+  const faults = [
     ['kill', 'killed (kill -9)'],
     ['freeze', 'frozen (SIGSTOP)'],
     ['cut', 'links cut'],
     ['disk', 'disk full'],
-    ['ok', 'answered; median'],
-    ['fail', 'fail'],
-    ['unknown', 'unknown'],
-    ['p99', '99th percentile'],
-    ['max', 'longest; sent (dashed)'],
+    ['healed', 'all healed'],
   ];
-  return `<div class="key">${items.map(([name, text]) => `<span class="k-${name}"><i></i>${text}</span>`).join('')}</div>`;
+  const requests = [
+    ['ok', 'answered; median latency'],
+    ['sent', 'sent'],
+    ['fail', 'not applied'],
+    ['unknown', 'not known'],
+    ['p99', '99th percentile'],
+    ['max', 'longest'],
+  ];
+  const row = (name: string, items: string[][]): string => {
+    const spans = items.map(([mark, text]) => `<span class="k-${mark}"><i></i>${text}</span>`);
+    return `<div class="key"><b>${name}</b>${spans.join('')}</div>`;
+  };
+  return row('Faults', faults) + row('Clients', requests);
 }
 
 function faultTable(faults: readonly FaultFigures[]): string {
