@@ -55,7 +55,7 @@ export class NodeDriver implements Turn {
   constructor(options: DriverOptions) {
     this.#clock = options.clock;
     this.#tickMs = options.tickMs ?? 5;
-    this.#quietTickMs = Math.max(this.#tickMs, options.quietTickMs ?? 25);
+    this.#quietTickMs = Math.max(this.#tickMs, options.quietTickMs ?? 40);
     this.#run = () => this.#endTurn();
   }
 

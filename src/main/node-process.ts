@@ -39,8 +39,8 @@ import { VERSION } from './version.ts';
 
 const linkedPollMs = 20;
 /** Between ticks of a node with nothing to do, milliseconds; heartbeats are to leave in time. */
-const quietTickMaxMs = 25;
-const quietTicksPerBeat = 8;
+const quietTickMaxMs = 40;
+const quietTicksPerBeat = 5;
 
 /** A start on a damaged database is tried so often: to find out, to set it aside, and on the empty one. */
 const attemptsMax = 3;

@@ -25,6 +25,8 @@ const walksMax = 256;
 const pageRowsMax = 10_000;
 /** Between two pages of the slow walk, and between two walks, milliseconds. */
 const sweepPauseMs = 250;
+/** The same after a page with nothing to clean: a node that rests is not to be kept busy by it. */
+const sweepLookMs = 1000;
 const roundPauseMs = 30_000;
 /**
  * Expired rows are left alone for so long that all clocks agree they are dead, milliseconds, and for as
@@ -301,7 +303,8 @@ export class LocalScans {
       const expiredBefore = this.#clockConfirmed() ? this.#wall() - expiredForMs : Number.NEGATIVE_INFINITY;
       // The walk meets every row sooner or later: a damaged one is mended without anybody asking for it.
       if (this.#storage.durable) for (const entry of entries) this.#checkRow(entry);
-      this.#replica.cleanUp(entries, expiredBefore);
+      const cleaned = this.#replica.cleanUp(entries, expiredBefore);
+      if (cleaned === 0) this.#sweepAt = now + sweepLookMs;
       const more = entries.length === pageEntries;
       this.#sweepFrom = more ? `${entries.at(-1)!.key}\x00` : slotStart(0);
       if (!more) {

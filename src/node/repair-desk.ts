@@ -33,6 +33,7 @@ import { awayError, busyError, RepairCalls } from './repair-calls.ts';
 import type { RepairDemand, RepairDone, RepairFigures, RepairProgress } from './repair-demand.ts';
 import { RepairRun } from './repair-demand.ts';
 import { RepairRows } from './repair-rows.ts';
+import { RepairTally, repairStatus } from './repair-tally.ts';
 import type { RepairStatus } from './status.ts';
 
 /** Sessions under way at once, and with one peer. */
@@ -48,8 +49,6 @@ const lookMinMs = 1000;
 const lookMaxMs = 30_000;
 /** A member that was away for longer is compared with soon after it is back, milliseconds: it may be another life. */
 const awayMs = 500;
-/** The share of time is told over the last so many milliseconds. */
-const shareWindowMs = 10_000;
 
 /** What a comparison of one partition with one peer found and did. */
 export interface RepairCompared {
@@ -119,19 +118,11 @@ export class RepairDesk implements Desk {
   readonly #peers: Map<NodeId, PeerWork> = new Map();
   readonly #calls: RepairCalls;
   readonly #sessions: Set<Outgoing> = new Set();
+  readonly #tally: RepairTally = new RepairTally();
   readonly #wideUnderway: Set<number> = new Set();
   readonly #lookWithinMs: number;
   /** Sessions begin once the node is open. */
   open = false;
-  #rowBytes = 0;
-  #rowsSent = 0;
-  #rowsTaken = 0;
-  #rowsDropped = 0;
-  #failures = 0;
-  /** For the share of time: what was spent when the window began. */
-  #windowAt = 0;
-  #windowSpentMs = 0;
-  #share = 0;
 
   constructor(options: RepairDeskOptions) {
     const { context, storage, table, forest, random } = options;
@@ -253,11 +244,7 @@ export class RepairDesk implements Desk {
     for (let rowKey = this.#rows.takeDamaged(); rowKey !== undefined; rowKey = this.#rows.takeDamaged()) {
       this.#damaged(rowKey);
     }
-    if (now - this.#windowAt >= shareWindowMs) {
-      this.#share = (this.#rows.spentMs - this.#windowSpentMs) / Math.max(1, now - this.#windowAt);
-      this.#windowAt = now;
-      this.#windowSpentMs = this.#rows.spentMs;
-    }
+    this.#tally.pass(now, this.#rows.spentMs);
     if (this.#context.replica.failure !== undefined) return;
     for (const [id, desk] of this.#peers) {
       if (!this.#context.links.isLive(id)) continue;
@@ -371,7 +358,7 @@ export class RepairDesk implements Desk {
       (error, outcomes) => {
         this.#sessions.delete(outgoing!);
         desk.sessions--;
-        if (error !== undefined) this.#failures++;
+        if (error !== undefined) this.#tally.failures++;
         if (kind !== 'wide') desk.book.fitStretch(error?.code === 'deadline-exceeded');
         for (const outcome of outcomes) this.#file(desk, outcome, error, beganAt, kind);
         ended(outgoing!, error, outcomes);
@@ -390,10 +377,7 @@ export class RepairDesk implements Desk {
     beganAt: number,
     kind: Outgoing['kind'],
   ): void {
-    this.#rowsSent += outcome.rowsSent;
-    this.#rowsTaken += outcome.rowsTaken;
-    this.#rowsDropped += outcome.rowsDropped;
-    this.#rowBytes += outcome.rowBytesSent + outcome.rowBytesTaken;
+    this.#tally.count(outcome);
     desk.book.record(outcome, error !== undefined, beganAt, this.#context.now());
     const { partition, compared, horizonOurs, horizonTheirs } = outcome;
     const isMet = kind === 'round' || kind === 'soon';
@@ -451,60 +435,15 @@ export class RepairDesk implements Desk {
   // Facts.
 
   figures(): RepairFigures {
-    const { figures } = this.#responder;
-    const rowBytes = this.#rowBytes + figures.rowBytesSent + figures.rowBytesTaken;
-    let rounds = 0;
-    let roundMs = 0;
-    for (const { book } of this.#peers.values()) {
-      rounds += book.rounds;
-      roundMs = Math.max(roundMs, book.roundTookMs);
-    }
-    return {
-      repairRowsSent: this.#rowsSent + figures.rowsSent,
-      repairRowsTaken: this.#rowsTaken + figures.rowsTaken,
-      repairRowsDropped: this.#rowsDropped + figures.rowsDropped,
-      repairRowBytes: rowBytes,
-      repairMetadataBytes: Math.max(0, this.#calls.bytes - rowBytes),
-      repairRowsRead: this.#rows.rowsRead,
-      repairRounds: rounds,
-      repairRoundMs: roundMs,
-      repairFailures: this.#failures,
-      repairSessions: this.#sessions.size,
-      repairTimeMs: this.#rows.spentMs,
-    };
+    const { figures: answered } = this.#responder;
+    const books = [...this.#peers.values()].map(({ book }) => book);
+    const { bytes } = this.#calls;
+    return this.#tally.figures({ books, answered, bytes, rows: this.#rows, sessions: this.#sessions.size });
   }
 
   status(): RepairStatus {
-    const now = this.#context.now();
-    let comparisons = 0;
-    let equal = 0;
-    let differing = 0;
-    let roundAgeMs: number | null = 0;
-    let progress = 1;
-    for (const { book } of this.#peers.values()) {
-      const counts = book.counts();
-      comparisons += book.shared.length;
-      equal += counts.equal;
-      differing += counts.differing;
-      if (book.walked.length === 0) continue;
-      progress = Math.min(progress, book.progress);
-      // From its beginning: what was written before that was compared.
-      if (book.roundBeganAt === Number.NEGATIVE_INFINITY) roundAgeMs = null;
-      else if (roundAgeMs !== null) roundAgeMs = Math.max(roundAgeMs, now - book.roundBeganAt);
-    }
-    const figures = this.figures();
-    return {
-      running: this.#sessions.size > 0,
-      comparisons,
-      equal,
-      differing,
-      unknown: comparisons - equal - differing,
-      roundAgeMs,
-      progress: this.#sessions.size > 0 ? progress : 0,
-      rowsSent: figures.repairRowsSent,
-      rowsTaken: figures.repairRowsTaken,
-      timeShare: this.#share,
-    };
+    const books = [...this.#peers.values()].map(({ book }) => book);
+    return repairStatus(books, this.figures(), this.#tally.share, this.#context.now());
   }
 
   /** Age of the oldest row that a member was found to lack and was not given yet, milliseconds; 0 for none. */
