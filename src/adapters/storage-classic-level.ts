@@ -18,7 +18,6 @@
  *   dropped the data and would then report success.
  */
 
-import { statfs } from 'node:fs/promises';
 import { assert } from '../base/assert.ts';
 import { type ByteString, writeU48 } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
@@ -55,10 +54,12 @@ import {
   rowsDirectory,
 } from './classic-level-open.ts';
 import { directoryBytes, readRange } from './classic-level-read.ts';
+import { type CommitGroup, CommitQueue } from './commit-queue.ts';
 import type { DurableSequence } from './durable-sequence.ts';
 import { HotRows } from './hot-rows.ts';
 import { LogSync } from './log-sync.ts';
 import type { MachineMark } from './machine-mark.ts';
+import { SpaceWatch } from './space-watch.ts';
 import { SyncSchedule } from './sync-schedule.ts';
 
 const mebibyte = 1024 * 1024;
@@ -106,17 +107,6 @@ type State = 'open' | 'full' | 'reopening' | 'failed' | 'closed';
 
 type Done = (error?: CodedError) => void;
 
-/** A batch on the quay. `value` undefined deletes. */
-interface Waiting {
-  readonly rows: readonly StorageWrite[];
-  readonly bytes: number;
-  readonly durability: Durability;
-  readonly done: Done;
-}
-
-/** Rows one commit may carry: what waits beyond it goes with the next. */
-const commitBytesMax = 16 * mebibyte;
-const fullCheckMs = 1000;
 /** A process that damaged tables bring down ends within this, milliseconds. */
 const trialMs = 60_000;
 const diskFiguresMs = 10_000;
@@ -142,8 +132,7 @@ export class ClassicLevelStorage implements Storage {
   #state: State = 'open';
   #failure = '';
 
-  #queue: Waiting[] = [];
-  #queueBytes = 0;
+  readonly #queue: CommitQueue = new CommitQueue();
   #committing = false;
   #closing = false;
   readonly #commitValue = new Uint8Array(6);
@@ -152,8 +141,7 @@ export class ClassicLevelStorage implements Storage {
   #sequence: number;
 
   readonly #trialTimer: NodeJS.Timeout;
-  #spaceTimer: NodeJS.Timeout | undefined;
-  #spaceCheck: Promise<void> | undefined;
+  readonly #spaceWatch: SpaceWatch;
   #ranges = 0;
   #rangesDone: (() => void) | undefined;
   #idle: (() => void) | undefined;
@@ -193,6 +181,13 @@ export class ClassicLevelStorage implements Storage {
       onRound: () => this.#measureDisk(),
     };
     this.#schedule = new SyncSchedule(scheduleOptions, sequence);
+    this.#spaceWatch = new SpaceWatch({
+      directory,
+      logBytes: () => this.#logSync.bytes(),
+      isWaiting: () => !this.#closing && (this.#state === 'full' || this.#state === 'reopening'),
+      onSpace: () => this.#reopen(),
+      onError: (error) => this.#stillFull(error),
+    });
     this.#trialTimer = setTimeout(() => endTrial(directory), trialMs);
     this.#trialTimer.unref();
   }
@@ -252,10 +247,7 @@ export class ClassicLevelStorage implements Storage {
       done(refused);
       return;
     }
-    let bytes = 0;
-    for (const { key, value } of batch) bytes += key.length + (value?.length ?? 0);
-    this.#queue.push({ rows: batch, bytes, durability, done });
-    this.#queueBytes += bytes;
+    this.#queue.push({ rows: batch, durability, done });
     if (!this.#committing) this.#commit();
   }
 
@@ -273,7 +265,7 @@ export class ClassicLevelStorage implements Storage {
       );
     };
     if (!this.#committing) begin();
-    else this.#queue.push({ rows: [], bytes: 0, durability: 'interval', done: begin });
+    else this.#queue.push({ rows: [], durability: 'interval', done: begin });
   }
 
   /** Single rows that cannot be read are mended from outside; a stretch cannot be listed without them. */
@@ -285,7 +277,7 @@ export class ClassicLevelStorage implements Storage {
 
   figures(): StorageFigures {
     return {
-      bytesMemory: this.#hot.bytes + this.#queueBytes,
+      bytesMemory: this.#hot.bytes + this.#queue.bytes,
       bytesDisk: this.#bytesDisk,
       evictions: 0,
       commits: this.#commits,
@@ -310,8 +302,7 @@ export class ClassicLevelStorage implements Storage {
 
   async #closeAll(): Promise<void> {
     if (this.#committing) await new Promise<void>((resolve) => (this.#idle = resolve));
-    clearTimeout(this.#spaceTimer);
-    await this.#spaceCheck;
+    await this.#spaceWatch.stop();
     this.#schedule.stop();
     if (this.#state !== 'failed') await this.#schedule.sync();
     const failure = this.#refusal();
@@ -331,7 +322,7 @@ export class ClassicLevelStorage implements Storage {
   #refusal(): CodedError | undefined {
     if (this.#state === 'failed') return failedError(this.#failure);
     if (this.#state !== 'open') return fullError();
-    return this.#queueBytes > this.#queueBytesMax ? overloadedError() : undefined;
+    return this.#queue.bytes > this.#queueBytesMax ? overloadedError() : undefined;
   }
 
   #assertReadable(): void {
@@ -345,45 +336,34 @@ export class ClassicLevelStorage implements Storage {
 
   /** Takes what waits and hands it to LevelDB as one batch. */
   #commit(): void {
-    const group: Waiting[] = [];
-    let bytes = 0;
-    let rowCount = 0;
-    let sync = false;
-    while (group.length < this.#queue.length && bytes < commitBytesMax) {
-      const waiting = this.#queue[group.length]!;
-      bytes += waiting.bytes;
-      rowCount += waiting.rows.length;
-      if (waiting.durability === 'always') sync = true;
-      group.push(waiting);
-    }
-    this.#queue = this.#queue.slice(group.length);
+    const group = this.#queue.take();
     this.#committing = true;
-    if (rowCount === 0 && !sync) {
-      queueMicrotask(() => this.#committed(group, bytes, undefined, false));
+    if (group.isEmpty) {
+      queueMicrotask(() => this.#committed(group, undefined));
       return;
     }
-    if (!sync && !this.#isAtWork(group, bytes)) return;
+    if (!group.sync && !this.#isAtWork(group)) return;
     const sequence = ++this.#sequence;
-    this.#writeGroup(group, sequence, sync).then(
-      () => this.#committed(group, bytes, sequence, sync),
-      (error: unknown) => this.#commitFailed(group, bytes, error),
+    this.#writeGroup(group, sequence).then(
+      () => this.#committed(group, sequence),
+      (error: unknown) => this.#commitFailed(group, error),
     );
   }
 
   /** Before the first commit that is not synced at once. False, and the engine failed, if it cannot be said. */
-  #isAtWork(group: readonly Waiting[], bytes: number): boolean {
+  #isAtWork(group: CommitGroup): boolean {
     try {
       this.#machineMark.atWork();
       return true;
     } catch (error) {
-      this.#commitFailed(group, bytes, error);
+      this.#commitFailed(group, error);
       return false;
     }
   }
 
-  async #writeGroup(group: readonly Waiting[], sequence: number, sync: boolean): Promise<void> {
+  async #writeGroup({ batches, sync }: CommitGroup, sequence: number): Promise<void> {
     const batch = this.#database.batch();
-    for (const { rows } of group) {
+    for (const { rows } of batches) {
       for (const { key, value } of rows) {
         if (value === undefined) batch.del(Buffer.from(key, 'latin1'));
         else batch.put(Buffer.from(key, 'latin1'), value);
@@ -395,15 +375,16 @@ export class ClassicLevelStorage implements Storage {
   }
 
   /** `sequence` is undefined when there was nothing to commit. */
-  #committed(group: readonly Waiting[], bytes: number, sequence: number | undefined, sync: boolean): void {
+  #committed(group: CommitGroup, sequence: number | undefined): void {
     if (this.#state === 'failed') {
       // An fsync beside it failed meanwhile: whatever LevelDB says, this one is not to be trusted.
-      this.#commitFailed(group, bytes, new Error(this.#failure));
+      this.#commitFailed(group, new Error(this.#failure));
       return;
     }
-    this.#queueBytes -= bytes;
+    const { batches, sync } = group;
+    this.#queue.settled(group);
     // From here on a read must see the batch; one that came earlier may have kept an older row.
-    for (const { rows } of group) for (const { key, value } of rows) this.#hot.refresh(key, value ?? null);
+    for (const { rows } of batches) for (const { key, value } of rows) this.#hot.refresh(key, value ?? null);
     if (sequence !== undefined) {
       this.#commits++;
       if (sync) this.#syncs++;
@@ -412,29 +393,20 @@ export class ClassicLevelStorage implements Storage {
     this.#committing = false;
     // The next crossing starts before the news is told, so that the disk is not idle meanwhile.
     if (this.#queue.length > 0) this.#commit();
-    for (const { done } of group) done();
+    for (const { done } of batches) done();
     if (!this.#committing) this.#idle?.();
   }
 
-  #commitFailed(group: readonly Waiting[], bytes: number, error: unknown): void {
-    this.#queueBytes -= bytes;
+  #commitFailed(group: CommitGroup, error: unknown): void {
+    this.#queue.settled(group);
     const full = isFull(error);
     if (full) this.#becomeFull(textOf(error));
     else this.#fail(`a commit failed (${textOf(error)})`, readingError(error).code === 'corrupt');
     const cause = commitError(full, this.#failure);
-    for (const { rows, done } of group) done(rows.length === 0 ? undefined : cause);
+    for (const { rows, done } of group.batches) done(rows.length === 0 ? undefined : cause);
     this.#committing = false;
-    this.#refuseQueue();
+    this.#queue.refuse(this.#refusal());
     this.#idle?.();
-  }
-
-  /** Tells all that wait that they were not written. Ranges among them begin. */
-  #refuseQueue(): void {
-    const refused = this.#refusal();
-    const queue = this.#queue;
-    this.#queue = [];
-    this.#queueBytes = 0;
-    for (const { rows, done } of queue) done(rows.length === 0 ? undefined : refused);
   }
 
   /** @param damaged the tables are, and so it would be once more after a restart */
@@ -460,35 +432,21 @@ export class ClassicLevelStorage implements Storage {
     this.#hot.clear();
     this.#schedule.stop();
     this.#log.write('alarm', 'storage-full', { directory: this.#directory, error });
-    this.#checkSpaceLater();
+    this.#spaceWatch.begin();
   }
 
-  #checkSpaceLater(): void {
-    if (this.#closing) return;
-    this.#spaceTimer = setTimeout(() => {
-      this.#spaceCheck = this.#checkSpace().finally(() => {
-        if (this.#state === 'full' || this.#state === 'reopening') this.#checkSpaceLater();
-      });
-    }, fullCheckMs);
-    this.#spaceTimer.unref();
+  async #reopen(): Promise<void> {
+    this.#state = 'reopening';
+    await this.#rangesEnd();
+    if (this.#database.status === 'open') await this.#database.close();
+    const { database, sequence } = await openDatabase(this.#directory, this.#settings);
+    this.#database = database;
+    this.#reopened(sequence);
   }
 
-  /** Opens the database anew when there is room for its logs as tables, with some to spare. */
-  async #checkSpace(): Promise<void> {
-    try {
-      const needed = 2 * (await this.#logSync.bytes()) + 4 * mebibyte;
-      const { bavail, bsize } = await statfs(this.#directory);
-      if (bavail * bsize < needed || this.#closing) return;
-      this.#state = 'reopening';
-      await this.#rangesEnd();
-      if (this.#database.status === 'open') await this.#database.close();
-      const { database, sequence } = await openDatabase(this.#directory, this.#settings);
-      this.#database = database;
-      this.#reopened(sequence);
-    } catch (error) {
-      if (error instanceof CodedError && error.code !== 'storage-full') this.#fail(error.message);
-      else this.#log.write('warn', 'storage-still-full', { error: textOf(error) });
-    }
+  #stillFull(error: unknown): void {
+    if (error instanceof CodedError && error.code !== 'storage-full') this.#fail(error.message);
+    else this.#log.write('warn', 'storage-still-full', { error: textOf(error) });
   }
 
   #reopened(sequence: number): void {
