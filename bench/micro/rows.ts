@@ -56,7 +56,7 @@ function merge(timeStep: number): MicroBenchmark['run'] {
     let wins = 0;
     for (let i = 0; i < iterations; i++) {
       const first = rows[i & 15]!;
-      if (mergeRows(first, rows[(i + 5) & 15]!) === first) wins++;
+      if (mergeRows(rowKey, first, rows[(i + 5) & 15]!) === first) wins++;
     }
     if (wins === 0) throw new Error('nothing was merged');
   };

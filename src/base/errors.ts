@@ -37,6 +37,10 @@ export type ErrorCode =
   | 'straggler'
   /** An operation this node does not know (a newer or older peer). */
   | 'unsupported'
+  /** The key has several siblings, and the request can show or change one value only. */
+  | 'siblings'
+  /** A key has as many siblings, or its version vector as many actors, as allowed. */
+  | 'siblings-full'
   /** A request with an argument that cannot be used. */
   | 'invalid';
 

@@ -94,6 +94,12 @@ export const ERROR_WORDS: Readonly<Record<ErrorCode, ErrorWords>> = {
     meaning: 'a node of the cluster does not know this operation',
     advice: 'upgrade it',
   },
+  siblings: { code: 'SIBLINGS', meaning: 'the key has several values, written concurrently', advice: '' },
+  'siblings-full': {
+    code: 'SIBLINGS',
+    meaning: 'the key has as many siblings as allowed',
+    advice: '',
+  },
   invalid: { code: 'ERR', meaning: 'the request cannot be carried out', advice: '' },
 };
 

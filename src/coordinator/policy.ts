@@ -6,7 +6,13 @@
 import type { ByteString } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
 
-/** How a request's quorum is counted. */
+/** What becomes of concurrent writes: the greatest stamp wins, or all are kept side by side. */
+export type ConflictRule = 'last-write-wins' | 'siblings';
+
+/** What a read that can show one value only answers for a key with several siblings. */
+export type SiblingsRead = 'newest' | 'error';
+
+/** How a request's quorum is counted, and what becomes of concurrent writes. */
 export interface Policy {
   /** Replicas whose answer a read waits for, 1 to N. */
   readonly r: number;
@@ -18,6 +24,12 @@ export interface Policy {
    * Dolev 1995). Not strict: what is reachable answers.
    */
   readonly strict: boolean;
+  /** `last-write-wins` if left out. */
+  readonly conflicts?: ConflictRule;
+  /** `newest` if left out. Means nothing under `last-write-wins`. */
+  readonly siblingsRead?: SiblingsRead;
+  /** A value written without an expiry of its own lives so long, milliseconds; for ever if left out or 0. */
+  readonly ttlMs?: number;
 }
 
 export type PolicyPreset = 'PA/EL' | 'PA/EC' | 'PC/EL' | 'PC/EC';

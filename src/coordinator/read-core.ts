@@ -6,8 +6,11 @@
  */
 
 import type { NodeId } from '../ports/transport.ts';
+import type { RowKey } from '../rows/key.ts';
+import { mergeRows } from '../rows/merge.ts';
 import type { Row, Stamp } from '../rows/row.ts';
-import { compareStamps, STAMP_NONE } from '../rows/row.ts';
+import { compareStamps, rowStamp, STAMP_NONE } from '../rows/row.ts';
+import { isSiblingsRow } from '../rows/siblings.ts';
 
 interface Answer {
   readonly from: NodeId;
@@ -19,20 +22,27 @@ interface Answer {
 export class ReadCore {
   /** Answers that make a quorum: R. */
   readonly needed: number;
-  /** Greatest stamp seen; all zero while nothing was. */
+  /** Greatest stamp seen, or that of all siblings seen, merged; all zero while nothing was. */
   stamp: Stamp = STAMP_NONE;
   /** The row with that stamp; undefined for a missing key or one dead by a flush. */
   row: Row | undefined = undefined;
   readonly #answers: Answer[] = [];
 
-  constructor(needed: number) {
+  readonly #rowKey: RowKey;
+
+  constructor(needed: number, rowKey: RowKey) {
     this.needed = needed;
+    this.#rowKey = rowKey;
   }
 
   /** One replica's answer: the stamp it holds, and the row when it came along. */
   add(from: NodeId, stamp: Stamp, row: Row | undefined): void {
     this.#answers.push({ from, stamp, isFormer: false });
-    if (compareStamps(stamp, this.stamp) > 0) {
+    const held = this.row;
+    if (row !== undefined && held !== undefined && (isSiblingsRow(row) || isSiblingsRow(held))) {
+      this.row = mergeRows(this.#rowKey, held, row);
+      this.stamp = rowStamp(this.row);
+    } else if (compareStamps(stamp, this.stamp) > 0) {
       this.stamp = stamp;
       this.row = row;
     }
@@ -50,7 +60,7 @@ export class ReadCore {
   behind(): NodeId[] {
     const behind: NodeId[] = [];
     for (const answer of this.#answers) {
-      if (answer.isFormer || compareStamps(answer.stamp, this.stamp) < 0) behind.push(answer.from);
+      if (answer.isFormer || compareStamps(answer.stamp, this.stamp) !== 0) behind.push(answer.from);
     }
     return behind;
   }

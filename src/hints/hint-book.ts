@@ -31,6 +31,7 @@ import {
   rowTime,
   STAMP_NONE,
 } from '../rows/row.ts';
+import { rowOldestTime } from '../rows/siblings.ts';
 import { HintFloor } from './hint-floor.ts';
 import { HINTS_END, HINTS_FIRST, hintKey, hintRowKey, hintTarget } from './hint-keys.ts';
 import { HintTarget, UnreadableHint } from './hint-target.ts';
@@ -240,14 +241,14 @@ export class HintBook {
   #add(target: HintTarget, key: ByteString, value: Uint8Array): void {
     target.rows++;
     target.bytes += key.length + value.length;
-    if (isFull(value)) target.full.add(rowTime(value));
+    if (isFull(value)) target.full.add(rowOldestTime(value));
     else target.references.add(referenceTime(value));
   }
 
   #remove(target: HintTarget, key: ByteString, value: Uint8Array): void {
     target.rows--;
     target.bytes -= key.length + value.length;
-    if (isFull(value)) target.full.remove(rowTime(value));
+    if (isFull(value)) target.full.remove(rowOldestTime(value));
     else target.references.remove(referenceTime(value));
     assert(target.rows >= 0, 'no more hints go than came');
   }
@@ -312,24 +313,25 @@ export class HintBook {
       waiter.stored(unreadableError('fail'));
       return;
     }
-    if (oldRow !== undefined && mergeRows(oldRow, row) === oldRow) {
+    const merged = oldRow === undefined ? row : mergeRows(rowKey, oldRow, row);
+    if (merged === oldRow) {
       this.#shelf.notes.whenDurable(key, waiter);
       return;
     }
     const before = old === undefined ? 0 : key.length + old.length;
-    if (target.bytes - before + key.length + row.length > this.#options.bytesMax) {
+    if (target.bytes - before + key.length + merged.length > this.#options.bytesMax) {
       this.refused++;
       if (this.#dropped) waiter.stored(undefined);
       else waiter.stored(new CodedError('overloaded', 'fail', `the hints for ${id} are as many as allowed`));
       return;
     }
-    const refusal = this.#shelf.notes.lay(key, row, waiter);
+    const refusal = this.#shelf.notes.lay(key, merged, waiter);
     if (refusal !== undefined) {
       waiter.stored(refusal);
       return;
     }
     this.accepted++;
-    this.#changed(target, key, old, row);
+    this.#changed(target, key, old, merged);
     target.onChanged?.(rowKey);
   }
 
@@ -374,36 +376,49 @@ export class HintBook {
    * @param replicas whose hints there may be, for the time in which the book is not read back yet
    */
   read(rowKey: RowKey, replicas: readonly NodeId[], out: HintReader): void {
-    let best: Row | undefined;
-    let bestKey: ByteString = '';
-    const ids = this.isLoading ? new Set([...replicas, ...this.#targets.keys()]) : this.#targets.keys();
+    const keys: ByteString[] = [];
+    let row: Row | undefined;
     try {
-      for (const id of ids) {
-        if (!this.isLoading && this.#targets.get(id)?.rows === 0) continue;
-        const key = hintKey(id, rowKey);
-        const value = this.#shelf.notes.get(key);
-        if (value === undefined || !isFull(value)) continue;
-        if (this.#intact(id, rowKey, value) === undefined) throw unreadableError('none');
-        if (best !== undefined && mergeRows(best, value) === best) continue;
-        best = value;
-        bestKey = key;
-      }
+      row = this.held(rowKey, replicas, keys);
     } catch (error) {
       if (!(error instanceof CodedError)) throw error;
       out.local(error, STAMP_NONE, undefined);
       return;
     }
-    if (best === undefined) {
-      this.#shelf.answer(undefined, out);
-      return;
+    const durable = (error: CodedError | undefined): void => {
+      if (error !== undefined) {
+        out.local(error, STAMP_NONE, undefined);
+        return;
+      }
+      const key = keys.pop();
+      if (key === undefined) this.#shelf.answer(row, out);
+      else this.#shelf.notes.whenDurable(key, { stored: durable });
+    };
+    durable(undefined);
+  }
+
+  /**
+   * What is kept of a row for anybody, merged, durable or not; undefined for none.
+   * @param keys the hints it is made of are added here
+   * @throws CodedError when storage cannot vouch for one.
+   */
+  held(rowKey: RowKey, replicas: readonly NodeId[], keys: ByteString[] = []): Row | undefined {
+    let best: Row | undefined;
+    const ids = this.isLoading ? new Set([...replicas, ...this.#targets.keys()]) : this.#targets.keys();
+    for (const id of ids) {
+      if (!this.isLoading && this.#targets.get(id)?.rows === 0) continue;
+      const key = hintKey(id, rowKey);
+      const value = this.#shelf.notes.get(key);
+      if (value === undefined || !isFull(value)) continue;
+      if (this.#intact(id, rowKey, value) === undefined) throw unreadableError('none');
+      const merged = best === undefined ? value : mergeRows(rowKey, best, value);
+      if (merged === best) continue;
+      // The winner of two alone; of siblings every hint is part of it.
+      if (merged === value) keys.length = 0;
+      keys.push(key);
+      best = merged;
     }
-    const row = best;
-    this.#shelf.notes.whenDurable(bestKey, {
-      stored: (error) => {
-        if (error === undefined) this.#shelf.answer(row, out);
-        else out.local(error, STAMP_NONE, undefined);
-      },
-    });
+    return best;
   }
 
   /** The row of a full hint; undefined if it fails its checksum, which is said once and not forgotten. */

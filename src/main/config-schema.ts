@@ -162,6 +162,11 @@ const door = SERVER_LIMITS_DEFAULT;
 
 const limits = z.strictObject({
   pairBytesMax: setting(bytes(64, 16 * MiB), node.pairBytesMax, 'key and value of one pair together'),
+  siblingsMax: setting(
+    integer(1),
+    node.siblingsMax,
+    'siblings of a key under policy siblings; beyond it writes that add one are refused',
+  ),
   requestsMax: setting(
     integer(1),
     node.requestsMax,
@@ -323,6 +328,7 @@ export interface StorageConfig {
 
 export interface LimitsConfig {
   readonly pairBytesMax: number;
+  readonly siblingsMax: number;
   readonly requestsMax: number;
   readonly requestTimeoutMs: number;
   readonly clockOffsetMaxMs: number;

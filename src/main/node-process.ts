@@ -284,6 +284,7 @@ function nodeOptions(config: NodeConfig): ConstructorParameters<typeof Node>[0] 
     durability: config.storage.durability,
     limits: {
       pairBytesMax: limits.pairBytesMax,
+      siblingsMax: limits.siblingsMax,
       requestsMax: limits.requestsMax,
       requestTimeoutMs: limits.requestTimeoutMs,
       clockOffsetMaxMs: limits.clockOffsetMaxMs,

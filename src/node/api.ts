@@ -24,12 +24,42 @@ export interface RequestOptions {
   readonly policy?: Policy;
   /** How long the request may take, milliseconds from now; the node's `requestTimeoutMs` if left out. */
   readonly timeoutMs?: number;
+  /**
+   * Of a write under policy `siblings`: the causal context that came with the versions it replaces
+   * (`Versions.context`). Left out, the write has seen nothing and becomes a sibling of what is there. Under
+   * `last-write-wins` it only puts the write's stamp above what was read.
+   */
+  readonly context?: Uint8Array;
 }
 
 export const REQUEST_DEFAULTS: RequestOptions = {};
 
 /** `row` is live (`src/rows/row.ts` reads it), or undefined: no such key. */
 export type ReadDone = (error: CodedError | undefined, row: Row | undefined) => void;
+
+/** One of the values a key holds. */
+export interface Version {
+  /** `KIND_STRING`. */
+  readonly kind: number;
+  readonly value: Uint8Array;
+  /** Wall time in milliseconds from which on it is gone; 0 never. */
+  readonly expireAt: number;
+  /** When it was written, by its coordinator's hybrid clock, milliseconds since 1970. */
+  readonly time: number;
+}
+
+/** All a key holds, and what it takes to replace just that. */
+export interface Versions {
+  /** Newest first; empty for no such key. More than one only if they were written concurrently. */
+  readonly versions: readonly Version[];
+  /**
+   * The causal context: opaque bytes, at most `CONTEXT_BYTES_MAX` (`src/rows/context.ts`). Two reads with equal
+   * contexts saw the same versions. Of a key that was never there it is the context that saw nothing.
+   */
+  readonly context: Uint8Array;
+}
+
+export type VersionsDone = (error: CodedError | undefined, versions: Versions | undefined) => void;
 
 /** How far a write has come; it goes on changing after `done`, until every replica answered. */
 export interface WriteProgress {
@@ -73,6 +103,8 @@ export interface UpdateContext {
   readonly key: ByteString;
   /** Wall time, milliseconds. */
   readonly wall: number;
+  /** The causal context of `current` (`Versions.context`), for updates that depend on it. */
+  contextOf(): Uint8Array;
 }
 
 export type UpdateDone = (
@@ -165,6 +197,12 @@ export interface NodeFigures extends HintFigures, RepairFigures {
   readonly rowsRefusedClock: number;
   /** Times a stand-in was asked to keep a row for a replica that did not take it. */
   readonly standIns: number;
+  /** Writes under policy `siblings`; reads and updates that met several; writes refused because of too many. */
+  readonly siblingWrites: number;
+  readonly siblingsMet: number;
+  readonly siblingsRefused: number;
+  /** The most siblings that a write here left behind, since the start. */
+  readonly siblingsMost: number;
   /** Requests not answered yet. */
   readonly requestsInFlight: number;
   /** Writes and flushes that are answered, and whose slowest replicas have not answered yet. */
@@ -195,7 +233,9 @@ export interface NodeApi {
    * such key. Undefined when it is not of that kind, or anything is amiss: then `read` answers.
    */
   readNow(key: ByteString, options: RequestOptions): Row | null | undefined;
-  /** A blind write or delete: it does not look at what was there. */
+  /** Reads all versions of a key, and the causal context to replace them with. */
+  readVersions(key: ByteString, options: RequestOptions, done: VersionsDone): void;
+  /** A blind write or delete: it does not look at what was there. See `RequestOptions.context`. */
   write(key: ByteString, body: RowBody, options: RequestOptions, done: WriteDone): void;
   /** Runs the update function registered as `operation` at the key's coordinator. */
   update(

@@ -19,25 +19,8 @@ import type { Identity } from './identity.ts';
 import type { Links } from './links.ts';
 import type { NodeLimits } from './options.ts';
 import type { PastMemory } from './past-memory.ts';
-
-/** Counters the parts raise as they go; `NodeFigures` shows them. */
-export class Tally {
-  reads = 0;
-  writes = 0;
-  updates = 0;
-  readsShared = 0;
-  forwards = 0;
-  hedges = 0;
-  repairsBlocking = 0;
-  repairsAfter = 0;
-  failuresQuorum = 0;
-  failuresDeadline = 0;
-  failuresOverload = 0;
-  framesDamaged = 0;
-  framesLate = 0;
-  rowsRefusedClock = 0;
-  standIns = 0;
-}
+import type { SiblingComposer } from './sibling-composer.ts';
+import type { Tally } from './tally.ts';
 
 export interface NodeContext {
   readonly self: NodeId;
@@ -56,6 +39,8 @@ export interface NodeContext {
   readonly links: Links;
   readonly plans: PlanBook;
   readonly flights: Flights;
+  /** Makes the rows of writes under policy `siblings`. */
+  readonly siblings: SiblingComposer;
   readonly hedgeBudget: HedgeBudget;
   readonly tally: Tally;
   readonly mutants: ReadonlySet<string>;

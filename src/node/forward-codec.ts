@@ -27,20 +27,23 @@ const TAG_BYTES = 4;
 const TAG_ERROR = 5;
 const TAG_LIST = 6;
 
-export function writeBody(writer: ByteWriter, body: RowBody): void {
+/** @param context the causal context that the client gave; empty for none */
+export function writeWriteCall(writer: ByteWriter, body: RowBody, context: Uint8Array): void {
   writer.u8(body.kind);
   writer.u48(body.expireAt);
   writer.blob(body.value);
+  writer.blob(context);
 }
 
 /** @throws CodedError `protocol` for a kind that cannot be written. */
-export function readBody(reader: ByteReader): RowBody {
+export function readWriteCall(reader: ByteReader): RowBody & { readonly context: Uint8Array } {
   const kind = reader.u8();
   if (kind !== KIND_STRING && kind !== KIND_TOMBSTONE) {
     throw new CodedError('protocol', 'none', `a forwarded write of unknown kind ${kind}`);
   }
   const expireAt = reader.u48();
-  return { kind, expireAt, value: reader.blob() };
+  const value = reader.blob();
+  return { kind, expireAt, value, context: reader.blob() };
 }
 
 export function writeUpdateCall(writer: ByteWriter, operation: string, args: readonly Uint8Array[]): void {

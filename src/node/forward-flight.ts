@@ -15,6 +15,7 @@ import type { NodeContext } from './context.ts';
 import { deadlineError, quorumError } from './context.ts';
 import { Flight } from './flights.ts';
 import { readReply, STATUS_ERROR, STATUS_REPLY, STATUS_ROW } from './forward-codec.ts';
+import { isSiblingsPolicy } from './shown.ts';
 
 /** What came back: a row (read), nothing (missing key, or a write done), or an update's reply. */
 export type ForwardDone = (
@@ -66,8 +67,11 @@ export class ForwardFlight extends Flight {
       if (writer === undefined) continue;
       this.#target = target;
       const timeoutMs = this.deadline - context.now();
-      const { r, w, strict } = policy;
-      const at = writeForwardHead(writer, { id: this.id, timeoutMs, r, w, strict, kind, key });
+      const { r, w, strict, ttlMs = 0 } = policy;
+      const siblings = isSiblingsPolicy(policy);
+      const siblingsError = policy.siblingsRead === 'error';
+      const head = { id: this.id, timeoutMs, r, w, strict, siblings, siblingsError, ttlMs, kind, key };
+      const at = writeForwardHead(writer, head);
       body(writer);
       writer.blobEnd(at);
       return true;

@@ -302,7 +302,7 @@ export class HorizonDesk implements Desk {
 
   #raiseHorizon(partition: number, time: number): void {
     // Not durable yet when it counts: should it be forgotten, it is learned again like any peer's.
-    this.#context.replica.raiseHorizon(partition, time, { stored: () => {} });
+    this.#context.replica.raiseHorizon(partition, time, { stored: () => {} }, this.#context.wall());
   }
 
   message(link: Link, type: number, id: number, reader: ByteReader): void {

@@ -12,7 +12,8 @@ import { SLOT_COUNT } from '../ring/slots.ts';
 import type { RowKey } from '../rows/key.ts';
 import { isRowKey, rowKeyElement, rowKeySlot, rowKeyUserKey, slotStart } from '../rows/key.ts';
 import type { Stamp } from '../rows/row.ts';
-import { isRowIntact, isRowLive, ROW_HEADER_BYTES, rowKind, rowStamp } from '../rows/row.ts';
+import { isRowIntact, isRowLive, ROW_HEADER_BYTES, rowStamp } from '../rows/row.ts';
+import { shownKind } from '../rows/siblings.ts';
 import type { ScanRow } from '../wire/messages.ts';
 
 const hashSpan = 0x1_0000_0000;
@@ -214,7 +215,7 @@ export class LocalScans {
     const key = rowKeyUserKey(entry.key);
     const live = isRowLive(entry.value, this.#wall()) && !this.#replica.isBelowFloor(entry.value);
     const stamp: Stamp = rowStamp(entry.value);
-    return { position: slot * hashSpan + murmur3(key), key, kind: rowKind(entry.value), live, stamp };
+    return { position: slot * hashSpan + murmur3(key), key, kind: shownKind(entry.value), live, stamp };
   }
 
   /** Whether a row that was read passes its checksum; one that does not is to be mended. */

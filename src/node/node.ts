@@ -36,10 +36,10 @@ import type {
   RequestOptions,
   ScanDone,
   UpdateDone,
+  VersionsDone,
   WriteDone,
 } from './api.ts';
 import type { NodeContext } from './context.ts';
-import { Tally } from './context.ts';
 import type { Desk } from './desk.ts';
 import { Flights } from './flights.ts';
 import { FlushFlight } from './flush-flight.ts';
@@ -64,7 +64,9 @@ import { RepairMarks } from './repair-marks.ts';
 import { Requests } from './requests.ts';
 import { RowMender } from './row-mender.ts';
 import { CountFlight, ScanFlight } from './scan-flight.ts';
+import { SiblingComposer } from './sibling-composer.ts';
 import type { NodeStatus } from './status.ts';
+import { Tally } from './tally.ts';
 
 const noMutants: ReadonlySet<string> = new Set();
 const hashSpan = 0x1_0000_0000;
@@ -164,6 +166,7 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
       links: this.#links,
       plans: this.#plans,
       flights: this.#flights,
+      siblings: new SiblingComposer(random),
       hedgeBudget: new HedgeBudget(options.limits.hedgeShareMax),
       tally: this.#tally,
       mutants,
@@ -346,6 +349,10 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
     this.#requests.read(key, options, false, done);
   }
 
+  readVersions(key: ByteString, options: RequestOptions, done: VersionsDone): void {
+    this.#requests.readVersions(key, options, done);
+  }
+
   readNow(key: ByteString, options: RequestOptions): Row | null | undefined {
     return this.#requests.readNow(key, options);
   }
@@ -474,6 +481,7 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
       ...this.#hints.figures(),
       ...this.#repair.figures(),
       rowsDamaged: this.#replica.rowsDamaged,
+      siblingsMost: this.#context.siblings.siblingsMost,
       requestsInFlight: this.#requests.waiting,
       writesUnsettled: this.#flights.answered,
       framesSent: this.#links.framesSent,

@@ -28,6 +28,8 @@ export interface Member {
 export interface NodeLimits {
   /** Key and value of one pair together, bytes. */
   readonly pairBytesMax: number;
+  /** Siblings a key may have under policy `siblings`; a write that would make more is refused. */
+  readonly siblingsMax: number;
   /** Requests not answered yet at this coordinator; beyond it they are refused at once. */
   readonly requestsMax: number;
   /** A request without its own deadline gets this, milliseconds. */
@@ -61,6 +63,7 @@ export interface NodeLimits {
 
 export const NODE_LIMITS_DEFAULT: NodeLimits = {
   pairBytesMax: 10 * 1024,
+  siblingsMax: 32,
   requestsMax: 20_000,
   requestTimeoutMs: 1000,
   clockOffsetMaxMs: 500,

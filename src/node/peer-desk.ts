@@ -6,6 +6,7 @@
 import type { ByteReader, ByteString } from '../base/bytes.ts';
 import type { ErrorCode } from '../base/errors.ts';
 import { CodedError } from '../base/errors.ts';
+import type { Policy } from '../coordinator/policy.ts';
 import { horizonOfRow, mergeHanded } from '../replica/hand.ts';
 import type { ReadWaiter, StoredWaiter } from '../replica/replica.ts';
 import { mayListAll } from '../replica/vouching.ts';
@@ -13,6 +14,7 @@ import { SLOT_COUNT } from '../ring/slots.ts';
 import { isRowKey, rowKeySlot } from '../rows/key.ts';
 import type { Row, Stamp } from '../rows/row.ts';
 import { compareStamps, isRowIntact, ROW_HEADER_BYTES, rowStamp, STAMP_NONE } from '../rows/row.ts';
+import { isMade } from '../rows/siblings.ts';
 import type { ForwardHead, MessageHandler, ScanRow } from '../wire/messages.ts';
 import {
   FORWARD_READ,
@@ -33,8 +35,8 @@ import type { NodeContext } from './context.ts';
 import { isTooFarAhead, observeStamp } from './context.ts';
 import type { Desk } from './desk.ts';
 import {
-  readBody,
   readUpdateCall,
+  readWriteCall,
   STATUS_ERROR,
   STATUS_NONE,
   STATUS_REPLY,
@@ -89,8 +91,10 @@ class OwedRead implements ReadWaiter {
       return;
     }
     const order = compareStamps(stamp, this.#theirs);
+    // Of siblings the lesser stamp may know what the greater does not.
+    const mixed = row !== undefined && !this.#stampOnly && (isMade(stamp) || isMade(this.#theirs));
     if (order === 0) writeReadEqual(writer, this.#id);
-    else if (order < 0 || this.#stampOnly) writeReadStamp(writer, this.#id, stamp);
+    else if ((order < 0 && !mixed) || this.#stampOnly) writeReadStamp(writer, this.#id, stamp);
     else if (row !== undefined) writeReadRow(writer, this.#id, row, this.#horizon);
     else writeReadFloor(writer, this.#id, stamp);
   }
@@ -98,6 +102,12 @@ class OwedRead implements ReadWaiter {
   get #horizon(): number {
     return this.#rowKey === undefined ? 0 : horizonOfRow(this.#context.replica, this.#rowKey);
   }
+}
+
+/** The policy that the asking node found for a forwarded request. */
+function policyOfHead({ r, w, strict, siblings, siblingsError, ttlMs }: ForwardHead): Policy {
+  if (!siblings) return { r, w, strict, ttlMs };
+  return { r, w, strict, ttlMs, conflicts: 'siblings', siblingsRead: siblingsError ? 'error' : 'newest' };
 }
 
 export class PeerDesk implements MessageHandler<Link> {
@@ -244,13 +254,15 @@ export class PeerDesk implements MessageHandler<Link> {
   }
 
   forward(link: Link, head: ForwardHead, body: ByteReader): void {
-    const { r, w, strict, timeoutMs, key } = head;
-    const options: RequestOptions = { policy: { r, w, strict }, timeoutMs };
+    const { timeoutMs, key } = head;
+    const options: RequestOptions = { policy: policyOfHead(head), timeoutMs };
     const answer = this.#answerForward(link, head.id);
     if (head.kind === FORWARD_READ) {
       this.#requests.read(key, options, true, (error, row) => answer(error, STATUS_ROW, row));
     } else if (head.kind === FORWARD_WRITE) {
-      this.#requests.write(key, readBody(body), options, true, (error) => answer(error, STATUS_WRITTEN));
+      const { context, ...written } = readWriteCall(body);
+      const withContext = context.length === 0 ? options : { ...options, context };
+      this.#requests.write(key, written, withContext, true, (error) => answer(error, STATUS_WRITTEN));
     } else if (head.kind === FORWARD_UPDATE) {
       const { operation, args } = readUpdateCall(body);
       this.#requests.update(key, operation, args, options, true, (error, reply) =>

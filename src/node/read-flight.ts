@@ -90,7 +90,7 @@ export class ReadFlight extends Flight implements ReadWaiter {
     this.#stampOnly = stampOnly;
     this.#mending = mending;
     const short = context.mutants.has('quorum-read-one-short') ? 1 : 0;
-    this.#core = new ReadCore(Math.max(1, policy.r - short));
+    this.#core = new ReadCore(Math.max(1, policy.r - short), rowKey);
     this.#done = [done];
   }
 
@@ -244,7 +244,11 @@ export class ReadFlight extends Flight implements ReadWaiter {
     const order = compareStamps(stamp, this.#core.stamp);
     if (order > 0) this.#horizon = horizon;
     else if (order === 0) this.#horizon = Math.max(this.#horizon, horizon);
+    const before = this.#core.stamp;
     this.#core.add(from, stamp, row);
+    const after = this.#core.stamp;
+    // Siblings of two replicas, merged: nobody held them together.
+    if (compareStamps(after, before) !== 0 && compareStamps(after, stamp) !== 0) this.#horizon = 0;
     if (this.#core.isEnough) this.#conclude();
   }
 

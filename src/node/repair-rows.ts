@@ -400,7 +400,7 @@ export class RepairRows implements LocalRows {
       done(new CodedError('clock-offset', 'none', 'the horizon of a peer lies in the future'));
       return;
     }
-    this.#context.replica.raiseHorizon(partition, time, { stored: done });
+    this.#context.replica.raiseHorizon(partition, time, { stored: done }, this.#context.wall());
   }
 
   raiseFence(partition: number, time: number): boolean {

@@ -10,7 +10,9 @@
  */
 
 import type { ByteString } from '../base/bytes.ts';
+import { BYTES_EMPTY } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
+import type { CausalContext } from '../causality/version-set.ts';
 import type { Plan } from '../coordinator/plan.ts';
 import { reachableNodes } from '../coordinator/plan.ts';
 import type { Policy, PolicyTable } from '../coordinator/policy.ts';
@@ -19,13 +21,15 @@ import type { RowKey } from '../rows/key.ts';
 import { rowKeyOf, rowKeySlot } from '../rows/key.ts';
 import type { Row, RowBody } from '../rows/row.ts';
 import { isRowLive, rowExpireAt } from '../rows/row.ts';
+import { isSiblingsRow } from '../rows/siblings.ts';
 import { FORWARD_READ, FORWARD_UPDATE, FORWARD_WRITE } from '../wire/messages.ts';
-import type { ReadDone, RequestOptions, UpdateDone, UpdateFunction, WriteDone } from './api.ts';
+import type { ReadDone, RequestOptions, UpdateDone, UpdateFunction, VersionsDone, WriteDone } from './api.ts';
 import type { NodeContext } from './context.ts';
 import { deadlineError } from './context.ts';
-import { writeBody, writeUpdateCall } from './forward-codec.ts';
+import { writeUpdateCall, writeWriteCall } from './forward-codec.ts';
 import { ForwardFlight } from './forward-flight.ts';
 import { ReadFlight } from './read-flight.ts';
+import { isSiblingsPolicy, shownRow, versionsShown, withDefaultExpiry } from './shown.ts';
 import type { QueuedUpdate } from './update-rounds.ts';
 import { pairError, UpdateRounds } from './update-rounds.ts';
 import { WriteFlight } from './write-flight.ts';
@@ -114,7 +118,18 @@ export class Requests {
     return this.#context.now() + (options.timeoutMs ?? this.#context.limits.requestTimeoutMs);
   }
 
-  read(key: ByteString, options: RequestOptions, forwarded: boolean, done: ReadDone): void {
+  /**
+   * Reads a key: the live row, siblings as the one value that the policy shows.
+   * @param raw the row as it is, dead or not, with all its siblings: for a peer that forwarded the request
+   *   (`forwarded`), and for `readVersions`
+   */
+  read(
+    key: ByteString,
+    options: RequestOptions,
+    forwarded: boolean,
+    done: ReadDone,
+    raw: boolean = forwarded,
+  ): void {
     const context = this.#context;
     const refusal = this.#refusal(key, false);
     if (refusal !== undefined) {
@@ -128,21 +143,47 @@ export class Requests {
     if (!plan.selfIsReplica) {
       if (forwarded) done(this.#notAReplica('none'), undefined);
       else if (plan.remotesLive.length === 0 && this.#canStandIn(plan, policy, policy.r)) {
-        this.#readByQuorum(rowKey, plan, policy, this.#deadline(options), done);
-      } else this.#forwardRead(key, rowKey, plan, policy, this.#deadline(options), done);
+        this.#readByQuorum(rowKey, plan, policy, this.#deadline(options), done, raw);
+      } else this.#forwardRead(key, rowKey, plan, policy, this.#deadline(options), done, raw);
       return;
     }
-    const here = this.#readHere(rowKey, policy);
-    if (here === undefined) this.#readByQuorum(rowKey, plan, policy, this.#deadline(options), done);
+    const here = raw && !forwarded ? undefined : this.#readHere(rowKey, policy);
+    if (here === undefined) this.#readByQuorum(rowKey, plan, policy, this.#deadline(options), done, raw);
     else done(undefined, here ?? undefined);
   }
 
+  /** See `NodeApi.readVersions`. */
+  readVersions(key: ByteString, options: RequestOptions, done: VersionsDone): void {
+    const rowKey = rowKeyOf(key);
+    const show: ReadDone = (error, row) => {
+      if (error !== undefined) done(error, undefined);
+      else done(undefined, versionsShown(this.#context, rowKey, row));
+    };
+    this.read(key, options, false, show, true);
+  }
+
+  /** Answers a reader with what it asked to see of a row. */
+  #show(rowKey: RowKey, policy: Policy, raw: boolean, row: Row | undefined, done: ReadDone): void {
+    const shown = raw ? row : shownRow(this.#context, rowKey, row, policy);
+    if (shown instanceof CodedError) done(shown, undefined);
+    else done(undefined, shown);
+  }
+
   /** Coordinates a read here, or joins an equal one of this turn. */
-  #readByQuorum(rowKey: RowKey, plan: Plan, policy: Policy, deadline: number, done: ReadDone): void {
+  #readByQuorum(
+    rowKey: RowKey,
+    plan: Plan,
+    policy: Policy,
+    deadline: number,
+    done: ReadDone,
+    raw: boolean,
+  ): void {
     const context = this.#context;
     const joined = this.#shared.get(rowKey);
-    const share = (error: CodedError | undefined, row: Row | undefined): void =>
-      done(error, isRowLive(row, context.wall()) ? row : undefined);
+    const share = (error: CodedError | undefined, row: Row | undefined): void => {
+      if (error !== undefined) done(error, undefined);
+      else this.#show(rowKey, policy, raw, row, done);
+    };
     const near = joined !== undefined && Math.abs(joined.deadline - deadline) <= sharedDeadlineMs;
     if (near && !joined.isFinished && joined.policy === policy) {
       context.tally.readsShared++;
@@ -179,6 +220,7 @@ export class Requests {
       if (!(error instanceof CodedError)) throw error;
       return undefined;
     }
+    if (row !== undefined && isSiblingsRow(row)) return undefined;
     // The clock is looked at only for a row that can expire.
     const lasting = row !== undefined && rowExpireAt(row) === 0;
     return isRowLive(row, lasting ? 0 : context.wall()) ? row : null;
@@ -191,13 +233,15 @@ export class Requests {
     policy: Policy,
     deadline: number,
     done: ReadDone,
+    raw: boolean,
   ): void {
     const targets = plan.remotesLive;
     const request = { kind: FORWARD_READ, key, policy, targets, repeatable: true, body: () => {} };
     new ForwardFlight(this.#context, request, deadline, (error, row) => {
       const now = this.#standInAfter(error, rowKey, policy, policy.r);
-      if (now === undefined) done(error, row);
-      else this.#readByQuorum(rowKey, now, policy, deadline, done);
+      if (now !== undefined) this.#readByQuorum(rowKey, now, policy, deadline, done, raw);
+      else if (error !== undefined) done(error, undefined);
+      else this.#show(rowKey, policy, raw, row, done);
     }).start();
   }
 
@@ -231,9 +275,9 @@ export class Requests {
     );
   }
 
-  write(key: ByteString, body: RowBody, options: RequestOptions, forwarded: boolean, done: WriteDone): void {
+  write(key: ByteString, given: RowBody, options: RequestOptions, forwarded: boolean, done: WriteDone): void {
     const context = this.#context;
-    const refusal = this.#refusal(key, true) ?? pairError(key, body, context.limits.pairBytesMax);
+    const refusal = this.#refusal(key, true) ?? pairError(key, given, context.limits.pairBytesMax);
     if (refusal !== undefined) {
       done(refusal, undefined);
       return;
@@ -242,12 +286,27 @@ export class Requests {
     const rowKey = rowKeyOf(key);
     const plan = context.plans.of(rowKeySlot(rowKey));
     const policy = options.policy ?? this.#policies.policyOf(key);
+    const body =
+      policy.ttlMs === undefined ? given : withDefaultExpiry(given, policy, undefined, context.wall());
     const deadline = this.#deadline(options);
+    let seen: CausalContext | undefined;
+    if (options.context !== undefined || isSiblingsPolicy(policy)) {
+      try {
+        seen = context.siblings.seen(context, rowKey, options.context);
+      } catch (error) {
+        if (!(error instanceof CodedError)) throw error;
+        done(error, undefined);
+        return;
+      }
+      if (!isSiblingsPolicy(policy)) seen = undefined;
+    }
     const alone = plan.remotesLive.length === 0 && this.#canStandIn(plan, policy, policy.w);
-    if (plan.selfIsReplica || (alone && !forwarded)) {
-      new WriteFlight(context, rowKey, body, plan, policy, deadline, done).start(false);
+    // What a replica holds is the ground for a sibling: one that may have forgotten something must not lay it.
+    const grounded = seen === undefined || context.vouching.mayAnswer(rowKeySlot(rowKey), false);
+    if ((plan.selfIsReplica && grounded) || (alone && !forwarded && !plan.selfIsReplica)) {
+      new WriteFlight(context, rowKey, body, plan, policy, deadline, done, seen).start(false);
     } else if (forwarded) {
-      done(this.#notAReplica('fail'), undefined);
+      done(plan.selfIsReplica ? notGrounded() : this.#notAReplica('fail'), undefined);
     } else {
       const request = {
         kind: FORWARD_WRITE,
@@ -255,12 +314,13 @@ export class Requests {
         policy,
         targets: plan.remotesLive,
         repeatable: false,
-        body: (writer: Parameters<typeof writeBody>[0]) => writeBody(writer, body),
+        body: (writer: Parameters<typeof writeWriteCall>[0]) =>
+          writeWriteCall(writer, body, options.context ?? BYTES_EMPTY),
       };
       new ForwardFlight(context, request, deadline, (error) => {
         const now = this.#standInAfter(error, rowKey, policy, policy.w);
         if (now === undefined) done(error, undefined);
-        else new WriteFlight(context, rowKey, body, now, policy, deadline, done).start(false);
+        else new WriteFlight(context, rowKey, body, now, policy, deadline, done, seen).start(false);
       }).start();
     }
   }
@@ -328,6 +388,12 @@ export class Requests {
     }
     this.#rounds.enqueue(key, rowKey, update);
   }
+}
+
+/** For a write under `siblings` at a replica that does not vouch for what it holds: another may. */
+function notGrounded(): CodedError {
+  const message = 'this replica is just starting, or being made whole; nothing was written; use another node';
+  return new CodedError('unavailable', 'fail', message);
 }
 
 /** The error for arguments that no frame should carry, or undefined. */

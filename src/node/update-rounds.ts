@@ -13,15 +13,19 @@
 
 import type { ByteString } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
+import { contextOf } from '../causality/version-set.ts';
 import type { Plan } from '../coordinator/plan.ts';
 import type { Policy } from '../coordinator/policy.ts';
+import { encodeContext } from '../rows/context.ts';
 import type { RowKey } from '../rows/key.ts';
 import type { Row, RowBody, Stamp } from '../rows/row.ts';
 import { BODY_TOMBSTONE, KIND_TOMBSTONE, liveBody } from '../rows/row.ts';
+import { versionsOfRow } from '../rows/siblings.ts';
 import type { UpdateDone, UpdateFunction, UpdateReply, WriteProgress } from './api.ts';
 import type { NodeContext } from './context.ts';
 import { deadlineError, observeStamp } from './context.ts';
 import { ReadFlight } from './read-flight.ts';
+import { isSiblingsPolicy, shownRow, withDefaultExpiry } from './shown.ts';
 import { WriteFlight } from './write-flight.ts';
 
 /** An update that waits for its round. */
@@ -147,8 +151,19 @@ export class UpdateRounds {
     stamp: Stamp,
   ): void {
     const context = this.#context;
-    const update = { key: queue.key, wall: context.wall() };
-    let body = liveBody(row, update.wall);
+    const versions = versionsOfRow(row);
+    const update = {
+      key: queue.key,
+      wall: context.wall(),
+      contextOf: () => encodeContext(rowKey, versions),
+    };
+    const shown = shownRow(context, rowKey, row, policy);
+    if (shown instanceof CodedError) {
+      for (const one of batch) one.done(new CodedError(shown.code, 'fail', shown.message), null, undefined);
+      this.#next(rowKey, queue);
+      return;
+    }
+    let body = liveBody(shown, update.wall);
     const answered: Answered[] = [];
     let wrote = false;
     let deadline = Number.POSITIVE_INFINITY;
@@ -182,7 +197,9 @@ export class UpdateRounds {
       }
       this.#next(rowKey, queue);
     };
-    new WriteFlight(context, rowKey, body ?? BODY_TOMBSTONE, plan, policy, deadline, written).start(true);
+    const after = body === undefined ? BODY_TOMBSTONE : withDefaultExpiry(body, policy, shown, update.wall);
+    const seen = isSiblingsPolicy(policy) ? contextOf(versions) : undefined;
+    new WriteFlight(context, rowKey, after, plan, policy, deadline, written, seen).start(true);
   }
 
   #next(rowKey: RowKey, queue: KeyQueue): void {
@@ -192,7 +209,9 @@ export class UpdateRounds {
 }
 
 function isSamePolicy(a: Policy, b: Policy): boolean {
-  return a === b || (a.r === b.r && a.w === b.w && a.strict === b.strict);
+  if (a === b) return true;
+  if (a.r !== b.r || a.w !== b.w || a.strict !== b.strict) return false;
+  return a.conflicts === b.conflicts && a.siblingsRead === b.siblingsRead && a.ttlMs === b.ttlMs;
 }
 
 /** The error for a pair above the limit, or undefined. */

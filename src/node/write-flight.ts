@@ -9,10 +9,14 @@
  * Unless the policy is strict, a replica that cannot be reached is stood in for: the next live node of
  * the ring keeps the row for it as a hint, and its durable acknowledgement counts (a sloppy quorum:
  * Dynamo, DeCandia et al. 2007). At the end a coordinator that is a replica notes who missed the row.
+ *
+ * Under policy `siblings` the row is made of what this node holds and the write, and a replica makes it durable
+ * here before it sends it: nobody else may know of a write that its own actor could forget.
  */
 
 import type { CodedError, ErrorCode } from '../base/errors.ts';
 import { CodedError as Coded } from '../base/errors.ts';
+import type { CausalContext } from '../causality/version-set.ts';
 import type { Plan } from '../coordinator/plan.ts';
 import { reachableNodes } from '../coordinator/plan.ts';
 import type { Policy } from '../coordinator/policy.ts';
@@ -45,6 +49,10 @@ export class WriteFlight extends Flight implements StoredWaiter, WriteProgress {
   readonly #context: NodeContext;
   readonly #rowKey: RowKey;
   readonly #body: RowBody;
+  /** What a write under `siblings` has seen; undefined under `last-write-wins`. */
+  readonly #seen: CausalContext | undefined;
+  /** Our own copy is not durable yet, and nobody else was sent the row. */
+  #isHeldBack = false;
   readonly #plan: Plan;
   readonly #policy: Policy;
   #done: WriteDone | undefined;
@@ -79,8 +87,10 @@ export class WriteFlight extends Flight implements StoredWaiter, WriteProgress {
     policy: Policy,
     deadline: number,
     done: WriteDone,
+    seen?: CausalContext,
   ) {
     super(deadline);
+    this.#seen = seen;
     this.#context = context;
     this.#rowKey = rowKey;
     this.#body = body;
@@ -146,14 +156,45 @@ export class WriteFlight extends Flight implements StoredWaiter, WriteProgress {
     }
     const stamp = this.#nextStamp();
     if (stamp === undefined) return;
-    const row = encodeRow(this.#rowKey, this.#body, stamp);
+    const row = this.#compose(stamp);
+    if (row === undefined) return;
     this.#row = row;
     context.flights.add(this);
+    if (this.#seen !== undefined && this.#plan.selfIsReplica && !context.mutants.has('sibling-sent-early')) {
+      this.#localWaiting = true;
+      this.#isHeldBack = true;
+      context.replica.merge(this.#rowKey, row, this);
+      return;
+    }
+    if (this.#plan.selfIsReplica) this.#localWaiting = true;
+    this.#sendToOthers(row);
+    if (this.#plan.selfIsReplica) context.replica.merge(this.#rowKey, row, this);
+    this.#advance(this.#core.state);
+  }
+
+  /** The row of this write; undefined if there can be none: it is then answered. */
+  #compose(stamp: StampParts): Row | undefined {
+    if (this.#seen === undefined) return encodeRow(this.#rowKey, this.#body, stamp);
+    try {
+      return this.#context.siblings.compose(
+        this.#context,
+        this.#rowKey,
+        this.#body,
+        this.#seen,
+        stamp,
+        this.#plan.replicas,
+      );
+    } catch (error) {
+      if (!(error instanceof Coded)) throw error;
+      this.#answer(new Coded(error.code, 'fail', error.message));
+      return undefined;
+    }
+  }
+
+  #sendToOthers(row: Row): void {
+    const context = this.#context;
     for (const peer of this.#plan.replicas) {
-      if (peer === context.self) {
-        this.#localWaiting = true;
-        continue;
-      }
+      if (peer === context.self) continue;
       const writer = context.links.isLive(peer) ? context.links.writerTo(peer) : undefined;
       if (writer === undefined) {
         this.#missed(peer);
@@ -165,8 +206,6 @@ export class WriteFlight extends Flight implements StoredWaiter, WriteProgress {
     if (context.mutants.has('fail-after-send') && this.#core.state === 'impossible') {
       this.#answer(quorumError(context, 'write', 1 + this.#waiting.length, this.#core.needed, 'fail'));
     }
-    if (this.#plan.selfIsReplica) context.replica.merge(this.#rowKey, row, this);
-    this.#advance(this.#core.state);
   }
 
   /** Nodes the row can be sent to at this moment; the plan may be older. */
@@ -262,18 +301,29 @@ export class WriteFlight extends Flight implements StoredWaiter, WriteProgress {
 
   /** Our own copy is durable, or could not be made so. */
   stored(error: CodedError | undefined): void {
+    const context = this.#context;
     if (!this.#localWaiting) return;
     this.#localWaiting = false;
+    if (this.#isHeldBack) {
+      this.#isHeldBack = false;
+      if (error !== undefined) {
+        // Nobody else was sent it; a disk that became full in the middle may hold it.
+        context.flights.remove(this);
+        this.#answer(new Coded(error.code, error.outcome === 'unknown' ? 'unknown' : 'fail', error.message));
+        return;
+      }
+      this.#sendToOthers(this.#row!);
+    }
     if (error === undefined) {
       this.#localHolds = this.#plan.selfIsReplica;
       this.#advance(this.#core.acknowledge());
       return;
     }
-    this.#context.log.write('warn', 'write-not-stored', { code: error.code });
+    context.log.write('warn', 'write-not-stored', { code: error.code });
     this.#refusedFor(error.code);
     // A disk that became full in the middle of a batch may hold it all the same.
     if (error.outcome === 'unknown') this.#uncertain = true;
-    this.#lose(this.#context.self, error.code);
+    this.#lose(context.self, error.code);
   }
 
   override storedBy(peer: NodeId): void {

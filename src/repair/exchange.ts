@@ -13,6 +13,7 @@ import type { RowKey } from '../rows/key.ts';
 import { rowKeySlot } from '../rows/key.ts';
 import type { Row, Stamp } from '../rows/row.ts';
 import { compareStamps, rowStamp, stampTime } from '../rows/row.ts';
+import { isMade } from '../rows/siblings.ts';
 import {
   REPAIR_ENTRIES,
   REPAIR_FETCH,
@@ -220,7 +221,11 @@ export class Exchange {
     for (const { index, stamp } of answer.others) {
       const own = entries[index]!;
       const order = compareStamps(own.stamp, stamp);
-      if (order > 0) this.#push(outcome, own.rowKey, stampTime(own.stamp));
+      if (isMade(own.stamp) || isMade(stamp)) {
+        // Siblings: each side may know what the other does not. Theirs first, then ours as it is then.
+        this.#fetch(outcome, leaf, own.key, stampTime(stamp));
+        this.#push(outcome, own.rowKey, stampTime(own.stamp));
+      } else if (order > 0) this.#push(outcome, own.rowKey, stampTime(own.stamp));
       else if (order < 0) this.#fetch(outcome, leaf, own.key, stampTime(stamp));
     }
     for (const { key, time } of answer.only) this.#fetch(outcome, leaf, key, time);

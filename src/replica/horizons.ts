@@ -20,15 +20,23 @@ import { SLOT_COUNT } from '../ring/slots.ts';
 import { META_PREFIX } from '../rows/key.ts';
 import type { Row } from '../rows/row.ts';
 import { rowDeathTime, rowTime } from '../rows/row.ts';
+import { isSiblingsRow } from '../rows/siblings.ts';
 
 /** `take`; `dead`: it is gone already, there is nothing to keep; `straggler`: it came too late. */
 export type HorizonVerdict = 'take' | 'dead' | 'straggler';
 
 const noteBytes = 12;
 
+/** More than twice the greatest clock offset that is believed, milliseconds. */
+const settleMs = 2000;
+
 export class Horizons {
   readonly #fences: Float64Array;
   readonly #horizons: Float64Array;
+  /** A horizon, and the wall time at which it was proved here; the greatest that is safely in the past of another. */
+  readonly #proved: Float64Array;
+  readonly #provedAt: Float64Array;
+  readonly #forgettable: Float64Array;
   readonly #shift: number;
   readonly #stragglersTaken: boolean;
   readonly #fenceForgotten: boolean;
@@ -43,6 +51,9 @@ export class Horizons {
   constructor(partitionCount: number, mutants: ReadonlySet<string>) {
     this.#fences = new Float64Array(partitionCount);
     this.#horizons = new Float64Array(partitionCount);
+    this.#proved = new Float64Array(partitionCount);
+    this.#provedAt = new Float64Array(partitionCount);
+    this.#forgettable = new Float64Array(partitionCount);
     this.#changesBehind = new Uint32Array(partitionCount);
     this.#handed = new Uint32Array(partitionCount);
     this.#handedRefused = mutants.has('handed-row-refused');
@@ -87,6 +98,9 @@ export class Horizons {
       if (horizon > 0) forgotten.push(partition);
     });
     this.#horizons.fill(0);
+    this.#proved.fill(0);
+    this.#provedAt.fill(0);
+    this.#forgettable.fill(0);
     return forgotten;
   }
 
@@ -142,11 +156,32 @@ export class Horizons {
     return true;
   }
 
-  /** @returns whether it rose. */
-  raiseHorizon(partition: number, time: number): boolean {
+  /**
+   * @param wall wall time, milliseconds
+   * @returns whether it rose.
+   */
+  raiseHorizon(partition: number, time: number, wall: number = Number.POSITIVE_INFINITY): boolean {
     if (time <= this.#horizons[partition]!) return false;
     this.#horizons[partition] = time;
+    if (this.#provedAt[partition] === 0) {
+      this.#proved[partition] = time;
+      this.#provedAt[partition] = wall;
+    } else if (time > this.#provedAt[partition]! + settleMs) {
+      this.#forgettable[partition] = this.#proved[partition]!;
+      this.#proved[partition] = time;
+      this.#provedAt[partition] = wall;
+    }
     return true;
+  }
+
+  /**
+   * Whether a row that is past the horizon may be deleted. One of siblings only when a second horizon has risen
+   * beyond the moment at which a first one covered it: until then a row from before that first proof, which is
+   * younger than the horizon and has an old value in it, may yet arrive, and what is forgotten here is all that
+   * says that the value is dead (`docs/design/siblings.md`).
+   */
+  mayForget(slot: number, row: Row): boolean {
+    return !isSiblingsRow(row) || rowTime(row) <= this.#forgettable[slot >> this.#shift]!;
   }
 
   /** Whether a row died at or before the horizon. */

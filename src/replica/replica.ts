@@ -18,8 +18,7 @@ import type { ByteString } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
 import { sealed, unsealed } from '../base/sealed-note.ts';
 import type { HlcReading } from '../causality/hlc.ts';
-import type { Log } from '../ports/log.ts';
-import type { Durability, Storage, StorageWrite } from '../ports/storage.ts';
+import type { StorageWrite } from '../ports/storage.ts';
 import { SLOT_COUNT } from '../ring/slots.ts';
 import { PARTITION_COUNT_DEFAULT } from '../ring/table.ts';
 import type { RowKey } from '../rows/key.ts';
@@ -39,12 +38,15 @@ import {
   STAMP_NONE,
   tombstoneOf,
 } from '../rows/row.ts';
+import { isSiblingsRow, withoutFlushed } from '../rows/siblings.ts';
 import { Horizons } from './horizons.ts';
 import { Notes } from './notes.ts';
+import type { MergeSource, ReadWaiter, ReplicaOptions } from './replica-options.ts';
 import { SlotMarks } from './slot-marks.ts';
 import type { StoredWaiter, Tray } from './tray.ts';
 import { batchOf, isTrayEmpty, trayEmpty } from './tray.ts';
 
+export type { MergeSource, ReadWaiter, ReplicaOptions, RowWatcher } from './replica-options.ts';
 export type { StoredWaiter } from './tray.ts';
 
 const floorKey: ByteString = `${META_PREFIX}floor`;
@@ -61,45 +63,6 @@ const lateMaxMs = 3_600_000;
 
 /** A write may be under way for so long, milliseconds: the longest a request between nodes may take. */
 const underwayMaxMs = 65_536;
-
-/**
- * Where a row to be merged comes from, which decides what is believed of an old one:
- * - `request`: a client's write, a hint, a read repair. Its message may be an hour late.
- * - `sync`: anti-entropy, from a replica whose horizon is not below ours and that holds it now.
- * - `hand`: a read, from a replica that held it when it was asked; see `hand.ts`.
- * - `mend`: what a read quorum holds in place of a damaged row; see `replaceDamaged`.
- */
-export type MergeSource = 'request' | 'sync' | 'hand' | 'mend';
-
-/** Told of every row key whose row is handed to storage or deleted there: hash trees follow it. */
-export interface RowWatcher {
-  rowChanged(rowKey: RowKey): void;
-}
-
-/** Told what this replica holds: the effective stamp, and the row unless the floor is what answers. */
-export interface ReadWaiter {
-  local(error: CodedError | undefined, stamp: Stamp, row: Row | undefined): void;
-}
-
-export interface ReplicaOptions {
-  readonly storage: Storage;
-  readonly durability: Durability;
-  readonly log: Log;
-  /** Asks for the end of the turn. */
-  readonly wake: () => void;
-  /** Notes to store with every batch: the clock's high-water mark. */
-  readonly noteOfCommit: () => StorageWrite | undefined;
-  /** Told when a batch, and with it that note, is durable. */
-  readonly committed?: () => void;
-  /** Told of a row that failed its checksum when it was read; false if that is no news. */
-  readonly rowDamaged?: (rowKey: RowKey) => unknown;
-  /** Told of every row that changes in storage. */
-  readonly watcher?: RowWatcher;
-  /** Partitions of the ring, for horizons; 1024 if left out. */
-  readonly partitionCount?: number;
-  /** Test flags, see `sim/mutants.ts`. */
-  readonly mutants: ReadonlySet<string>;
-}
 
 function fullError(): CodedError {
   return new CodedError('overloaded', 'fail', 'storage does not keep up; nothing was taken');
@@ -326,7 +289,9 @@ export class Replica {
       waiter?.stored(fullError());
       return;
     }
-    if (this.#marks.raise(rowKeySlot(rowKey), row)) {
+    const isNews = this.#marks.raise(rowKeySlot(rowKey), row);
+    // A last-write-wins row above its slot's mark is later than all that may be there, siblings too.
+    if (isNews && !isSiblingsRow(row)) {
       this.#lay(rowKey, row, waiter);
       return;
     }
@@ -339,26 +304,47 @@ export class Replica {
         waiter?.stored(error);
         return;
       }
-      if (source !== 'mend' && this.#isBehindDamaged(rowKey, row)) {
+      if (source !== 'mend' && (isSiblingsRow(row) || this.#isBehindDamaged(rowKey, row))) {
         waiter?.stored(error);
         return;
       }
       old = undefined; // a damaged row gives way to an intact one
     }
-    if (old === undefined || this.#mergeLastArrival || mergeRows(old, row) === row) {
-      if (old === undefined || compareRowStamps(old, row) !== 0) {
+    const merged = this.#merged(rowKey, old, row);
+    if (merged !== old) {
+      if (old === undefined || compareRowStamps(old, merged) !== 0) {
         const verdict = this.horizons.judge(rowKeySlot(rowKey), row, source);
         if (verdict !== 'take') {
           waiter?.stored(verdict === 'dead' ? undefined : stragglerError());
           return;
         }
       }
-      this.#lay(rowKey, row, waiter);
+      this.#lay(rowKey, merged, waiter);
       return;
     }
     const tray = this.#trayOf(rowKey);
     if (tray === undefined) waiter?.stored(undefined);
     else this.#await(tray, waiter);
+  }
+
+  /** What is to be held after `row` came: `old` itself if that says it all. */
+  #merged(rowKey: RowKey, old: Row | undefined, row: Row): Row {
+    if (this.#mergeLastArrival) return row;
+    if (!isSiblingsRow(row) && (old === undefined || !isSiblingsRow(old))) {
+      return old === undefined ? row : mergeRows(rowKey, old, row);
+    }
+    // What a flush declared dead stays dead, even within a row that is younger than the flush.
+    const arrived = this.#floorSet ? withoutFlushed(rowKey, row, this.#floor) : row;
+    return old === undefined || this.isBelowFloor(old) ? arrived : mergeRows(rowKey, old, arrived);
+  }
+
+  /**
+   * What is held of a row now, durable or not; undefined for none, or one that is dead by a flush.
+   * @throws CodedError when storage cannot vouch for it.
+   */
+  held(rowKey: RowKey): Row | undefined {
+    const row = this.#lookup(rowKey);
+    return row === undefined || this.isBelowFloor(row) ? undefined : row;
   }
 
   #lay(rowKey: RowKey, row: Row, waiter: StoredWaiter | undefined): void {
@@ -383,9 +369,10 @@ export class Replica {
   /**
    * Raises the horizon of a partition: all its replicas proved equal up to `time`. Rows that died at or
    * before it count as gone from now on; `cleanUp` takes them away.
+   * @param wall wall time, milliseconds; left out, rows of siblings that it covers are kept for now
    */
-  raiseHorizon(partition: number, time: number, waiter: StoredWaiter): void {
-    this.horizons.raiseHorizon(partition, time);
+  raiseHorizon(partition: number, time: number, waiter: StoredWaiter, wall: number = Infinity): void {
+    this.horizons.raiseHorizon(partition, time, wall);
     this.raiseFence(partition, time, waiter);
   }
 
@@ -539,8 +526,10 @@ export class Replica {
       // Since the page was read a newer row may have been stored: look again.
       const held = this.#peekStored(key);
       if (held === undefined || !isRowIntact(key, held) || compareRowStamps(held, value) !== 0) continue;
-      if (dead) this.#tray.notes.push({ key, value: undefined });
-      else this.#tray.rows.set(key, tombstoneOf(key, value));
+      if (!dead) this.#tray.rows.set(key, tombstoneOf(key, value));
+      else if (this.isBelowFloor(value) || this.horizons.mayForget(rowKeySlot(key), value)) {
+        this.#tray.notes.push({ key, value: undefined });
+      } else continue;
       cleaned++;
     }
     if (cleaned > 0) this.#options.wake();

@@ -7,11 +7,11 @@
  * ```
  * offset size
  *   0     1   format version (1)
- *   1     1   kind: 0 tombstone, 1 string
+ *   1     1   kind: 0 tombstone, 1 string, 2 siblings, 3 siblings of which none is left
  *   2     6   stamp: time, milliseconds (HLC)          ┐
  *   8     2   stamp: logical counter (HLC)             │ the 20 stamp bytes: their byte
  *  10     6   stamp: actor that issued it              │ order is the order of stamps
- *  16     6   dot counter of that actor                ┘ (22 - 2)
+ *  16     6   dot counter of that actor                ┘ (22 - 2); of siblings a digest, see `siblings.ts`
  *  22     6   expireAt, milliseconds since 1970; 0 never
  *  28     4   CRC-32 of the row key, the 28 bytes before, and the value
  *  32     …   value
@@ -36,6 +36,9 @@ const stampEnd = stampStart + STAMP_BYTES;
 
 export const KIND_TOMBSTONE = 0;
 export const KIND_STRING = 1;
+/** A version set (`siblings.ts`): with values to show, and with none. */
+export const KIND_SIBLINGS = 2;
+export const KIND_SIBLINGS_DEAD = 3;
 
 /** The stamp below every stamp: of a row that is not there. */
 export const STAMP_NONE: Stamp = new Uint8Array(STAMP_BYTES);
@@ -192,10 +195,18 @@ export function compareRowStamps(a: Row, b: Row): number {
   return 0;
 }
 
-/** Whether the row holds a value that expired before `wall`. */
+/** Whether the row says only that something is dead. */
+export function isTombstone(row: Row): boolean {
+  return row[1] === KIND_TOMBSTONE || row[1] === KIND_SIBLINGS_DEAD;
+}
+
+/**
+ * Whether the row holds a value that expired before `wall` and that its stamp can do without. Siblings keep
+ * theirs until they go as a whole: their stamp says which there are.
+ */
 export function isExpired(row: Row, wall: number): boolean {
   const expireAt = rowExpireAt(row);
-  return row[1] !== KIND_TOMBSTONE && expireAt !== 0 && expireAt < wall;
+  return row[1] === KIND_STRING && expireAt !== 0 && expireAt < wall;
 }
 
 /**
@@ -204,7 +215,7 @@ export function isExpired(row: Row, wall: number): boolean {
  */
 export function rowDeathTime(row: Row): number {
   const expireAt = rowExpireAt(row);
-  if (row[1] !== KIND_TOMBSTONE && expireAt === 0) return Number.POSITIVE_INFINITY;
+  if (expireAt === 0 && !isTombstone(row)) return Number.POSITIVE_INFINITY;
   return Math.max(expireAt, rowTime(row));
 }
 
@@ -225,7 +236,7 @@ export function tombstoneOf(rowKey: RowKey, row: Row): Row {
 
 /** Whether a reader sees something: not a tombstone, and not past its time. */
 export function isRowLive(row: Row | undefined, wall: number): row is Row {
-  if (row === undefined || row[1] === KIND_TOMBSTONE) return false;
+  if (row === undefined || isTombstone(row)) return false;
   const expireAt = rowExpireAt(row);
   return expireAt === 0 || expireAt > wall;
 }

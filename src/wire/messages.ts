@@ -47,6 +47,11 @@ export interface ForwardHead {
   readonly r: number;
   readonly w: number;
   readonly strict: boolean;
+  /** The rest of the policy: concurrent writes are kept; a request for one value of several fails. */
+  readonly siblings: boolean;
+  readonly siblingsError: boolean;
+  /** Of a value written without an expiry, milliseconds; 0 for ever. */
+  readonly ttlMs: number;
   readonly kind: number;
   readonly key: ByteString;
 }
@@ -235,7 +240,9 @@ export function writeForwardHead(writer: ByteWriter, forward: ForwardHead): numb
   writer.u16(clampTimeout(forward.timeoutMs));
   writer.u8(forward.r);
   writer.u8(forward.w);
-  writer.u8(forward.strict ? 1 : 0);
+  const { strict, siblings, siblingsError, ttlMs } = forward;
+  writer.u8((strict ? 1 : 0) | (siblings ? 2 : 0) | (siblingsError ? 4 : 0) | (ttlMs > 0 ? 8 : 0));
+  if (ttlMs > 0) writer.u48(ttlMs);
   writer.u8(forward.kind);
   writer.text(forward.key);
   return writer.blobBegin();
@@ -376,10 +383,13 @@ function decodeRareMessage<Peer>(
       const timeoutMs = reader.u16();
       const r = reader.u8();
       const w = reader.u8();
-      const strict = reader.u8() === 1;
+      const flags = reader.u8();
+      const [strict, siblings, siblingsError] = [(flags & 1) !== 0, (flags & 2) !== 0, (flags & 4) !== 0];
+      const ttlMs = (flags & 8) !== 0 ? reader.u48() : 0;
       const kind = reader.u8();
       const key = reader.text();
-      handler.forward(peer, { id, timeoutMs, r, w, strict, kind, key }, reader.blobReader());
+      const head = { id, timeoutMs, r, w, strict, siblings, siblingsError, ttlMs, kind, key };
+      handler.forward(peer, head, reader.blobReader());
       return;
     }
     case FORWARD_REPLY: {
@@ -451,6 +461,8 @@ const codes: readonly ErrorCode[] = [
   'unsupported',
   'invalid',
   'straggler',
+  'siblings',
+  'siblings-full',
 ];
 
 function codeAt(index: number): ErrorCode {

@@ -32,7 +32,7 @@ function winners(
     const rowKey = rowKeyOf(key);
     const row = rowOf(rowKey, ms, dead ? null : `value ${key} ${ms}`);
     const held = all.get(rowKey);
-    all.set(rowKey, held === undefined ? row : mergeRows(held, row));
+    all.set(rowKey, held === undefined ? row : mergeRows(rowKey, held, row));
   }
   return all;
 }

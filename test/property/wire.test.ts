@@ -11,12 +11,12 @@ import { CodedError } from '../../src/base/errors.ts';
 import { Prng } from '../../src/base/prng.ts';
 import { UpdateError, type UpdateReply } from '../../src/node/api.ts';
 import {
-  readBody,
   readReply,
   readUpdateCall,
-  writeBody,
+  readWriteCall,
   writeReply,
   writeUpdateCall,
+  writeWriteCall,
 } from '../../src/node/forward-codec.ts';
 import { rowKeyOf } from '../../src/rows/key.ts';
 import { encodeRow } from '../../src/rows/row.ts';
@@ -51,7 +51,18 @@ function message<A extends unknown[]>(
 }
 
 const forwardHead = fc.record(
-  { id: u32, timeoutMs: timeout, r: u8, w: u8, strict: fc.boolean(), kind: u8, key: text },
+  {
+    id: u32,
+    timeoutMs: timeout,
+    r: u8,
+    w: u8,
+    strict: fc.boolean(),
+    siblings: fc.boolean(),
+    siblingsError: fc.boolean(),
+    ttlMs: u48,
+    kind: u8,
+    key: text,
+  },
   { noNullPrototype: true },
 );
 const scanRow = fc.record(
@@ -180,9 +191,11 @@ test('replies of updates, their calls, and bodies come back as they were sent', 
       assert.deepEqual(readReply(new ByteReader(writer.take())), sent);
       writeUpdateCall(writer, name, args);
       assert.deepEqual(readUpdateCall(new ByteReader(writer.take())), { operation: name, args });
+      const sentContext = value.slice(0, 3);
       for (const kind of [0, 1]) {
-        writeBody(writer, { kind, value, expireAt: at });
-        assert.deepEqual(readBody(new ByteReader(writer.take())), { kind, value, expireAt: at });
+        writeWriteCall(writer, { kind, value, expireAt: at }, sentContext);
+        const read = readWriteCall(new ByteReader(writer.take()));
+        assert.deepEqual(read, { kind, value, expireAt: at, context: sentContext });
       }
     }),
   );
@@ -191,7 +204,7 @@ test('replies of updates, their calls, and bodies come back as they were sent', 
 test('random bytes for a reply are a coded error or a reply', () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 60 }), (random) => {
-      for (const read of [readReply, readUpdateCall, readBody, wire.readError]) {
+      for (const read of [readReply, readUpdateCall, readWriteCall, wire.readError]) {
         try {
           read(new ByteReader(random));
         } catch (error) {
@@ -324,12 +337,16 @@ class Hostile {
       r: prng.below(6),
       w: prng.below(6),
       strict: prng.chance(0.5),
+      siblings: prng.chance(0.3),
+      siblingsError: prng.chance(0.3),
+      ttlMs: prng.below(2) * 1000,
       kind: prng.below(5),
       key: prng.pick(['plum', 'key-1', 'x'.repeat(40_000), '\0'.repeat(32_000)]),
     };
     const at = wire.writeForwardHead(writer, head);
     if (prng.chance(0.3)) writer.raw(this.#bytes(prng.below(40)));
-    else if (head.kind === wire.FORWARD_WRITE) writeBody(writer, textBody('v'));
+    else if (head.kind === wire.FORWARD_WRITE)
+      writeWriteCall(writer, textBody('v'), this.#bytes(prng.below(20)));
     else writeUpdateCall(writer, prng.pick(['look', 'nope']), [this.#bytes(4)]);
     writer.blobEnd(at);
   }

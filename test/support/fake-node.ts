@@ -19,6 +19,8 @@ import type {
   RequestOptions,
   ScanDone,
   UpdateDone,
+  Versions,
+  VersionsDone,
   WriteDone,
   WriteProgress,
 } from '../../src/node/api.ts';
@@ -29,8 +31,18 @@ import type { NodeStatus } from '../../src/node/status.ts';
 import { place } from '../../src/ring/placement.ts';
 import { slotOf } from '../../src/ring/slots.ts';
 import type { Table } from '../../src/ring/table.ts';
+import { encodeContext } from '../../src/rows/context.ts';
 import { rowKeyOf } from '../../src/rows/key.ts';
-import { encodeRow, isRowLive, liveBody, type Row, type RowBody, rowKind } from '../../src/rows/row.ts';
+import {
+  encodeRow,
+  isRowLive,
+  liveBody,
+  type Row,
+  type RowBody,
+  rowKind,
+  STAMP_NONE,
+} from '../../src/rows/row.ts';
+import { liveVersions, versionsOfRow } from '../../src/rows/siblings.ts';
 
 const placesPerSlot = 2 ** 32;
 
@@ -119,6 +131,22 @@ export class FakeNode implements NodeApi {
     this.#answer(`read ${key}`, (error) => done(error, error === undefined ? this.#live(key) : undefined));
   }
 
+  readVersions(key: ByteString, _options: RequestOptions, done: VersionsDone): void {
+    this.#answer(`read ${key}`, (error) => {
+      if (error !== undefined) done(error, undefined);
+      else done(undefined, this.#versions(key));
+    });
+  }
+
+  #versions(key: ByteString): Versions {
+    const row = this.rows.get(key);
+    const shown = liveVersions(row, this.now, STAMP_NONE);
+    return {
+      versions: shown.map(({ event, value }) => ({ ...value, time: event.time })),
+      context: encodeContext(rowKeyOf(key), versionsOfRow(row)),
+    };
+  }
+
   readNow(key: ByteString, _options: RequestOptions): Row | null | undefined {
     if (this.holds || this.failures.length > 0) return undefined;
     this.log.push(`read ${key}`);
@@ -149,7 +177,8 @@ export class FakeNode implements NodeApi {
         return;
       }
       const current = liveBody(this.rows.get(key), this.now);
-      const { reply, body } = UPDATES.get(operation)!(current, args, { key, wall: this.now });
+      const contextOf = (): Uint8Array => this.#versions(key).context;
+      const { reply, body } = UPDATES.get(operation)!(current, args, { key, wall: this.now, contextOf });
       if (body !== undefined) this.#put(key, body);
       done(undefined, reply, body === undefined ? undefined : this.progress());
     });
@@ -231,6 +260,10 @@ export class FakeNode implements NodeApi {
       framesDamaged: 0,
       framesLate: 0,
       standIns: 0,
+      siblingWrites: 0,
+      siblingsMet: 0,
+      siblingsRefused: 0,
+      siblingsMost: 0,
       hints: 0,
       hintBytes: 0,
       hintsLoading: 0,

@@ -294,7 +294,11 @@ describe('updates', () => {
     const current = Object.freeze({ kind: 1, value, expireAt: 0 });
     const arg = (text: string): Uint8Array => Uint8Array.from(text, (letter) => letter.charCodeAt(0));
     for (const [name, update] of UPDATES) {
-      update(current, [arg('5'), arg('7'), arg('0')], { key: 'k', wall: 1000 });
+      update(current, [arg('5'), arg('7'), arg('0')], {
+        key: 'k',
+        wall: 1000,
+        contextOf: () => new Uint8Array(0),
+      });
       assert.deepEqual([...value], [0x31, 0x32], name);
     }
   });

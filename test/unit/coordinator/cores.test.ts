@@ -40,7 +40,7 @@ describe('ReadCore', () => {
         const rows = new Map(given.map(({ time }) => [time, new Uint8Array([time]) as Row]));
         const max = Math.max(...given.map((answer) => answer.time));
         for (const order of [given, shuffled]) {
-          const core = new ReadCore(given.length);
+          const core = new ReadCore(given.length, 'k');
           for (const [i, { from, time }] of order.entries()) {
             assert.equal(core.isEnough, i >= given.length);
             core.add(`n${from}`, stamp(time), time === 0 ? undefined : rows.get(time));
@@ -63,7 +63,7 @@ describe('ReadCore', () => {
   });
 
   test('who was started anew is no holder until it holds the winner again, and its answer still counts', () => {
-    const core = new ReadCore(2);
+    const core = new ReadCore(2, 'k');
     core.add('n1', stamp(5), new Uint8Array([5]) as Row);
     core.add('n2', stamp(5), undefined);
     assert.equal(core.holders(), 2);
@@ -79,7 +79,7 @@ describe('ReadCore', () => {
   });
 
   test('an equal stamp without the row does not take the row away', () => {
-    const core = new ReadCore(2);
+    const core = new ReadCore(2, 'k');
     const row = new Uint8Array([1]);
     core.add('n1', stamp(5), row);
     core.add('n2', stamp(5), undefined);

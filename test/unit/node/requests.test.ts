@@ -425,7 +425,7 @@ describe('identity', () => {
 });
 
 test('the updates of the tests are what they say', () => {
-  const context = { key: 'k', wall: 0 };
+  const context = { key: 'k', wall: 0, contextOf: () => new Uint8Array(0) };
   assert.equal(updatesForTests.get('incr')!(undefined, [], context).reply, 1);
   assert.equal(updatesForTests.get('incr')!(textBody('4'), [], context).reply, 5);
 });

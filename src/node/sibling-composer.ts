@@ -1,0 +1,136 @@
+/**
+ * The sibling composer: turns a write under policy `siblings` into the row that all replicas are sent.
+ *
+ * A version vector says "all writes of this actor up to that one", so an actor must know all its earlier writes of
+ * a key when it makes another. A replica does: its writes are durable here before anybody else hears of them
+ * (`write-flight.ts`), and after a loss of its disk it is another actor. A stand-in does not: its hint goes when it
+ * is handed over. So it writes each time under a name of its own, except where the hint that it made last is still
+ * there. The same for a replica that finds writes of itself which it has not made yet: somebody forged a context.
+ */
+
+import { CodedError } from '../base/errors.ts';
+import type { CausalContext, WriteEvent } from '../causality/version-set.ts';
+import { CONTEXT_NONE, entryOf, versionsOf, withoutDead, writeInto } from '../causality/version-set.ts';
+import type { HintBook } from '../hints/hint-book.ts';
+import type { Log } from '../ports/log.ts';
+import type { Random } from '../ports/random.ts';
+import type { NodeId } from '../ports/transport.ts';
+import type { Replica } from '../replica/replica.ts';
+import { decodeContext, latestOf, VECTOR_ENTRIES_MAX } from '../rows/context.ts';
+import type { RowKey } from '../rows/key.ts';
+import type { Row, RowBody, StampParts } from '../rows/row.ts';
+import { compareStamps, encodeStamp, KIND_TOMBSTONE } from '../rows/row.ts';
+import { rowOfVersions, versionsOfRow } from '../rows/siblings.ts';
+import { drawActor, type Identity } from './identity.ts';
+import type { NodeLimits } from './options.ts';
+import type { Tally } from './tally.ts';
+
+/** What the composer touches of a node (`NodeContext`). */
+export interface ComposerContext {
+  readonly self: NodeId;
+  readonly limits: NodeLimits;
+  readonly log: Log;
+  readonly replica: Replica;
+  readonly hints: HintBook;
+  readonly identity: Identity;
+  readonly tally: Tally;
+  /** Wall milliseconds. */
+  wall(): number;
+}
+
+/** Keys whose last stand-in write is remembered. */
+const standInsMax = 4096;
+
+export class SiblingComposer {
+  readonly #random: Random;
+  /** The last write this node made of a key it is no replica of. */
+  readonly #standIns: Map<RowKey, WriteEvent> = new Map();
+  /** The most siblings a write left behind, since the start. */
+  siblingsMost = 0;
+
+  constructor(random: Random) {
+    this.#random = random;
+  }
+
+  /**
+   * Reads a client's context, and lets the clock go above it.
+   * @throws CodedError `invalid`
+   */
+  seen(context: ComposerContext, rowKey: RowKey, bytes: Uint8Array | undefined): CausalContext {
+    if (bytes === undefined || bytes.length === 0) return CONTEXT_NONE;
+    const seen = decodeContext(rowKey, bytes, context.wall() + context.limits.clockOffsetMaxMs);
+    const latest = latestOf(seen);
+    if (latest !== undefined) context.identity.hlc.observe(latest.time, latest.logical);
+    return seen;
+  }
+
+  /**
+   * The row after a write.
+   * @param replicas of the key; this node may be none of them
+   * @throws CodedError `siblings-full`, or what storage says
+   */
+  compose(
+    context: ComposerContext,
+    rowKey: RowKey,
+    body: RowBody,
+    seen: CausalContext,
+    stamp: StampParts,
+    replicas: readonly NodeId[],
+  ): Row {
+    const isReplica = replicas.includes(context.self);
+    const held = isReplica ? context.replica.held(rowKey) : context.hints.held(rowKey, replicas);
+    const wall = context.wall();
+    const { floor } = context.replica;
+    const living = withoutDead(
+      versionsOfRow(held),
+      (event, { expireAt }) =>
+        (expireAt !== 0 && expireAt <= wall) || compareStamps(encodeStamp(event), floor) <= 0,
+    );
+    const event = isReplica
+      ? this.#asReplica(living.vector, stamp)
+      : this.#asStandIn(rowKey, living.vector, stamp);
+    const set = writeInto(living, seen, event, body.kind === KIND_TOMBSTONE ? undefined : body);
+    this.#bound(context, versionsOf(set).length, versionsOf(living).length, set.vector.length);
+    if (!isReplica) this.#remember(rowKey, event);
+    return rowOfVersions(rowKey, set)!;
+  }
+
+  #asReplica(vector: readonly WriteEvent[], stamp: StampParts): WriteEvent {
+    const own = entryOf(vector, stamp.actor);
+    if (own === undefined || own.counter < stamp.counter) return stamp;
+    return { ...stamp, actor: drawActor(this.#random), counter: 1 };
+  }
+
+  #asStandIn(rowKey: RowKey, vector: readonly WriteEvent[], stamp: StampParts): WriteEvent {
+    const last = this.#standIns.get(rowKey);
+    const known = last === undefined ? undefined : entryOf(vector, last.actor);
+    if (last !== undefined && known?.counter === last.counter) {
+      return { ...stamp, actor: last.actor, counter: last.counter + 1 };
+    }
+    return { ...stamp, actor: drawActor(this.#random), counter: 1 };
+  }
+
+  #remember(rowKey: RowKey, event: WriteEvent): void {
+    this.#standIns.delete(rowKey);
+    this.#standIns.set(rowKey, event);
+    if (this.#standIns.size > standInsMax) this.#standIns.delete(this.#standIns.keys().next().value!);
+  }
+
+  /** Siblings are never cut: a write that would make too many is refused. One that makes fewer never is. */
+  #bound({ limits, log, tally }: ComposerContext, after: number, before: number, actors: number): void {
+    this.siblingsMost = Math.max(this.siblingsMost, after);
+    tally.siblingWrites++;
+    if ((after <= limits.siblingsMax || after <= before) && actors <= VECTOR_ENTRIES_MAX) return;
+    tally.siblingsRefused++;
+    const what =
+      actors > VECTOR_ENTRIES_MAX
+        ? `the key was written by more than ${VECTOR_ENTRIES_MAX} actors`
+        : `the key has ${before} siblings and the limit is ${limits.siblingsMax}`;
+    log.write('alarm', 'siblings-full', {
+      siblings: before,
+      meaning: `${what}: clients write it without the context they read; further such writes are refused`,
+    });
+    const message = `${what}; nothing was written; read it with all its siblings and write one value with the context that comes with them`;
+    throw new CodedError('siblings-full', 'fail', message);
+  }
+}
