@@ -246,10 +246,13 @@ export class RepairDesk implements Desk {
     }
     this.#tally.pass(now, this.#rows.spentMs);
     if (this.#context.replica.failure !== undefined) return;
-    for (const [id, desk] of this.#peers) {
-      if (!this.#context.links.isLive(id)) continue;
-      // Those that go out together share frames.
-      while (this.#sessions.size < sessionsMax && this.#sendOut(id, desk, now));
+    // Those that go out together share frames; the peers take turns, since a partition is compared with one at a time.
+    for (let more = true; more; ) {
+      more = false;
+      for (const [id, desk] of this.#peers) {
+        if (this.#sessions.size >= sessionsMax) return;
+        if (this.#context.links.isLive(id) && this.#sendOut(id, desk, now)) more = true;
+      }
     }
   }
 
