@@ -18,7 +18,7 @@ import { HintBook } from '../hints/hint-book.ts';
 import { HashForest } from '../merkle/hash-forest.ts';
 import type { NodeId, TransportHandler } from '../ports/transport.ts';
 import { Replica } from '../replica/replica.ts';
-import { VOUCH_FULL, Vouching } from '../replica/vouching.ts';
+import { Vouching } from '../replica/vouching.ts';
 import { SLOT_COUNT } from '../ring/slots.ts';
 import type { Table } from '../ring/table.ts';
 import type { RowKey } from '../rows/key.ts';
@@ -52,6 +52,7 @@ import { raiseIncarnation } from './incarnation.ts';
 import type { Link, LinkEvents } from './links.ts';
 import { Links } from './links.ts';
 import { LocalScans } from './local-scans.ts';
+import { memberViews } from './member-views.ts';
 import { nodeStatus } from './node-status.ts';
 import type { Member, NodeOptions, NodePorts } from './options.ts';
 import { PastDesk } from './past-desk.ts';
@@ -124,55 +125,14 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
     this.#frameUnchecked = mutants.has('frame-unchecked');
     this.#frameSequenceUnchecked = mutants.has('frame-sequence-unchecked');
     const wake = (): void => ports.turn.wake();
-    const { storage, log, clock, transport, random } = ports;
+    const { storage, clock, random } = ports;
     this.#identity = new Identity(mutants);
     const forest = new HashForest();
-    this.#replica = new Replica({
-      watcher: new RepairMarks(forest, mutants.has('tree-not-marked')),
-      storage,
-      durability: options.durability,
-      log,
-      wake,
-      noteOfCommit: () => this.#identity.clockNote(),
-      committed: () => this.#identity.committed(),
-      rowDamaged: (rowKey) => this.#mender.damaged(rowKey),
-      partitionCount: options.table.partitionCount,
-      mutants,
-    });
-    const { members, limits } = options;
-    const life = random.u32();
-    const now = clock.monotonic();
-    const linked = { self, members, life, transport, random, limits, log, mutants, now };
-    this.#links = new Links(linked, this, wake);
+    this.#replica = this.#makeReplica(forest);
+    this.#links = this.#makeLinks(self);
     this.#flights = new Flights(random.u32());
     this.#plans = new PlanBook(options.id, options.table, this.#links);
-    this.#context = {
-      self: options.id,
-      n: this.replicas,
-      limits: options.limits,
-      log,
-      replica: this.#replica,
-      identity: this.#identity,
-      vouching: new Vouching(options.table.partitionCount, mutants),
-      hints: new HintBook({
-        storage,
-        shelf: this.#replica,
-        log,
-        bytesMax: limits.hintBytesMax,
-        marginMs: limits.horizonMarginMs,
-        mutants,
-      }),
-      past: new PastMemory([...this.#links.all()].map(({ member }) => member.id)),
-      links: this.#links,
-      plans: this.#plans,
-      flights: this.#flights,
-      siblings: new SiblingComposer(random),
-      hedgeBudget: new HedgeBudget(options.limits.hedgeShareMax),
-      tally: this.#tally,
-      mutants,
-      now: () => clock.monotonic(),
-      wall: () => clock.wall(),
-    };
+    this.#context = this.#makeContext();
     const confirmed = (): boolean => this.#links.isClockConfirmed(clock.monotonic(), clock.wall());
     const damaged = (rowKey: RowKey): boolean => this.#mender.damaged(rowKey);
     this.#scans = new LocalScans(storage, this.#replica, () => clock.wall(), confirmed, wake, damaged);
@@ -192,11 +152,70 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
     this.#horizon = new HorizonDesk(this.#context, table, {
       compare: (partition, peer, compared) => this.#repair.compare(partition, peer, compared),
       hintFloorOf: (member) => this.#hintFloorOf(member),
-      isWhole: (partition) => this.#isWhole(partition),
+      isWhole: (partition) => this.#context.vouching.isWholeIn(partition),
       isClockConfirmed: confirmed,
     });
     this.#desks = [gossip, this.#past, this.#hints, this.#repair, this.#horizon];
     this.#desk = new PeerDesk(this.#context, this.#requests, this.#scans, this.#desks);
+  }
+
+  /** What this node holds. It tells of damaged rows and of commits; who hears that is made later. */
+  #makeReplica(forest: HashForest): Replica {
+    const { durability, mutants = noMutants } = this.#options;
+    const { storage, log, turn } = this.#ports;
+    return new Replica({
+      watcher: new RepairMarks(forest, mutants.has('tree-not-marked')),
+      storage,
+      durability,
+      log,
+      wake: () => turn.wake(),
+      noteOfCommit: () => this.#identity.clockNote(),
+      committed: () => this.#identity.committed(),
+      rowDamaged: (rowKey) => this.#mender.damaged(rowKey),
+      partitionCount: this.table.partitionCount,
+      mutants,
+    });
+  }
+
+  #makeLinks(self: Member): Links {
+    const { members, limits, mutants = noMutants } = this.#options;
+    const { log, clock, transport, random, turn } = this.#ports;
+    const life = random.u32();
+    const now = clock.monotonic();
+    const linked = { self, members, life, transport, random, limits, log, mutants, now };
+    return new Links(linked, this, () => turn.wake());
+  }
+
+  #makeContext(): NodeContext {
+    const { limits, mutants = noMutants } = this.#options;
+    const { storage, log, clock, random } = this.#ports;
+    return {
+      self: this.id,
+      n: this.replicas,
+      limits,
+      log,
+      replica: this.#replica,
+      identity: this.#identity,
+      vouching: new Vouching(this.table.partitionCount, mutants),
+      hints: new HintBook({
+        storage,
+        shelf: this.#replica,
+        log,
+        bytesMax: limits.hintBytesMax,
+        marginMs: limits.horizonMarginMs,
+        mutants,
+      }),
+      past: new PastMemory([...this.#links.all()].map(({ member }) => member.id)),
+      links: this.#links,
+      plans: this.#plans,
+      flights: this.#flights,
+      siblings: new SiblingComposer(random),
+      hedgeBudget: new HedgeBudget(limits.hedgeShareMax),
+      tally: this.#tally,
+      mutants,
+      now: () => clock.monotonic(),
+      wall: () => clock.wall(),
+    };
   }
 
   /**
@@ -306,12 +325,6 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
     if (member === this.id) return this.#hints.hintFloor();
     const link = this.#links.get(member);
     return link === undefined ? 0 : this.#links.view(link, this.monotonic()).hintFloor;
-  }
-
-  /** Whether this node answers for all it ever acknowledged of a partition. */
-  #isWhole(partition: number): boolean {
-    const { vouching } = this.#context;
-    return !vouching.isUnsure && vouching.level(partition) === VOUCH_FULL;
   }
 
   /** What gossip says of this node. */
@@ -435,39 +448,8 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
   // Facts.
 
   members(): readonly MemberView[] {
-    const now = this.monotonic();
-    return this.#options.members.map((member) => {
-      const link = this.#links.get(member.id);
-      if (link === undefined) return this.#selfView(member);
-      const { status, incarnation, phi, seenThrough, rebuildingSince } = this.#links.view(link, now);
-      return {
-        ...member,
-        live: link.live,
-        silenceMs: Math.max(0, now - link.heardAt),
-        replyP95Ms: link.replyTime.p95Ms,
-        status,
-        incarnation,
-        phi,
-        reachable: link.up,
-        seenThrough,
-        rebuildingSince,
-      };
-    });
-  }
-
-  #selfView(member: Member): MemberView {
-    const { incarnation } = this.#links;
-    const silence = { silenceMs: 0, replyP95Ms: 0, phi: 0 };
-    return {
-      ...member,
-      ...silence,
-      live: true,
-      status: 'alive',
-      incarnation,
-      reachable: true,
-      seenThrough: undefined,
-      rebuildingSince: this.#past.rebuildingSince,
-    };
+    const { members } = this.#options;
+    return memberViews(members, this.#links, this.monotonic(), this.#past.rebuildingSince);
   }
 
   answersFor(partition: number, strict: boolean): boolean {

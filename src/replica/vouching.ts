@@ -149,6 +149,11 @@ export class Vouching {
     return this.#levels[partition]!;
   }
 
+  /** Whether it answers for all that was ever acknowledged of a partition. */
+  isWholeIn(partition: number): boolean {
+    return !this.#isUnsure && this.#levels[partition] === VOUCH_FULL;
+  }
+
   /** Whether this replica may answer a read of a slot; `strict` for a linearizable one. */
   mayAnswer(slot: number, strict: boolean): boolean {
     if (this.isWhole) return true;
