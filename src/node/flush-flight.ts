@@ -5,6 +5,10 @@
  * flush is done when so many members hold it durably that each read quorum of every key meets one:
  * all but N-W. The others learn it from heartbeats and from reads.
  *
+ * A floor that is stamped too far ahead would be refused by all others and hold here all the same: this node
+ * would take all that is written from then on for dead, until the others' clocks have got there. So a clock that
+ * most others contradict, or that was ahead and went back, flushes nothing.
+ *
  * It goes in two rounds. The members are asked for their clocks first, and the floor is stamped above
  * all of them: a node with a slow clock that never met a row would else stamp its flush below it.
  */
@@ -52,6 +56,12 @@ export class FlushFlight extends Flight implements StoredWaiter {
 
   start(): void {
     const context = this.#context;
+    if (context.links.isClockDoubted(context.now(), context.wall())) {
+      const { clockOffsetMaxMs } = context.limits;
+      const message = `the clock of this node differs from most others by more than ${clockOffsetMaxMs} ms; nothing was flushed; use another node`;
+      this.#answer(new Coded('clock-offset', 'fail', message));
+      return;
+    }
     const live = [...context.links.all()].filter((link) => link.live);
     if (1 + live.length < this.#core.needed) {
       const have = 1 + live.length;
@@ -99,6 +109,13 @@ export class FlushFlight extends Flight implements StoredWaiter {
 
   #send(): void {
     const context = this.#context;
+    const aheadMs = context.identity.hlc.time - context.wall();
+    if (aheadMs > context.limits.clockOffsetMaxMs) {
+      // As in `WriteFlight`: stamps must go on upwards, and nobody would believe this one.
+      const message = `the clock of this node went back by about ${aheadMs} ms and it flushes nothing until it has caught up; nothing was flushed; use another node`;
+      this.#refuse(new Coded('clock-offset', 'fail', message));
+      return;
+    }
     let parts: StampParts;
     try {
       parts = context.identity.next(context.wall(), context.replica);

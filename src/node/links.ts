@@ -366,11 +366,7 @@ export class Links implements Liveness, MembershipActions {
   #compareClocks(link: Link, sequence: number, theirs: number, now: number, wall: number): void {
     link.clock.answered(sequence, theirs, now);
     // Even if that said nothing new: our own clock may have jumped.
-    const { clockOffsetMaxMs } = this.#limits;
-    const live = [...this.#links.values()].filter((other) => other.live);
-    // A slow answer is no evidence against our clock unless it would be so however long either way took.
-    const far = live.filter(({ clock }) => clock.isSurelyOff(clockOffsetMaxMs, now, wall));
-    const doubted = far.length * 2 > live.length;
+    const doubted = this.isClockDoubted(now, wall);
     if (doubted !== this.clockDoubted) {
       this.clockDoubted = doubted;
       const offsetMs = Math.round(link.clock.offsetMs(now, wall));
@@ -378,6 +374,23 @@ export class Links implements Liveness, MembershipActions {
       if (doubted) this.#log.write('alarm', 'clock-doubted', { meaning, offsetMs });
       else this.#log.write('info', 'clock-trusted', { offsetMs });
     }
+  }
+
+  /**
+   * Whether most live members' clocks contradict ours at this moment. `clockDoubted` is what the last answer to a
+   * heartbeat showed; this sees a jump of ours at once.
+   */
+  isClockDoubted(now: number, wall: number): boolean {
+    const { clockOffsetMaxMs } = this.#limits;
+    let live = 0;
+    let far = 0;
+    for (const link of this.#links.values()) {
+      if (!link.live) continue;
+      live++;
+      // A slow answer is no evidence against our clock unless it would be so however long either way took.
+      if (link.clock.isSurelyOff(clockOffsetMaxMs, now, wall)) far++;
+    }
+    return far * 2 > live;
   }
 
   /** A member's clock less ours as it was measured, milliseconds; null if that is too long ago. */

@@ -6,7 +6,8 @@
  * the letters took, either way, whoever of the two carriers was the slow one (Cristian 1989). A slow
  * answer says less, and not nothing: a clock that is wrong by minutes is found out over any link that works.
  *
- * One heartbeat at a time is timed, so that an answer slower than the interval of the heartbeats counts too.
+ * One heartbeat at a time is timed, so that an answer slower than the interval of the heartbeats counts too. If a
+ * later one is answered, its own answer is lost, as that to the first is when the other's pipe to us is not up yet.
  * The surer answer is kept for a while, then the newer; and at once one that contradicts it, for then the peer's clock
  * was set. All of it is reckoned from our monotonic clock: if our own wall clock jumps, `offsetMs` shows it at once.
  */
@@ -46,8 +47,9 @@ export class PeerClock {
    * @param theirs what the peer's wall clock showed meanwhile, milliseconds
    */
   answered(sequence: number, theirs: number, now: number): void {
-    if (!this.#waiting || sequence !== this.#timed) return;
+    if (!this.#waiting || !isSameOrLater(sequence, this.#timed)) return;
     this.#waiting = false;
+    if (sequence !== this.#timed) return;
     const uncertaintyMs = Math.max(0, now - this.#timedAt) / 2;
     const baseMs = theirs + uncertaintyMs - now;
     const contradicts = Math.abs(baseMs - this.#baseMs) > uncertaintyMs + this.uncertaintyMs;
@@ -77,4 +79,9 @@ export class PeerClock {
   isSurelyNear(limitMs: number, now: number, wall: number): boolean {
     return this.isKnown && Math.abs(this.offsetMs(now, wall)) + this.uncertaintyMs <= limitMs;
   }
+}
+
+/** Sequence numbers of 32 bits begin again from 0. */
+function isSameOrLater(sequence: number, timed: number): boolean {
+  return (sequence - timed) >>> 0 < 0x8000_0000;
 }

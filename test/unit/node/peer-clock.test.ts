@@ -47,7 +47,7 @@ test('an answer slower than the heartbeats come is timed; one of another heartbe
   const clock = new PeerClock();
   clock.asked(1, 0);
   clock.asked(2, 200);
-  clock.answered(2, 10_300, 300);
+  clock.answered(0, 10_300, 300);
   assert.equal(clock.isKnown, false);
   clock.answered(1, 10_350, 700);
   assert.equal(clock.uncertaintyMs, 350);
@@ -57,6 +57,17 @@ test('an answer slower than the heartbeats come is timed; one of another heartbe
   clock.asked(4, 6100);
   clock.answered(4, 16_110, 6120);
   assert.equal(clock.uncertaintyMs, 10);
+});
+
+test('an answer to a later heartbeat says that the one that was timed is lost', () => {
+  const clock = new PeerClock();
+  clock.asked(0xffff_ffff, 0);
+  clock.asked(0, 200);
+  clock.answered(0, 10_205, 210);
+  assert.equal(clock.isKnown, false);
+  clock.asked(1, 400);
+  clock.answered(1, 10_405, 410);
+  assert.equal(clock.uncertaintyMs, 5);
 });
 
 test('the surer answer is kept for a while, unless a later one contradicts it; a jump of ours shows at once', () => {
