@@ -21,7 +21,7 @@ interface Answer {
 
 export class ReadCore {
   /** Answers that make a quorum: R. */
-  readonly needed: number;
+  needed: number;
   /** Greatest stamp seen, or that of all siblings seen, merged; all zero while nothing was. */
   stamp: Stamp = STAMP_NONE;
   /** The row with that stamp; undefined for a missing key or one dead by a flush. */

@@ -137,7 +137,7 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
     const damaged = (rowKey: RowKey): boolean => this.#mender.damaged(rowKey);
     this.#scans = new LocalScans(storage, this.#replica, () => clock.wall(), confirmed, wake, damaged);
     this.#requests = new Requests(this.#context, options.policies, options.updates);
-    this.#mender = new RowMender(this.#context);
+    this.#mender = new RowMender(this.#context, options.policies);
     const { table } = options;
     this.#repair = new RepairDesk({ context: this.#context, storage, table, forest, random, damaged });
     const rebuild = new Rebuild(this.#context, table);

@@ -40,6 +40,7 @@ export class ReadFlight extends Flight implements ReadWaiter {
   readonly #plan: Plan;
   readonly policy: Policy;
   readonly #mending: boolean;
+  #damagedBearable: number;
   readonly #stampOnly: boolean;
   readonly #core: ReadCore;
   #done: ReadFlightDone[];
@@ -71,6 +72,7 @@ export class ReadFlight extends Flight implements ReadWaiter {
    * @param stampOnly learn the greatest stamp, not the row: the first phase of a strict write.
    * @param mending for our own damaged row: nobody is answered, so nothing is written back for later reads;
    *   with N=2 our own replica would have to take what it may not take before it is mended.
+   * @param damagedBearable of the others so many may say that theirs is damaged too: the rest is then enough
    */
   constructor(
     context: NodeContext,
@@ -81,6 +83,7 @@ export class ReadFlight extends Flight implements ReadWaiter {
     stampOnly: boolean,
     done: ReadFlightDone,
     mending = false,
+    damagedBearable = 0,
   ) {
     super(deadline);
     this.#context = context;
@@ -89,6 +92,7 @@ export class ReadFlight extends Flight implements ReadWaiter {
     this.policy = policy;
     this.#stampOnly = stampOnly;
     this.#mending = mending;
+    this.#damagedBearable = damagedBearable;
     const short = context.mutants.has('quorum-read-one-short') ? 1 : 0;
     this.#core = new ReadCore(Math.max(1, policy.r - short), rowKey);
     this.#done = [done];
@@ -342,6 +346,14 @@ export class ReadFlight extends Flight implements ReadWaiter {
   }
 
   override refusedBy(peer: NodeId, code: ErrorCode): void {
+    if (code === 'corrupt' && this.#damagedBearable > 0 && this.#waiting.includes(peer)) {
+      this.#damagedBearable--;
+      this.#core.needed--;
+      this.#waiting.splice(this.#waiting.indexOf(peer), 1);
+      if (this.#core.isEnough) this.#conclude();
+      else this.#askEnough();
+      return;
+    }
     if (code === 'unavailable' && !this.#writingBack && this.#waiting.includes(peer)) this.#unvouched++;
     this.#lose(peer);
   }

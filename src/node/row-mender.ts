@@ -9,15 +9,20 @@
  * every write that was acknowledged by more than this node. A row is left on the tray until they all can be
  * reached. The tray has a bound; what falls beside it is met again by the next walk.
  *
+ * Several replicas may hold a row damaged at a time; if each waited for the others, none would be mended. Those
+ * that say so are not waited for as long as they are, this node counted, fewer than W of the key's policy: each
+ * acknowledged write is then on one that can be read. With W or more of them it may be on none, and what is left
+ * may be older than what was acknowledged: the row stays damaged until the key is written anew.
+ *
  * A damaged row whose stamp seems to be of just now may belong to a write under way, which counts on this
  * node's acknowledgement. Its coordinator is a replica and laid the row on its own tray before it sent it, so
  * it answers with it, unless its own disk refused the row. For those the mender asks once more when the time
  * of a request is over, and believes what all say then.
  */
 
-import type { Policy } from '../coordinator/policy.ts';
+import type { Policy, PolicyTable } from '../coordinator/policy.ts';
 import type { RowKey } from '../rows/key.ts';
-import { rowKeySlot } from '../rows/key.ts';
+import { rowKeySlot, rowKeyUserKey } from '../rows/key.ts';
 import type { Row, Stamp } from '../rows/row.ts';
 import type { NodeContext } from './context.ts';
 import { isTooFarAhead, observeStamp } from './context.ts';
@@ -42,14 +47,17 @@ interface Torn {
 export class RowMender {
   readonly #context: NodeContext;
   readonly #policy: Policy;
+  readonly #policies: PolicyTable;
   readonly #tray: Map<RowKey, Torn> = new Map();
   readonly #underway: Set<RowKey> = new Set();
   #tickAt = 0;
   /** Rows mended since start. */
   mended = 0;
 
-  constructor(context: NodeContext) {
+  /** @param policies say how many replicas hold what was acknowledged */
+  constructor(context: NodeContext, policies: PolicyTable) {
     this.#context = context;
+    this.#policies = policies;
     this.#policy = { r: Math.max(1, context.n - 1), w: Math.min(2, context.n), strict: true };
   }
 
@@ -89,16 +97,25 @@ export class RowMender {
     this.#underway.add(rowKey);
     const heard = (error: unknown, row: Row | undefined, stamp: Stamp): void => {
       this.#underway.delete(rowKey);
-      if (error === undefined) this.#replace(rowKey, torn, row, stamp);
+      if (error === undefined) this.#replace(rowKey, now - torn.noticedAt, row, stamp);
     };
-    new ReadFlight(context, rowKey, plan, this.#policy, now + mendTimeoutMs, false, heard, true).start();
+    const deadline = now + mendTimeoutMs;
+    const others = this.#damagedBearable(rowKey);
+    new ReadFlight(context, rowKey, plan, this.#policy, deadline, false, heard, true, others).start();
   }
 
-  #replace(rowKey: RowKey, torn: Torn, row: Row | undefined, stamp: Stamp): void {
+  /** How many of the others may hold the row damaged too. */
+  #damagedBearable(rowKey: RowKey): number {
+    const { w } = this.#policies.policyOf(rowKeyUserKey(rowKey));
+    return Math.max(0, Math.min(w, this.#context.n) - 2);
+  }
+
+  /** @param afterMs so long after the damage was noticed the others were asked, milliseconds */
+  #replace(rowKey: RowKey, afterMs: number, row: Row | undefined, stamp: Stamp): void {
     const context = this.#context;
     if (isTooFarAhead(context, stamp)) return;
     observeStamp(context, stamp);
-    const isOver = context.now() - torn.noticedAt > context.limits.requestTimeoutMs;
+    const isOver = afterMs > context.limits.requestTimeoutMs;
     const wall = isOver ? Number.POSITIVE_INFINITY : context.wall();
     if (!context.replica.replaceDamaged(rowKey, row, wall)) return;
     this.mended++;
