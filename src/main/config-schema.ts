@@ -4,7 +4,9 @@
  */
 
 import { z } from 'zod';
-import { POLICY_PRESETS, type PolicyPreset } from '../coordinator/policy.ts';
+import { CodedError } from '../base/errors.ts';
+import { POLICY_PRESETS } from '../coordinator/policy.ts';
+import { POLICY_FIELDS, type PolicyWish, wishFromValue } from '../coordinator/policy-text.ts';
 import { NODE_LIMITS_DEFAULT } from '../node/options.ts';
 import { SERVER_LIMITS_DEFAULT } from '../server/limits.ts';
 import {
@@ -29,67 +31,45 @@ import {
 const KiB = 1024;
 const MiB = 1024 * KiB;
 
-const presets = Object.keys(POLICY_PRESETS) as PolicyPreset[];
-
-/** A policy as written: a preset's name, or numbers. */
-export type PolicyConfig =
-  | PolicyPreset
-  | { readonly r: number; readonly w: number; readonly strict: boolean };
-
-const policyWords = `${presets.join(', ')} or {r: 1, w: 3, quorum: strict | sloppy}`;
-
-interface PolicyFields {
-  readonly prefix?: unknown;
-  readonly policy?: unknown;
-  readonly r?: unknown;
-  readonly w?: unknown;
-  readonly quorum?: unknown;
-}
-
 /** What was read, or the problem with it in words. */
 type Reading<T> = { readonly value: T } | { readonly problem: string };
 
-function fieldsOf(value: unknown): PolicyFields | undefined {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) ? value : undefined;
+function fieldsOf(value: unknown): Readonly<Record<string, unknown>> | undefined {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+    ? (value as Readonly<Record<string, unknown>>)
+    : undefined;
 }
 
-function readPolicy(value: unknown): Reading<PolicyConfig> {
-  const preset = presets.find((each) => each === value);
-  if (preset !== undefined) return { value: preset };
-  const fields = fieldsOf(value);
-  if (fields === undefined) return { problem: `expected ${policyWords}; found ${show(value)}` };
-  const { r, w, quorum, ...rest } = fields;
-  const [unknown] = Object.keys(rest);
-  if (unknown !== undefined) return { problem: `unknown key "${unknown}"; expected ${policyWords}` };
-  if (!isReplicaCount(r) || !isReplicaCount(w)) {
-    return { problem: `expected whole numbers from 1 for r and w; found ${show(value)}` };
+/** The grammar is that of `dure policy`, of HTTP and of Redis commands: `policy-text.ts`. */
+function readPolicy(value: unknown): Reading<PolicyWish> {
+  try {
+    // A word that is no policy at all is told what a file may say, not what a command line may.
+    const isWord = typeof value === 'string' && !/[=\s]/.test(value);
+    if (isWord && !Object.keys(POLICY_PRESETS).includes(value.toUpperCase())) {
+      return { problem: `expected ${POLICY_FIELDS}; found ${show(value)}` };
+    }
+    return { value: wishFromValue(value) };
+  } catch (error) {
+    if (!(error instanceof CodedError)) throw error;
+    return { problem: error.message };
   }
-  if (quorum !== undefined && quorum !== 'strict' && quorum !== 'sloppy') {
-    return { problem: `expected strict or sloppy for quorum; found ${show(quorum)}` };
-  }
-  return { value: { r, w, strict: quorum === 'strict' } };
-}
-
-function isReplicaCount(value: unknown): value is number {
-  return typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= 15;
 }
 
 export interface PolicyRuleConfig {
   readonly prefix: string;
-  readonly policy: PolicyConfig;
+  readonly policy: PolicyWish;
 }
 
 function readRule(value: unknown): Reading<PolicyRuleConfig> {
-  const { prefix, policy, ...numbers } = fieldsOf(value) ?? {};
+  const { prefix, ...policy } = fieldsOf(value) ?? {};
   if (typeof prefix !== 'string') {
     return {
       problem: `expected {prefix: "carts:", policy: PC/EC}, or r, w and quorum in place of policy; found ${show(value)}`,
     };
   }
-  const [unknown] = Object.keys(numbers);
-  if (policy !== undefined && unknown !== undefined)
-    return { problem: `unknown key "${unknown}" beside policy` };
-  const reading = readPolicy(policy ?? numbers);
+  // A policy that stands alone is read by itself: what is wrong with it is told in its own words.
+  const isAlone = policy.policy !== undefined && Object.keys(policy).length === 1;
+  const reading = readPolicy(isAlone ? policy.policy : policy);
   return 'problem' in reading ? reading : { value: { prefix, policy: reading.value } };
 }
 
@@ -105,7 +85,7 @@ function reader<T>(read: (value: unknown) => Reading<T>): z.ZodType<T> {
     });
 }
 
-const policy = reader<PolicyConfig>((value) => readPolicy(value ?? 'PA/EC'));
+const policy = reader<PolicyWish>((value) => readPolicy(value ?? 'PA/EC'));
 const rule = reader(readRule);
 
 const member = z.strictObject({
@@ -258,7 +238,7 @@ const tree: { readonly [K in keyof RawConfig]: z.ZodType<RawConfig[K]> } = {
   ),
   policy: describe(policy, {
     description: 'where to stand between availability, latency and consistency',
-    expected: policyWords,
+    expected: POLICY_FIELDS,
     text: false,
     fallback: 'PA/EC',
   }),
@@ -371,7 +351,7 @@ export interface RawConfig {
   readonly members: readonly MemberConfig[];
   readonly partitions: number;
   readonly replicas: number;
-  readonly policy: PolicyConfig;
+  readonly policy: PolicyWish;
   readonly policies: readonly PolicyRuleConfig[];
   readonly storage: StorageConfig;
   readonly limits: LimitsConfig;

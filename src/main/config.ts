@@ -9,13 +9,13 @@
 import { dirname, resolve } from 'node:path';
 import { byteString, utf8Bytes } from '../base/bytes.ts';
 import { type Policy, type PolicyRule, policyFor } from '../coordinator/policy.ts';
+import { type PolicyWish, policyOfWish } from '../coordinator/policy-text.ts';
 import {
   type Issue,
   keysAt,
   type LimitsConfig,
   type LogConfig,
   type MemberConfig,
-  type PolicyConfig,
   type RawConfig,
   readTree,
   type StorageConfig,
@@ -165,11 +165,6 @@ function checkMembers(members: readonly MemberConfig[], path: readonly string[],
   });
 }
 
-/** A policy as it is with N replicas. */
-function policyOf(policy: PolicyConfig, n: number): Policy {
-  return typeof policy === 'string' ? policyFor(policy, n) : policy;
-}
-
 function checkPolicies(
   values: Partial<RawConfig>,
   members: readonly MemberConfig[] | undefined,
@@ -178,8 +173,10 @@ function checkPolicies(
 ): void {
   if (values.replicas === undefined || members === undefined) return;
   const n = Math.min(values.replicas, members.length);
-  const check = (policy: PolicyConfig, path: readonly (string | number)[]): void => {
-    const { r, w } = policyOf(policy, n);
+  const check = (wish: PolicyWish, path: readonly (string | number)[]): void => {
+    const named = wish.preset === undefined ? undefined : policyFor(wish.preset, n);
+    const r = wish.r ?? named!.r;
+    const w = wish.w ?? named!.w;
     for (const [name, value] of [
       ['r', r],
       ['w', w],
@@ -279,10 +276,10 @@ function complete(
     members,
     partitions: values.partitions,
     replicas: values.replicas,
-    policy: policyOf(values.policy, n),
+    policy: policyOfWish(values.policy, n),
     policies: values.policies.map((rule) => ({
       prefix: byteString(utf8Bytes(rule.prefix)),
-      policy: policyOf(rule.policy, n),
+      policy: policyOfWish(rule.policy, n),
     })),
     storage: values.storage,
     limits: values.limits,

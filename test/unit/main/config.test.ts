@@ -195,6 +195,54 @@ members:
     assert.equal(problems.length, expected.length, problems.join('\n'));
   });
 
+  it('reads what a policy says of conflicts and expiry, as text or as keys', () => {
+    const config = good({
+      file: file(`nodeId: n1
+policy: PA/EC TTL=1h
+policies:
+  - {prefix: "carts:", policy: PA/EC SIBLINGS}
+  - {prefix: "boxes:", policy: PA/EC, conflicts: siblings, siblingsRead: error, ttl: 30s}
+  - {prefix: "bags:", r: 1, w: 1, quorum: strict, conflicts: last-write-wins, ttl: 2d}
+members: [{id: n1, respPort: 1, peerPort: 2, httpPort: 3}, {id: n2, respPort: 4, peerPort: 5, httpPort: 6}]
+`),
+    });
+    const sloppy = { r: 2, w: 2, strict: false };
+    assert.deepEqual(config.policy, { ...sloppy, ttlMs: 3_600_000 });
+    assert.deepEqual(config.policies, [
+      { prefix: 'carts:', policy: { ...sloppy, conflicts: 'siblings' } },
+      {
+        prefix: 'boxes:',
+        policy: { ...sloppy, conflicts: 'siblings', siblingsRead: 'error', ttlMs: 30_000 },
+      },
+      {
+        prefix: 'bags:',
+        policy: { r: 1, w: 1, strict: true, conflicts: 'last-write-wins', ttlMs: 172_800_000 },
+      },
+    ]);
+    const problems = bad({
+      file: file(`nodeId: n1
+policies:
+  - {prefix: a, policy: PA/EC, conflicts: keep}
+  - {prefix: b, policy: PA/EC SIBLINGS TTL=5}
+  - {prefix: c, policy: PA/EC, confl: siblings}
+`),
+    });
+    for (const words of [
+      /policies\[0\]: expected siblings or last-write-wins for conflicts; found "keep"/,
+      /policies\[1\]: expected a time with its unit.*; found "TTL=5"/,
+      /policies\[2\]: unknown key "confl"/,
+    ]) {
+      assert.ok(
+        problems.some((problem) => words.test(problem)),
+        `${words} in\n${problems.join('\n')}`,
+      );
+    }
+    assert.match(
+      bad({ file: file('nodeId: n1\npolicies: [{prefix: d, policy: PA/EC W=2}]\n') }).join(),
+      /policies\[0\]: expected w from 1 to 1 .*; found 2/,
+    );
+  });
+
   it('checks what settings mean together', () => {
     const problems = bad({
       file: file(`nodeId: n4
