@@ -49,7 +49,7 @@ export interface CausalContext {
 }
 
 export interface VersionSet<V> {
-  /** By actor, upwards. */
+  /** By actor, upwards. None of them is before the register by the clock. */
   readonly vector: readonly WriteEvent[];
   readonly register: Register<V> | undefined;
   /** By actor and counter, upwards. */
@@ -111,6 +111,19 @@ function mergeRegisters<V>(a: Register<V> | undefined, b: Register<V> | undefine
   return a.value === undefined ? a : b;
 }
 
+/**
+ * The lines of a guest book that say anything beside a register: what is before it by the clock is dead by it, whoever
+ * wrote it. Without this a merge would keep such lines or not by the order in which boards met.
+ */
+function prunedBy<V>(
+  vector: readonly WriteEvent[],
+  register: Register<V> | undefined,
+): readonly WriteEvent[] {
+  if (register === undefined) return vector;
+  const isDead = (entry: WriteEvent): boolean => compareEvents(entry, register.event) < 0;
+  return vector.some(isDead) ? vector.filter((entry) => !isDead(entry)) : vector;
+}
+
 /** What both boards together know. */
 export function mergeSets<V>(a: VersionSet<V>, b: VersionSet<V>): VersionSet<V> {
   const register = mergeRegisters(a.register, b.register);
@@ -124,7 +137,7 @@ export function mergeSets<V>(a: VersionSet<V>, b: VersionSet<V>): VersionSet<V> 
     if (!hasDot(a, sibling.event) && lives(sibling, a)) siblings.push(sibling);
   }
   siblings.sort((left, right) => compareDots(left.event, right.event));
-  return { vector: mergeVectors(a.vector, b.vector), register, siblings };
+  return { vector: prunedBy(mergeVectors(a.vector, b.vector), register), register, siblings };
 }
 
 function hasDot<V>(set: VersionSet<V>, event: WriteEvent): boolean {

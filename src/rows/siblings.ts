@@ -103,7 +103,7 @@ export function versionsOfRow(row: Row | undefined): RowVersions {
   return { vector: [], register: { event, expireAt, value }, siblings: [] };
 }
 
-/** @throws CodedError `corrupt` for what no row of this version holds. */
+/** @throws CodedError for what no row of this version holds. */
 function decode(payload: Uint8Array): RowVersions {
   const reader = new ByteReader(payload);
   if (reader.u8() !== formatVersion)
@@ -133,11 +133,12 @@ function readVersion(reader: ByteReader, expireAt: number): Version {
 export function rowOfVersions(rowKey: RowKey, set: RowVersions): Row | undefined {
   const { register } = set;
   const latest = latestReading(set.vector);
-  if (register !== undefined && isLater(register.event, latest)) {
+  if (latest === undefined) {
+    if (register === undefined) return undefined;
+    // Later than all others, which are dead by it.
     const { kind, value } = register.value ?? { kind: KIND_TOMBSTONE, value: bodyNone };
     return encodeRow(rowKey, { kind, value, expireAt: register.expireAt }, register.event);
   }
-  if (latest === undefined) return undefined;
   const causal = new ByteWriter(64 + set.vector.length * 20);
   const payload = new ByteWriter(256);
   payload.u8(formatVersion);
