@@ -110,6 +110,9 @@ export class Recovery {
         for (const member of machine.node.members()) {
           if (!member.live) ills.push(`${machine.id} does not see ${member.id}`);
         }
+        // A loss that nobody told of yet begins later.
+        if (ABILITIES.vouching && (machine.node.status().past?.unheard ?? 0) > 0)
+          ills.push(`${machine.id} has not heard everybody's memory of it`);
         // Rows stamped an hour ahead are refused: a rebuild must wait for the clocks to get there.
         if (ABILITIES.vouching && !hasWildClocks(this.#plan) && machine.node.status().past?.whole === false)
           ills.push(`${machine.id} is not whole`);

@@ -111,6 +111,7 @@ export const STATUS_SCHEMA: object = objectSchema(
       whole: FLAG,
       state: wordSchema('sure', 'asking', 'new', 'lost'),
       generation: WHOLE,
+      unheard: WHOLE,
       partitions: WHOLE,
       vouched: WHOLE,
       vouchedLoosely: WHOLE,

@@ -75,8 +75,17 @@ function horizonView({ horizon, horizonAlarmMs }: StatusParts): { horizon?: Hori
 
 function pastStatus({ node, past }: StatusParts): { past?: PastStatus } {
   if (past === undefined) return {};
-  const { state, generation, partitionsNone, partitionsLoose, partitionsFull, rows, sinceWall, reason } =
-    past;
+  const {
+    state,
+    generation,
+    unheard,
+    partitionsNone,
+    partitionsLoose,
+    partitionsFull,
+    rows,
+    sinceWall,
+    reason,
+  } = past;
   const partitions = partitionsNone + partitionsLoose + partitionsFull;
   const whole = state === 'sure';
   return {
@@ -84,6 +93,7 @@ function pastStatus({ node, past }: StatusParts): { past?: PastStatus } {
       whole,
       state,
       generation,
+      unheard,
       partitions,
       vouched: partitionsFull,
       vouchedLoosely: partitionsLoose,

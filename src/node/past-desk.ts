@@ -66,6 +66,8 @@ export interface PastFigures {
   readonly state: 'sure' | 'asking' | 'new' | 'lost';
   /** How often this node lost its disk. */
   readonly generation: number;
+  /** Members that did not tell this life what they remember: one of them may know of a loss. */
+  readonly unheard: number;
   /** Partitions this node is a replica of and answers no reads of, and only those that are not linearizable. */
   readonly partitionsNone: number;
   readonly partitionsLoose: number;
@@ -451,6 +453,7 @@ export class PastDesk implements Desk {
     return {
       state,
       generation: identity.generation,
+      unheard: [...this.#visitors.values()].filter(({ told }) => !told).length,
       partitionsNone,
       partitionsLoose,
       partitionsFull: Math.max(0, partitions - partitionsNone - partitionsLoose),

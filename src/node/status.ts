@@ -167,6 +167,8 @@ export interface PastStatus {
   readonly state: 'sure' | 'asking' | 'new' | 'lost';
   /** How often it lost its disk. */
   readonly generation: number;
+  /** Members that were not heard since it started: one of them may remember more than the disk holds. */
+  readonly unheard: number;
   /** Partitions it holds a replica of, and those of them it vouches for wholly. */
   readonly partitions: number;
   readonly vouched: number;
@@ -219,8 +221,8 @@ export interface NodeStatus {
   /** Worst first; empty exactly when the verdict is `well`. */
   readonly reasons: readonly StatusReason[];
   /**
-   * Nothing is outstanding here: every member is reachable, this node keeps no hint, vouches for all it
-   * holds, and found every replica equal when it last compared them. When all nodes say so and
+   * Nothing is outstanding here: every member is reachable and said that this disk is the one it knew, this node
+   * keeps no hint, vouches for all it holds, and found every replica equal when it last compared them. When all nodes say so and
    * `repair.roundAgeMs` is less than the time since the last write, the replicas are equal.
    */
   readonly settled: boolean;

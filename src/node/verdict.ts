@@ -56,6 +56,7 @@ export function isSettled({ members, hints, repair, past }: Findings): boolean {
     repair.differing === 0 &&
     repair.unknown === 0 &&
     past.whole &&
+    past.unheard === 0 &&
     members.every(({ reachable }) => reachable)
   );
 }

@@ -147,6 +147,7 @@ function answerOf(id: string, ids: readonly string[]): AnswerDraft {
     },
     past: {
       whole: true,
+      unheard: 0,
       state: 'sure',
       generation: 0,
       partitions: 1024,

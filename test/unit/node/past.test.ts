@@ -93,6 +93,20 @@ describe('a founding cluster', () => {
     cluster.finish();
   });
 
+  test('counts the members that did not tell since the start: one of them may know of a loss', () => {
+    const cluster = new Disks();
+    cluster.kill('n1');
+    cluster.kill('n3');
+    cluster.restart('n1');
+    cluster.advance(waitMs);
+    const { whole, unheard } = cluster.past('n1');
+    assert.deepEqual([whole, unheard], [true, 1]);
+    cluster.restart('n3');
+    cluster.advance(waitMs);
+    assert.equal(cluster.past('n1').unheard, 0);
+    cluster.finish();
+  });
+
   test('with one member that never came up serves all but linearizable reads, until that one comes', () => {
     const cluster = new Disks();
     for (const id of cluster.ids) cluster.kill(id);

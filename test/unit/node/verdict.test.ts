@@ -162,6 +162,7 @@ describe('verdict', () => {
       (own: AnswerDraft) => Object.assign(own.repair, { differing: 1 }),
       (own: AnswerDraft) => Object.assign(own.repair, { unknown: 1 }),
       (own: AnswerDraft) => Object.assign(own.past, { whole: false }),
+      (own: AnswerDraft) => Object.assign(own.past, { unheard: 1 }),
       (_: AnswerDraft, cluster: Statuses) => Object.assign(cluster.view('n1', 'n3'), { reachable: false }),
       // What is not known is not settled.
       (own: AnswerDraft) => Object.assign(own, { hints: undefined }),
