@@ -174,6 +174,16 @@ function checkImport(
     }
   } else if (isPure(place)) {
     checkPackage(specifier, line, report);
+  } else {
+    const modules = OUTSIDE_FOLDERS.get(place.root)?.modules;
+    if (modules === undefined || modules.get(specifier) === file) return;
+    const allowed = [...modules].map(([name, where]) => `${name} in ${where}`).join(', ');
+    report(
+      'error',
+      'layer',
+      line,
+      `imports \`${specifier}\`, but ${place.root}/ has no more than ${allowed}`,
+    );
   }
 }
 
@@ -190,8 +200,9 @@ function mayImport(place: Place, target: string, line: number, report: Report): 
   if (other.root === place.root && other.folder === place.folder) return true;
   const outside = OUTSIDE_FOLDERS.get(place.root);
   if (outside !== undefined) {
-    const allowed =
-      other.root === 'src' ? other.layer <= outside.layerMax : outside.folders.includes(other.root);
+    const isListed = outside.sources?.some((source) => target.startsWith(source)) ?? true;
+    const isLow = other.layer <= outside.layerMax && isListed;
+    const allowed = other.root === 'src' ? isLow : outside.folders.includes(other.root);
     return allowed || refuse(`which ${place.root}/ may not see: it imports only from ${placesOf(place)}`);
   }
   if (other.root !== 'src')
@@ -208,7 +219,8 @@ function mayImport(place: Place, target: string, line: number, report: Report): 
 function placesOf(place: Place): string {
   const outside = OUTSIDE_FOLDERS.get(place.root);
   if (outside === undefined) return 'its own folder and the layers below';
-  return [place.root, ...outside.folders, `layers 0 to ${outside.layerMax} of src`].join(', ');
+  const sources = outside.sources ?? [`layers 0 to ${outside.layerMax} of src`];
+  return [place.root, ...outside.folders, ...sources].join(', ');
 }
 
 function checkPackage(specifier: string, line: number, report: Report): void {

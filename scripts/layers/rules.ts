@@ -37,11 +37,26 @@ export const LAYER_MAIN = 7;
 export interface OutsideFolder {
   readonly layerMax: number;
   readonly folders: readonly string[];
+  /** Of these layers only these files and folders (`src/base/`); all of them when left out. */
+  readonly sources?: readonly string[];
+  /** Modules of Node.js and packages it may import, and the one file that may; any when left out. */
+  readonly modules?: ReadonlyMap<string, string>;
 }
 
-/** The client shares the protocol codec and the ring with a node, never the node itself. */
+/**
+ * The client shares bytes, the protocol codec and the slots with a node, never the node itself; it is small,
+ * has no dependencies, and one file of it knows TCP.
+ */
 export const OUTSIDE_FOLDERS: ReadonlyMap<string, OutsideFolder> = new Map([
-  ['client', { layerMax: 1, folders: [] }],
+  [
+    'client',
+    {
+      layerMax: 1,
+      folders: [],
+      sources: ['src/base/', 'src/resp/', 'src/ring/slots.ts'],
+      modules: new Map([['node:net', 'client/socket.ts']]),
+    },
+  ],
   ['cli', { layerMax: 1, folders: ['client'] }],
 ]);
 

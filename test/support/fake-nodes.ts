@@ -198,7 +198,8 @@ export class FakeNode {
         ]);
       case 'SET':
       case 'DURE.SET': {
-        const seen = words[3] === 'CONTEXT' ? Number(words[4]) : this.#cluster.siblingKeys.has(key) ? 0 : Infinity;
+        const seen =
+          words[3] === 'CONTEXT' ? Number(words[4]) : this.#cluster.siblingKeys.has(key) ? 0 : Infinity;
         this.#cluster.set(key, args[2]!, ({ id }) => id <= seen);
         return OK;
       }

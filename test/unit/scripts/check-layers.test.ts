@@ -180,6 +180,7 @@ test('imports go down or stay at home', () => {
     ['src/main/a.ts', 'src/base/b.ts'],
     ['src/node/a.ts', 'src/coordinator/b.ts'],
     ['client/a.ts', 'src/resp/b.ts'],
+    ['client/a.ts', 'src/ring/slots.ts'],
     ['cli/a.ts', 'client/b.ts'],
   ];
   for (const [from, to] of allowed) assert.deepEqual(files(from!, to!), [], `${from} → ${to}`);
@@ -190,6 +191,8 @@ test('imports go down or stay at home', () => {
     ['src/server/a.ts', 'src/http/b.ts'],
     ['src/main/a.ts', 'client/b.ts'],
     ['client/a.ts', 'src/node/b.ts'],
+    ['client/a.ts', 'src/ring/placement.ts'],
+    ['client/a.ts', 'src/ports/clock.ts'],
     ['client/a.ts', 'cli/b.ts'],
   ];
   for (const [from, to] of refused)
@@ -198,6 +201,20 @@ test('imports go down or stay at home', () => {
   assert.deepEqual(rulesOf(check('main', "import x from '../../../elsewhere.ts';")), ['layer']);
   const direct = checkTree(new Map([['src/index.ts', '/** A file. */\n']]));
   assert.deepEqual(rulesOf(direct), ['unknown-folder']);
+});
+
+test('the client has no packages, and TCP in one file', () => {
+  const inClient = (file: string, specifier: string): Finding[] =>
+    checkTree(new Map([[file, `/** It. */ import { x } from '${specifier}';\n`]]));
+  assert.deepEqual(inClient('client/socket.ts', 'node:net'), []);
+  assert.deepEqual(inClient('cli/socket.ts', 'node:net'), []);
+  for (const [file, specifier] of [
+    ['client/engine.ts', 'node:net'],
+    ['client/socket.ts', 'node:fs'],
+    ['client/codec.ts', 'zod'],
+  ] as const) {
+    assert.deepEqual(rulesOf(inClient(file, specifier)), ['layer'], `${file} → ${specifier}`);
+  }
 });
 
 test('only src/main reads the command line and the environment', () => {
