@@ -2,7 +2,7 @@
  * The hint desk: takes in rows for members that are away, and hands them over when they are back.
  *
  * The book (`src/hints/hint-book.ts`) keeps them, a handoff a target (`src/hints/handoff.ts`) decides
- * what goes when; this desk is their hands: it reads HINT messages, sends WRITEs as flights with a
+ * what goes when; this desk is their hands: it reads HINT messages, sends rows as flights with a
  * deadline, looks at who is live, and says how large the van may be while clients are waiting.
  */
 
@@ -17,7 +17,7 @@ import { isRowKey } from '../rows/key.ts';
 import type { Row } from '../rows/row.ts';
 import { isRowIntact, ROW_HEADER_BYTES, rowStamp } from '../rows/row.ts';
 import { HINT, readHint } from '../wire/hint-messages.ts';
-import { FAMILY_HINTS, writeWrite } from '../wire/messages.ts';
+import { FAMILY_HINTS, writeHand } from '../wire/messages.ts';
 import type { HintFigures } from './api.ts';
 import type { NodeContext } from './context.ts';
 import { isTooFarAhead, observeStamp } from './context.ts';
@@ -197,7 +197,8 @@ export class HintDesk implements Desk {
     const flight = new DeliveryFlight(this.#context, handoff, delivery, deadline);
     flights.add(flight);
     flights.noteAnswered(flight);
-    writeWrite(writer, flight.id, delivery.rowKey, row);
+    // A HAND under no horizon is stored like a WRITE, and says that the other replicas may lack the row too.
+    writeHand(writer, flight.id, delivery.rowKey, row, 0);
     return true;
   }
 

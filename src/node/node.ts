@@ -156,7 +156,8 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
       isClockConfirmed: confirmed,
     });
     this.#desks = [gossip, this.#past, this.#hints, this.#repair, this.#horizon];
-    this.#desk = new PeerDesk(this.#context, this.#requests, this.#scans, this.#desks);
+    const handedOver = (slot: number): void => this.#repair.handedOver(slot);
+    this.#desk = new PeerDesk(this.#context, this.#requests, this.#scans, this.#desks, handedOver);
   }
 
   /** What this node holds. It tells of damaged rows and of commits; who hears that is made later. */

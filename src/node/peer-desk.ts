@@ -115,10 +115,21 @@ export class PeerDesk implements MessageHandler<Link> {
   readonly #requests: Requests;
   readonly #scans: LocalScans;
   readonly #desks: ReadonlyMap<number, Desk>;
+  readonly #handedOver: (slot: number) => void;
 
-  /** @param desks those that take the messages of families */
-  constructor(context: NodeContext, requests: Requests, scans: LocalScans, desks: readonly Desk[]) {
+  /**
+   * @param desks those that take the messages of families
+   * @param handedOver is told of the slot of each row that another node kept for this one, before it is stored
+   */
+  constructor(
+    context: NodeContext,
+    requests: Requests,
+    scans: LocalScans,
+    desks: readonly Desk[],
+    handedOver: (slot: number) => void,
+  ) {
     this.#context = context;
+    this.#handedOver = handedOver;
     this.#requests = requests;
     this.#scans = scans;
     this.#desks = new Map(desks.map((desk) => [desk.family, desk]));
@@ -159,10 +170,15 @@ export class PeerDesk implements MessageHandler<Link> {
   }
 
   write(link: Link, id: number, rowKey: ByteString, row: Uint8Array): void {
-    this.hand(link, id, rowKey, row, 0);
+    this.#store(link, id, rowKey, row, 0);
   }
 
   hand(link: Link, id: number, rowKey: ByteString, row: Uint8Array, horizon: number): void {
+    if (horizon === 0 && isRowKey(rowKey)) this.#handedOver(rowKeySlot(rowKey));
+    this.#store(link, id, rowKey, row, horizon);
+  }
+
+  #store(link: Link, id: number, rowKey: ByteString, row: Uint8Array, horizon: number): void {
     const context = this.#context;
     if (!isRowKey(rowKey) || row.length < ROW_HEADER_BYTES) {
       throw new CodedError('protocol', 'none', 'a WRITE without a whole row');

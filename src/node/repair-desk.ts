@@ -197,6 +197,14 @@ export class RepairDesk implements Desk {
     run.begin();
   }
 
+  /** A row that another node kept for this one arrived: the other replicas of its partition may lack it. */
+  handedOver(slot: number): void {
+    const partition = this.#table.partitionOfSlot(slot);
+    const now = this.#context.now();
+    for (const peer of this.#table.preferenceList(slot))
+      this.#peers.get(peer)?.book.handedOver(partition, now);
+  }
+
   /** Monotonic time when a comparison began that left nothing different; -Infinity for never. */
   completedAt(partition: number, peer: NodeId): number {
     return this.#peers.get(peer)?.book.completedAt(partition) ?? Number.NEGATIVE_INFINITY;

@@ -58,6 +58,9 @@ export class PeerBook {
   /** Partitions to be looked at soon, and from when on. */
   #soon: Set<number> = new Set();
   #soonAt = 0;
+  /** Partitions of which rows were handed over here, that the peer may lack; looked at when no more come. */
+  readonly #handed: Set<number> = new Set();
+  #handedAt = 0;
   /** Partitions looked at again already: from then on they are looked at when there is time. */
   readonly #again: Set<number> = new Set();
   /** Partitions that differed again, as those do that are being written: patiently, and from when on. */
@@ -135,13 +138,18 @@ export class PeerBook {
   walkSoon(at: number): void {
     // Not all begin at the same end: what one has handed over the next need not.
     const turn = murmur3(this.#self) % Math.max(1, this.walked.length);
-    this.#soon = new Set([...this.walked.slice(turn), ...this.walked.slice(0, turn)]);
+    this.#soon = new Set([...this.walked.slice(turn), ...this.walked.slice(0, turn), ...this.#soon]);
     this.#soonAt = at;
     this.#again.clear();
   }
 
   /** Partitions that are to be looked at now, out of turn. */
   takeSoon(now: number): number[] {
+    if (this.#handed.size > 0 && now >= this.#handedAt) {
+      if (this.#soon.size === 0) this.#soonAt = now;
+      for (const partition of this.#handed) this.#soon.add(partition);
+      this.#handed.clear();
+    }
     if (this.#soon.size === 0 || now < this.#soonAt) return [];
     const taken: number[] = [];
     for (const partition of this.#soon) {
@@ -169,6 +177,16 @@ export class PeerBook {
     return taken.sort((a, b) => a - b);
   }
 
+  /**
+   * A row of the partition was handed over here by a node that kept it: the peer may lack it, whatever the last
+   * comparison found. Whoever walks the round, this node looks when the handoff is over.
+   */
+  handedOver(partition: number, now: number): void {
+    this.#states[partition] = stateUnknown;
+    this.#handed.add(partition);
+    this.#handedAt = now + this.againMs;
+  }
+
   /** How long after a difference the watch looks again, milliseconds. */
   get againMs(): number {
     return Math.min(5000, Math.max(50, this.#intervalMs / 10));
@@ -192,8 +210,9 @@ export class PeerBook {
     if (outcome.oldestLackingTime < Number.POSITIVE_INFINITY && left) {
       this.#lacking.set(partition, outcome.oldestLackingTime);
     } else if (!left) this.#lacking.delete(partition);
-    if (outcome.equal) this.#states[partition] = stateEqual;
-    else if (outcome.compared) this.#states[partition] = stateDiffering;
+    // A comparison that began before a row was handed over knows nothing of it.
+    if (outcome.equal && !this.#handed.has(partition)) this.#states[partition] = stateEqual;
+    else if (outcome.compared && !outcome.equal) this.#states[partition] = stateDiffering;
     if (!left) this.#completedAt[partition] = beganAt;
     if (!outcome.equal) this.#lookAgain(partition, now);
     // Rows that were not taken (a full disk) are not offered all the time.

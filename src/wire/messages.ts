@@ -98,7 +98,10 @@ export interface MessageHandler<Peer> {
   readFloor(peer: Peer, id: number, stamp: Uint8Array): void;
   /** Merge this row; answer `stored` when it is durable, unless `id` is 0. */
   write(peer: Peer, id: number, rowKey: ByteString, row: Uint8Array): void;
-  /** The same, of a row that a replica with this horizon held when it was read: what a read hands on. */
+  /**
+   * The same, of a row that a replica with this horizon held when it was read: what a read hands on. Under
+   * horizon 0 it is one that somebody kept for this node: the other replicas may lack it too.
+   */
   hand(peer: Peer, id: number, rowKey: ByteString, row: Uint8Array, horizon: number): void;
   stored(peer: Peer, id: number): void;
   refused(peer: Peer, id: number, code: ErrorCode): void;
@@ -132,6 +135,7 @@ export const FAMILY_HINTS = 3;
 export const FAMILY_REPAIR = 4;
 export const FAMILY_HORIZON = 5;
 export const FAMILY_PAST = 6;
+export const FAMILY_POLICY = 7;
 
 /** Begins a message of a family: `type` is ten times the family and 0 to 9. The caller appends the body. */
 export function writeFamilyHead(writer: ByteWriter, type: number, id: number): void {

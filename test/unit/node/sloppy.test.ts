@@ -368,7 +368,7 @@ describe('handoff', () => {
     cluster.seat(c).storage.writeError = new CodedError('storage-full', 'fail', 'full');
     cluster.advance(2000);
     assert.equal(hintsAt(cluster, standIns[0]!), 1);
-    const tries = cluster.trace.filter((line) => line === `${standIns[0]}>${c} write`).length;
+    const tries = cluster.trace.filter((line) => line === `${standIns[0]}>${c} hand`).length;
     assert.ok(tries >= 2 && tries <= 8, `tried ${tries} times in two seconds`);
     cluster.seat(c).storage.writeError = undefined;
     cluster.advance(6000, 20);

@@ -96,6 +96,22 @@ describe('a peer book', () => {
     );
   });
 
+  it('holds a partition for unknown from when a row was handed over, and looks when no more come', () => {
+    const book = new PeerBook('a', 'b', table, intervalMs, 1e9);
+    const notWalked = book.shared.find((partition) => !book.walked.includes(partition))!;
+    for (const partition of book.shared) book.heard(partition, true, 0);
+    assert.equal(book.counts().unknown, 0);
+    book.handedOver(notWalked, 1000);
+    assert.equal(book.counts().unknown, 1);
+    book.handedOver(notWalked, 2000);
+    book.record(outcome(notWalked), false, 900, 2000);
+    assert.equal(book.counts().unknown, 1, 'the comparison began before');
+    assert.deepEqual(book.takeSoon(1999 + book.againMs), []);
+    assert.deepEqual(book.takeSoon(2000 + book.againMs), [notWalked]);
+    book.record(outcome(notWalked), false, 2000 + book.againMs, 9000);
+    assert.equal(book.counts().unknown, 0);
+  });
+
   it('knows what is equal, differing, unknown and lacking', () => {
     const book = new PeerBook('a', 'b', table, intervalMs, 0);
     const [x, y, z] = book.shared;
