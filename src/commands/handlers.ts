@@ -9,6 +9,7 @@ import { COMMAND_HANDLERS } from './command-command.ts';
 import { CONFIG_HANDLERS } from './config.ts';
 import { CONNECTION_HANDLERS } from './connection.ts';
 import { COPY_HANDLERS } from './copy.ts';
+import { DURE_HANDLERS } from './dure.ts';
 import { HELP_HANDLERS } from './help.ts';
 import { INFO_HANDLERS } from './info.ts';
 import { KEYS_HANDLERS } from './keys.ts';
@@ -30,6 +31,7 @@ const families: readonly HandlerTable[] = [
   INFO_HANDLERS,
   COMMAND_HANDLERS,
   CLUSTER_HANDLERS,
+  DURE_HANDLERS,
   HELP_HANDLERS,
 ];
 

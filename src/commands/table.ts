@@ -5,6 +5,7 @@
 import type { CommandSpec } from './command.ts';
 import { CLUSTER_COMMANDS } from './table-cluster.ts';
 import { CONNECTION_COMMANDS } from './table-connection.ts';
+import { DURE_COMMANDS } from './table-dure.ts';
 import { KEYS_COMMANDS } from './table-keys.ts';
 import { SERVER_COMMANDS } from './table-server.ts';
 import { STRINGS_COMMANDS } from './table-strings.ts';
@@ -15,4 +16,5 @@ export const COMMANDS: readonly CommandSpec[] = [
   ...CONNECTION_COMMANDS,
   ...SERVER_COMMANDS,
   ...CLUSTER_COMMANDS,
+  ...DURE_COMMANDS,
 ];

@@ -1,0 +1,112 @@
+/**
+ * Dure's own commands: all values of a key with their causal context, writes that say what they have seen, and
+ * the policy of a connection.
+ */
+
+import { byteString } from '../base/bytes.ts';
+import { CodedError } from '../base/errors.ts';
+import { policyFromText, policyText } from '../coordinator/policy-text.ts';
+import { MapReply, OK, SimpleString } from '../resp/value.ts';
+import type { RowBody } from '../rows/row.ts';
+import { BODY_TOMBSTONE, KIND_STRING } from '../rows/row.ts';
+import { EXPIRE_UNITS, isWord, positiveExpireAt, syntaxError } from './arguments.ts';
+import type { Call, HandlerTable } from './command.ts';
+
+const connectionDefault = new SimpleString('DEFAULT');
+
+function getVersions(call: Call): void {
+  const { statistics } = call.context;
+  call.node.readVersions(call.key, call.session.requestOptions, (error, read) => {
+    if (error !== undefined || read === undefined) {
+      call.fail(error ?? new CodedError('unavailable', 'none', 'the read was answered with nothing'));
+      return;
+    }
+    if (read.versions.length === 0) statistics.keyspaceMisses++;
+    else statistics.keyspaceHits++;
+    const values = read.versions.map(({ value }) => value);
+    call.reply(
+      new MapReply([
+        ['context', read.context],
+        ['values', values],
+      ]),
+    );
+  });
+}
+
+/** What stands after key and value: each option once, in any order. */
+function optionsOf(call: Call, first: number): { context: Uint8Array | undefined; expireAt: number } {
+  const { args } = call;
+  let context: Uint8Array | undefined;
+  let expireAt = 0;
+  for (let i = first; i < args.length; i += 2) {
+    const word = args[i]!;
+    const value = args[i + 1];
+    if (value === undefined) syntaxError();
+    if (isWord(word, 'CONTEXT') && context === undefined) {
+      context = value;
+      continue;
+    }
+    const unit = EXPIRE_UNITS.get(byteString(word).toUpperCase());
+    if (unit === undefined || expireAt !== 0 || first < 3) syntaxError();
+    expireAt = positiveExpireAt('dure.set', value, unit, call.node.wall());
+  }
+  return { context, expireAt };
+}
+
+function writeWith(call: Call, body: RowBody, context: Uint8Array | undefined): void {
+  const { requestOptions } = call.session;
+  const options = context === undefined ? requestOptions : { ...requestOptions, context };
+  call.node.write(call.key, body, options, (error, progress) => {
+    if (error !== undefined) {
+      call.fail(error);
+      return;
+    }
+    if (progress !== undefined) call.session.noteWrite(progress);
+    call.reply(OK);
+  });
+}
+
+function setVersion(call: Call): void {
+  const { context, expireAt } = optionsOf(call, 3);
+  const isPast = expireAt !== 0 && expireAt <= call.node.wall();
+  const body = isPast ? BODY_TOMBSTONE : { kind: KIND_STRING, value: call.args[2]!, expireAt };
+  writeWith(call, body, context);
+}
+
+function deleteVersions(call: Call): void {
+  writeWith(call, BODY_TOMBSTONE, optionsOf(call, 2).context);
+}
+
+function consistency(call: Call): void {
+  const { session, node, args } = call;
+  const text = args
+    .slice(1)
+    .map((word) => byteString(word))
+    .join(' ');
+  if (text === '') {
+    const { policy } = session.requestOptions;
+    call.reply(policy === undefined ? connectionDefault : policyText(policy, node.replicas));
+    return;
+  }
+  if (text.toUpperCase() === 'DEFAULT') {
+    const { policy: _, ...rest } = session.requestOptions;
+    session.requestOptions = rest;
+    call.reply(OK);
+    return;
+  }
+  try {
+    session.requestOptions = { ...session.requestOptions, policy: policyFromText(text, node.replicas) };
+  } catch (error) {
+    if (!(error instanceof CodedError)) throw error;
+    call.fail(error);
+    return;
+  }
+  call.reply(OK);
+}
+
+export const DURE_HANDLERS: HandlerTable = {
+  'dure.get': getVersions,
+  'dure.set': setVersion,
+  'dure.del': deleteVersions,
+  'dure.consistency': consistency,
+};
