@@ -1,47 +1,54 @@
 /**
- * The PACELC dial as a client turns it: a named preset, or numbers. For the meaning of each see
- * docs/consistency.md; a node refuses what its cluster cannot do (W > N) and says why.
+ * The PACELC dial as a client turns it: a named preset, numbers, or a preset with something changed. What is
+ * said here takes the place of the policy of the key's prefix; a node refuses what its cluster cannot do
+ * (W > N) and says why.
  */
 
 import { invalid } from './errors.ts';
 
 export type ConsistencyPreset = 'PA/EL' | 'PA/EC' | 'PC/EL' | 'PC/EC';
 
-/** What is left out stays as the policy of the key's prefix has it. */
+/** `preset`, or both of `r` and `w`, and what else is to be said. */
 export interface ConsistencyNumbers {
-  /** Replicas that answer a read. */
-  readonly r?: number;
-  /** Replicas that acknowledge a write. */
-  readonly w?: number;
-  /** Whether other nodes may stand in for replicas that are away. */
-  readonly sloppy?: boolean;
+  readonly preset?: ConsistencyPreset | undefined;
+  /** Replicas that answer a read, 1 to N. */
+  readonly r?: number | undefined;
+  /** Replicas that acknowledge a write, 1 to N. */
+  readonly w?: number | undefined;
+  /** `strict`: only the replicas of the key count; `sloppy`: others may stand in for them. */
+  readonly quorum?: 'strict' | 'sloppy' | undefined;
+  /** What becomes of concurrent writes. */
+  readonly conflicts?: 'siblings' | 'last-write-wins' | undefined;
 }
 
 export type Consistency = ConsistencyPreset | ConsistencyNumbers;
 
 const presets: readonly string[] = ['PA/EL', 'PA/EC', 'PC/EL', 'PC/EC'];
+/** N is never greater. */
+const replicasMax = 15;
 
 /**
  * The words after `DURE.CONSISTENCY` or `DURE.WITH`.
  * @throws DureError `invalid`
  */
 export function consistencyWords(consistency: Consistency): readonly string[] {
-  if (typeof consistency === 'string') {
-    if (!presets.includes(consistency)) throw invalid(`consistency is one of ${presets.join(', ')}`);
-    return [consistency];
-  }
+  const { preset, r, w, quorum, conflicts } =
+    typeof consistency === 'string' ? { preset: consistency } : (consistency as ConsistencyNumbers);
   const words: string[] = [];
-  const { r, w, sloppy } = consistency;
-  for (const [name, value] of [
-    ['R', r],
-    ['W', w],
-  ] as const) {
-    if (value === undefined) continue;
-    if (!Number.isInteger(value) || value < 1 || value > 255)
-      throw invalid(`consistency: ${name} is from 1 to 255`);
-    words.push(name, String(value));
+  if (preset !== undefined) {
+    if (!presets.includes(preset)) throw invalid(`consistency: a preset is one of ${presets.join(', ')}`);
+    words.push(preset);
+  } else if (r === undefined || w === undefined) {
+    throw invalid(`consistency: give one of ${presets.join(', ')}, or both r and w`);
   }
-  if (sloppy !== undefined) words.push(sloppy ? 'SLOPPY' : 'STRICT');
-  if (words.length === 0) throw invalid('consistency says nothing: give r, w or sloppy');
+  if (r !== undefined) words.push(`R=${replicas('r', r)}`);
+  if (w !== undefined) words.push(`W=${replicas('w', w)}`);
+  if (quorum !== undefined) words.push(quorum === 'strict' ? 'STRICT' : 'SLOPPY');
+  if (conflicts !== undefined) words.push(conflicts === 'siblings' ? 'SIBLINGS' : 'LWW');
   return words;
+}
+
+function replicas(name: string, value: number): number {
+  if (Number.isInteger(value) && value >= 1 && value <= replicasMax) return value;
+  throw invalid(`consistency: ${name} is a whole number from 1 to N`);
 }

@@ -245,11 +245,11 @@ test('a failed write-back does not fail the read', async () => {
 test('consistency: on the connection, by space, by call', async () => {
   await withClient(1, { consistency: 'PC/EC' }, async (client, nodes) => {
     assert.deepEqual(nodes.nodes[0]!.seen[1], ['DURE.CONSISTENCY', 'PC/EC']);
-    await client.space('s:', { consistency: { r: 1, sloppy: false } }).get('k');
+    await client.space('s:', { consistency: { r: 1, w: 3, quorum: 'strict' } }).get('k');
     await client.put('k', 1, { consistency: 'PA/EL', ttlMs: 500 });
     const seen = nodes.nodes[0]!.seen.filter(([name]) => name === 'DURE.WITH');
     assert.deepEqual(seen, [
-      ['DURE.WITH', 'R', '1', 'STRICT', 'DO', 'GET', 's:k'],
+      ['DURE.WITH', 'R=1', 'W=3', 'STRICT', 'DO', 'GET', 's:k'],
       ['DURE.WITH', 'PA/EL', 'DO', 'SET', 'k', '1', 'PX', '500'],
     ]);
     assert.equal((await failure(client.get('k', { consistency: {} }))).code, 'invalid');
