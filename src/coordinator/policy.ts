@@ -76,23 +76,50 @@ export interface PolicyRule {
   readonly policy: Policy;
 }
 
+/** With more rules than this they are looked up by their lengths: one look a length, not one a rule. */
+const rulesScannedMax = 12;
+
 /** Finds the policy of a key by its longest matching prefix. Immutable. */
 export class PolicyTable {
   readonly fallback: Policy;
+  /** As they were given, with N. */
+  readonly rules: readonly PolicyRule[];
+  readonly n: number;
+  /** Longest first. */
   readonly #rules: readonly PolicyRule[];
+  /** The lengths of the prefixes, longest first, and the policies by prefix, where there are many rules. */
+  readonly #lengths: readonly number[];
+  readonly #byPrefix: ReadonlyMap<ByteString, Policy>;
 
   /** @param rules in any order; a rule with the empty prefix replaces `fallback`. */
   constructor(fallback: Policy, rules: readonly PolicyRule[], n: number) {
+    this.rules = rules;
+    this.n = n;
     for (const rule of rules) checkPolicy(rule.policy, n);
     this.fallback = rules.find((rule) => rule.prefix === '')?.policy ?? fallback;
     checkPolicy(this.fallback, n);
     this.#rules = rules
       .filter((rule) => rule.prefix !== '')
       .sort((a, b) => b.prefix.length - a.prefix.length);
+    const isMany = this.#rules.length > rulesScannedMax;
+    this.#lengths = isMany ? [...new Set(this.#rules.map(({ prefix }) => prefix.length))] : [];
+    this.#byPrefix = new Map(isMany ? this.#rules.map(({ prefix, policy }) => [prefix, policy]) : []);
   }
 
   policyOf(key: ByteString): Policy {
-    for (const rule of this.#rules) if (key.startsWith(rule.prefix)) return rule.policy;
+    const rules = this.#rules;
+    if (rules.length === 0) return this.fallback;
+    if (rules.length > rulesScannedMax) return this.#lookUp(key);
+    for (const rule of rules) if (key.startsWith(rule.prefix)) return rule.policy;
+    return this.fallback;
+  }
+
+  #lookUp(key: ByteString): Policy {
+    for (const length of this.#lengths) {
+      if (length > key.length) continue;
+      const policy = this.#byPrefix.get(key.slice(0, length));
+      if (policy !== undefined) return policy;
+    }
     return this.fallback;
   }
 }

@@ -20,7 +20,7 @@ import type { NodeStatus } from './status.ts';
 
 /** What a request may override. */
 export interface RequestOptions {
-  /** Instead of the policy of the key's prefix. */
+  /** Instead of the policy of the key's prefix; what it leaves out (conflicts, expiry) is as that says. */
   readonly policy?: Policy;
   /** How long the request may take, milliseconds from now; the node's `requestTimeoutMs` if left out. */
   readonly timeoutMs?: number;
@@ -103,7 +103,10 @@ export interface UpdateContext {
   readonly key: ByteString;
   /** Wall time, milliseconds. */
   readonly wall: number;
-  /** The causal context of `current` (`Versions.context`), for updates that depend on it. */
+  /**
+   * The causal context of `current` (`Versions.context`), for updates that depend on it. Empty, which no reader
+   * was ever given, when `current` was made by an update of the same round and is not written yet.
+   */
   contextOf(): Uint8Array;
 }
 
@@ -127,6 +130,27 @@ export interface ScanPage {
 export type ScanDone = (error: CodedError | undefined, page: ScanPage | undefined) => void;
 
 export type CountDone = (error: CodedError | undefined, count: number) => void;
+
+/** A policy in force. */
+export interface PolicyEntry {
+  /** Empty for the default. */
+  readonly prefix: ByteString;
+  readonly policy: Policy;
+  /** `default` and `config` as this node's configuration says; `run-time` on all nodes. */
+  readonly origin: 'default' | 'config' | 'run-time';
+  /** When it was set at run time, milliseconds since 1970; else 0. */
+  readonly time: number;
+}
+
+/** How far a change of a policy has come. */
+export interface PolicyChange {
+  /** Members that made it durable and go by it, the one that took it included. */
+  readonly acknowledged: readonly NodeId[];
+  /** Members that were away or did not answer: they learn it when they are reached again. */
+  readonly missed: readonly NodeId[];
+}
+
+export type PolicyDone = (error: CodedError | undefined, change: PolicyChange | undefined) => void;
 
 export type FlushDone = (error: CodedError | undefined) => void;
 
@@ -227,6 +251,13 @@ export interface NodeApi {
   monotonic(): number;
   /** The policy that applies to a key without an override. */
   policyOf(key: ByteString): Policy;
+  /** All policies in force here, by prefix. */
+  policies(): readonly PolicyEntry[];
+  /**
+   * Sets the policy of a prefix on all nodes, over what their configurations say, or (undefined) unsets what was
+   * set so. Requests that begin afterwards go by it. Done when it is durable at all members that are reached.
+   */
+  setPolicy(prefix: ByteString, policy: Policy | undefined, done: PolicyDone): void;
   read(key: ByteString, options: RequestOptions, done: ReadDone): void;
   /**
    * A read that needs nobody else (R=1, the row at hand and durable), at once: the live row, or null for no

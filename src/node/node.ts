@@ -32,6 +32,8 @@ import type {
   MemberView,
   NodeApi,
   NodeFigures,
+  PolicyDone,
+  PolicyEntry,
   ReadDone,
   RequestOptions,
   ScanDone,
@@ -58,6 +60,8 @@ import type { Member, NodeOptions, NodePorts } from './options.ts';
 import { PastDesk } from './past-desk.ts';
 import { PastMemory } from './past-memory.ts';
 import { PeerDesk } from './peer-desk.ts';
+import { Policies } from './policies.ts';
+import { PolicyDesk } from './policy-desk.ts';
 import { Rebuild } from './rebuild.ts';
 import type { RepairDemand, RepairDone, RepairProgress } from './repair-demand.ts';
 import { RepairDesk } from './repair-desk.ts';
@@ -98,6 +102,8 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
   readonly #hints: HintDesk;
   readonly #repair: RepairDesk;
   readonly #horizon: HorizonDesk;
+  readonly #policies: Policies;
+  readonly #policyDesk: PolicyDesk;
   #factsAt = Number.NEGATIVE_INFINITY;
   /** Desks of the rarer messages; the peer desk finds them by family. */
   readonly #desks: readonly Desk[];
@@ -136,7 +142,9 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
     const confirmed = (): boolean => this.#links.isClockConfirmed(clock.monotonic(), clock.wall());
     const damaged = (rowKey: RowKey): boolean => this.#mender.damaged(rowKey);
     this.#scans = new LocalScans(storage, this.#replica, () => clock.wall(), confirmed, wake, damaged);
-    this.#requests = new Requests(this.#context, options.policies, options.updates);
+    this.#policies = new Policies(options.policies);
+    this.#policyDesk = new PolicyDesk(this.#context, this.#policies, storage);
+    this.#requests = new Requests(this.#context, this.#policies, options.updates);
     this.#mender = new RowMender(this.#context, options.policies);
     const { table } = options;
     this.#repair = new RepairDesk({ context: this.#context, storage, table, forest, random, damaged });
@@ -155,7 +163,7 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
       isWhole: (partition) => this.#context.vouching.isWholeIn(partition),
       isClockConfirmed: confirmed,
     });
-    this.#desks = [gossip, this.#past, this.#hints, this.#repair, this.#horizon];
+    this.#desks = [gossip, this.#past, this.#hints, this.#repair, this.#horizon, this.#policyDesk];
     const handedOver = (slot: number): void => this.#repair.handedOver(slot);
     this.#desk = new PeerDesk(this.#context, this.#requests, this.#scans, this.#desks, handedOver);
   }
@@ -228,6 +236,7 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
       this.#replica.start(clockMark(this.#ports.storage));
       this.#context.hints.open();
       this.#context.hints.load();
+      this.#policyDesk.start();
       // Both notes go to storage in one batch.
       let waiting = 2;
       let failure: CodedError | undefined;
@@ -236,6 +245,7 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
         if (--waiting > 0) return;
         this.#requests.open = failure === undefined;
         this.#repair.open = failure === undefined;
+        this.#policyDesk.open = failure === undefined;
         done(failure);
       };
       raiseIncarnation(this.#ports.storage, this.#replica, (error, incarnation) => {
@@ -253,6 +263,7 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
   stop(): void {
     this.#requests.open = false;
     this.#repair.open = false;
+    this.#policyDesk.stop();
     this.#flights.expireAll();
     this.#links.leave();
     this.#links.flush();
@@ -318,7 +329,8 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
 
   /** Nothing is under way that ticks bring forward: they may come less often. */
   get isQuiet(): boolean {
-    return this.#flights.unanswered + this.#flights.answered === 0 && this.#repair.isQuiet;
+    const isIdle = this.#flights.unanswered + this.#flights.answered === 0;
+    return isIdle && this.#repair.isQuiet && this.#policyDesk.isQuiet;
   }
 
   /** The time up to which a member holds no hints, as it says itself; see `HintBook.raiseFloor`. */
@@ -356,7 +368,15 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
   }
 
   policyOf(key: ByteString): Policy {
-    return this.#options.policies.policyOf(key);
+    return this.#policies.policyOf(key);
+  }
+
+  policies(): readonly PolicyEntry[] {
+    return this.#policies.list();
+  }
+
+  setPolicy(prefix: ByteString, policy: Policy | undefined, done: PolicyDone): void {
+    this.#policyDesk.change(prefix, policy, done);
   }
 
   read(key: ByteString, options: RequestOptions, done: ReadDone): void {
@@ -395,7 +415,7 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
       done(undefined, { cursor: 0, entries: [] });
       return;
     }
-    const r = Math.min((options.policy ?? this.#options.policies.fallback).r, this.replicas);
+    const r = Math.min((options.policy ?? this.#policies.fallback).r, this.replicas);
     const bounded = Math.max(1, Math.min(10_000, count));
     const deadline = this.#deadline(options);
     new ScanFlight(this.#context, this.table, this.#scans, cursor, bounded, r, deadline, done).start();
@@ -419,7 +439,7 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
       done(new CodedError(refusal.code, 'fail', refusal.message));
       return;
     }
-    const { w } = options.policy ?? this.#options.policies.fallback;
+    const { w } = options.policy ?? this.#policies.fallback;
     const members = this.#options.members.length;
     new FlushFlight(this.#context, members, w, this.#deadline(options), done).start();
     this.#scans.sweepFromStart();

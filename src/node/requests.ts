@@ -15,7 +15,7 @@ import { CodedError } from '../base/errors.ts';
 import type { CausalContext } from '../causality/version-set.ts';
 import type { Plan } from '../coordinator/plan.ts';
 import { reachableNodes } from '../coordinator/plan.ts';
-import type { Policy, PolicyTable } from '../coordinator/policy.ts';
+import type { Policy } from '../coordinator/policy.ts';
 import { isLinearizable } from '../coordinator/policy.ts';
 import type { RowKey } from '../rows/key.ts';
 import { rowKeyOf, rowKeySlot } from '../rows/key.ts';
@@ -28,6 +28,7 @@ import type { NodeContext } from './context.ts';
 import { deadlineError } from './context.ts';
 import { writeUpdateCall, writeWriteCall } from './forward-codec.ts';
 import { ForwardFlight } from './forward-flight.ts';
+import type { Policies } from './policies.ts';
 import { ReadFlight } from './read-flight.ts';
 import { isSiblingsPolicy, shownRow, versionsShown, withDefaultExpiry } from './shown.ts';
 import type { QueuedUpdate } from './update-rounds.ts';
@@ -45,7 +46,7 @@ const sharedDeadlineMs = 20;
 
 export class Requests {
   readonly #context: NodeContext;
-  readonly #policies: PolicyTable;
+  readonly #policies: Policies;
   readonly #updates: ReadonlyMap<string, UpdateFunction>;
   readonly #rounds: UpdateRounds;
   readonly #shareForever: boolean;
@@ -54,7 +55,7 @@ export class Requests {
   /** Set while requests are taken. */
   open = false;
 
-  constructor(context: NodeContext, policies: PolicyTable, updates: ReadonlyMap<string, UpdateFunction>) {
+  constructor(context: NodeContext, policies: Policies, updates: ReadonlyMap<string, UpdateFunction>) {
     this.#context = context;
     this.#policies = policies;
     this.#updates = updates;
@@ -114,6 +115,11 @@ export class Requests {
     return undefined;
   }
 
+  /** Who forwarded a request found its policy: another may apply here, for a moment after it was changed. */
+  #policyOf(key: ByteString, { policy }: RequestOptions, forwarded: boolean): Policy {
+    return forwarded && policy !== undefined ? policy : this.#policies.of(key, policy);
+  }
+
   #deadline(options: RequestOptions): number {
     return this.#context.now() + (options.timeoutMs ?? this.#context.limits.requestTimeoutMs);
   }
@@ -139,7 +145,7 @@ export class Requests {
     context.tally.reads++;
     const rowKey = rowKeyOf(key);
     const plan = context.plans.of(rowKeySlot(rowKey));
-    const policy = options.policy ?? this.#policies.policyOf(key);
+    const policy = this.#policyOf(key, options, forwarded);
     if (!plan.selfIsReplica) {
       if (forwarded) done(this.#notAReplica('none'), undefined);
       else if (plan.remotesLive.length === 0 && this.#canStandIn(plan, policy, policy.r)) {
@@ -197,7 +203,7 @@ export class Requests {
 
   /** See `NodeApi.readNow`. */
   readNow(key: ByteString, options: RequestOptions): Row | null | undefined {
-    const policy = options.policy ?? this.#policies.policyOf(key);
+    const policy = this.#policies.of(key, options.policy);
     if (policy.r > 1 || this.#refusal(key, false) !== undefined) return undefined;
     const rowKey = rowKeyOf(key);
     if (!this.#context.plans.of(rowKeySlot(rowKey)).selfIsReplica) return undefined;
@@ -285,7 +291,7 @@ export class Requests {
     context.tally.writes++;
     const rowKey = rowKeyOf(key);
     const plan = context.plans.of(rowKeySlot(rowKey));
-    const policy = options.policy ?? this.#policies.policyOf(key);
+    const policy = this.#policyOf(key, options, forwarded);
     const body =
       policy.ttlMs === undefined ? given : withDefaultExpiry(given, policy, undefined, context.wall());
     const deadline = this.#deadline(options);
@@ -352,7 +358,7 @@ export class Requests {
     context.tally.updates++;
     const rowKey = rowKeyOf(key);
     const plan = context.plans.of(rowKeySlot(rowKey));
-    const policy = options.policy ?? this.#policies.policyOf(key);
+    const policy = this.#policyOf(key, options, forwarded);
     const deadline = this.#deadline(options);
     const needed = Math.max(policy.r, policy.w);
     const alone = plan.primary === undefined && this.#canStandIn(plan, policy, needed);

@@ -3,8 +3,10 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
+import { ByteReader, ByteWriter } from '../../src/base/bytes.ts';
 import { CodedError } from '../../src/base/errors.ts';
 import type { Policy } from '../../src/coordinator/policy.ts';
+import { PolicyDocument, type StampedRule } from '../../src/coordinator/policy-document.ts';
 import {
   POLICY_TTL_MS_MAX,
   policyFromText,
@@ -12,6 +14,7 @@ import {
   policyText,
   policyView,
 } from '../../src/coordinator/policy-text.ts';
+import { readPolicyRules, writePolicyRules } from '../../src/wire/policy-messages.ts';
 
 const replicas = fc.integer({ min: 1, max: 9 });
 
@@ -79,6 +82,56 @@ describe('policies', () => {
         } catch (error) {
           assert.ok(error instanceof CodedError && error.code === 'invalid', String(error));
         }
+      }),
+    );
+  });
+});
+
+const actors = fc.constantFrom('n1', 'n2', 'n3');
+const stampedRules = fc.record({
+  prefix: fc.constantFrom('', 'a', 'b', 'b:'),
+  policy: fc.option(policies(9), { nil: undefined }),
+  time: fc.integer({ min: 0, max: 3 }),
+  logical: fc.integer({ min: 0, max: 1 }),
+  node: actors,
+});
+const stampedRule: fc.Arbitrary<StampedRule> = stampedRules.map((rule) => ({ ...rule }));
+const document = fc.array(stampedRule, { maxLength: 8 }).map((rules) => PolicyDocument.EMPTY.with(rules));
+
+describe('documents of policies', () => {
+  test('merge is commutative, associative and idempotent', () => {
+    const equal = (a: PolicyDocument, b: PolicyDocument): void => {
+      assert.deepEqual(a.rules(), b.rules());
+      assert.deepEqual(a.digest, b.digest);
+    };
+    fc.assert(
+      fc.property(document, document, document, (a, b, c) => {
+        equal(a.with(b.rules()), b.with(a.rules()));
+        equal(a.with(b.rules()).with(c.rules()), a.with(b.with(c.rules()).rules()));
+        assert.equal(a.with(a.rules()), a, 'the same object: nothing to store');
+      }),
+    );
+  });
+
+  test('notes and messages come back as they were written; a flipped bit is no document', () => {
+    fc.assert(
+      fc.property(document, fc.nat(), (given, at) => {
+        const note = given.note();
+        assert.deepEqual(PolicyDocument.ofNote(note)?.rules(), given.rules());
+        note[at % note.length]! ^= 1 << (at & 7);
+        assert.equal(PolicyDocument.ofNote(note), undefined);
+        const writer = new ByteWriter(64);
+        const page = {
+          isLast: (at & 1) === 0,
+          wanted: (at & 2) === 0,
+          digest: given.digest,
+          rules: given.rules(),
+        };
+        writePolicyRules(writer, page);
+        // Behind type and id.
+        const reader = new ByteReader(writer.view(), 5);
+        assert.deepEqual(readPolicyRules(reader), page);
+        assert.equal(reader.remaining, 0);
       }),
     );
   });

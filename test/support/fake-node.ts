@@ -15,6 +15,8 @@ import type {
   MemberView,
   NodeApi,
   NodeFigures,
+  PolicyDone,
+  PolicyEntry,
   ReadDone,
   RequestOptions,
   ScanDone,
@@ -99,6 +101,30 @@ export class FakeNode implements NodeApi {
 
   policyOf(): Policy {
     return this.policy;
+  }
+
+  /** Set at run time, by prefix. */
+  readonly runTime: Map<ByteString, Policy> = new Map();
+
+  policies(): readonly PolicyEntry[] {
+    const set = [...this.runTime].map(([prefix, policy]) => ({ prefix, policy, time: this.now }));
+    return [
+      { prefix: '', policy: this.policy, origin: 'default', time: 0 },
+      ...set.map((entry): PolicyEntry => ({ ...entry, origin: 'run-time' })),
+    ];
+  }
+
+  setPolicy(prefix: ByteString, policy: Policy | undefined, done: PolicyDone): void {
+    this.#answer(`policy ${prefix}`, (error) => {
+      if (error !== undefined) {
+        done(error, undefined);
+        return;
+      }
+      if (policy === undefined) this.runTime.delete(prefix);
+      else this.runTime.set(prefix, policy);
+      const missed = this.#members.filter((id) => this.dead.has(id));
+      done(undefined, { acknowledged: this.#members.filter((id) => !this.dead.has(id)), missed });
+    });
   }
 
   answersFor(): boolean {

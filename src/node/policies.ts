@@ -1,0 +1,92 @@
+/**
+ * The policies in force at this node: the rules of the configuration, and over them those set at run time.
+ *
+ * The picture: a price list in a frame. Customers look at the sheet that hangs there (`PolicyTable`, which never
+ * changes); a new list is written aside and hung up whole. Who has read a price has read it: a request goes by the
+ * policy it began with.
+ */
+
+import type { ByteString } from '../base/bytes.ts';
+import type { Policy, PolicyRule } from '../coordinator/policy.ts';
+import { PolicyTable } from '../coordinator/policy.ts';
+import { PolicyDocument } from '../coordinator/policy-document.ts';
+import type { PolicyEntry } from './api.ts';
+
+export class Policies {
+  /** Those of the configuration. */
+  readonly #configured: PolicyTable;
+  /** In force. */
+  #table: PolicyTable;
+  #document: PolicyDocument = PolicyDocument.EMPTY;
+  /** What requests that override part of a policy came to: by the override, then by the policy below it. */
+  #overridden: WeakMap<Policy, WeakMap<Policy, Policy>> = new WeakMap();
+
+  constructor(configured: PolicyTable) {
+    this.#configured = configured;
+    this.#table = configured;
+  }
+
+  /** Of keys without a rule, and of what concerns no key. */
+  get fallback(): Policy {
+    return this.#table.fallback;
+  }
+
+  policyOf(key: ByteString): Policy {
+    return this.#table.policyOf(key);
+  }
+
+  /**
+   * The policy of a request: what the override leaves open (conflicts, reads of siblings, expiry) is as the key's
+   * own policy says, so that who asks for another quorum does not by accident write over siblings.
+   */
+  of(key: ByteString, override: Policy | undefined): Policy {
+    const own = this.#table.policyOf(key);
+    if (override === undefined) return own;
+    const { conflicts, siblingsRead, ttlMs } = own;
+    if (conflicts === undefined && siblingsRead === undefined && ttlMs === undefined) return override;
+    let byOwn = this.#overridden.get(override);
+    if (byOwn === undefined) {
+      byOwn = new WeakMap();
+      this.#overridden.set(override, byOwn);
+    }
+    let policy = byOwn.get(own);
+    if (policy === undefined) {
+      policy = { ...own, ...override };
+      byOwn.set(own, policy);
+    }
+    return policy;
+  }
+
+  /** Hangs up what a document comes to; for requests that begin from now on. */
+  use(document: PolicyDocument): void {
+    this.#document = document;
+    const rules = new Map<ByteString, PolicyRule>();
+    for (const rule of this.#configured.rules) rules.set(rule.prefix, rule);
+    for (const { prefix, policy } of document.rules()) {
+      if (policy !== undefined) rules.set(prefix, { prefix, policy: this.#possible(policy) });
+    }
+    this.#table = new PolicyTable(this.#configured.fallback, [...rules.values()], this.#configured.n);
+  }
+
+  /** There may be fewer replicas now than when it was set: then it asks for all of them. */
+  #possible(policy: Policy): Policy {
+    const { n } = this.#configured;
+    if (policy.r <= n && policy.w <= n) return policy;
+    return { ...policy, r: Math.min(policy.r, n), w: Math.min(policy.w, n) };
+  }
+
+  /** All in force, the default first, then by prefix. */
+  list(): readonly PolicyEntry[] {
+    const entries = new Map<ByteString, PolicyEntry>();
+    const { fallback, rules } = this.#configured;
+    entries.set('', { prefix: '', policy: fallback, origin: 'default', time: 0 });
+    for (const { prefix, policy } of rules) {
+      entries.set(prefix, { prefix, policy, origin: 'config', time: 0 });
+    }
+    for (const { prefix, policy, time } of this.#document.rules()) {
+      if (policy === undefined) continue;
+      entries.set(prefix, { prefix, policy: this.#possible(policy), origin: 'run-time', time });
+    }
+    return [...entries.values()].sort((a, b) => (a.prefix < b.prefix ? -1 : 1));
+  }
+}
