@@ -62,6 +62,8 @@ export class Machine {
   pending: (() => void)[] = [];
   woken = false;
   turnSet = false;
+  /** Cleared when the process stops: what is still told to it changes nothing any more. */
+  turning = true;
   /** Each input takes so long, microseconds; 0 for no time at all. */
   slowUs = 0;
   /** When a slow machine will have worked off what it was given. */
@@ -127,6 +129,7 @@ export class Cluster {
     machine.pending = [];
     machine.woken = false;
     machine.turnSet = false;
+    machine.turning = true;
     machine.busyUntil = 0;
     machine.clock.reboot(this.#prng.below(1_000_000));
     const storage = machine.disk.open((run) => this.#run(machine, life, run));
@@ -197,6 +200,9 @@ export class Cluster {
     machine.ready = false;
     this.input(machine, (node) => {
       node.stop();
+      // As a process does: one last turn, no more after it, and then the storage is closed.
+      node.endTurn();
+      machine.turning = false;
       machine.storage?.close(() => {
         if (machine.life === life) this.#end(index, false, (disk) => disk.crash());
       });
@@ -265,7 +271,7 @@ export class Cluster {
   }
 
   #wake(machine: Machine, life: number): void {
-    if (machine.life !== life || machine.woken) return;
+    if (machine.life !== life || machine.woken || !machine.turning) return;
     machine.woken = true;
     if (this.#config.turnUs === 0 || machine.turnSet) return;
     machine.turnSet = true;
@@ -278,7 +284,7 @@ export class Cluster {
 
   #endTurn(machine: Machine): void {
     // A turn may ask for one more; a node that asks for ever is broken.
-    for (let round = 0; machine.woken && machine.node; round++) {
+    for (let round = 0; machine.woken && machine.node && machine.turning; round++) {
       if (round === 1000) throw new Error('the node asked for a thousand turns in a row');
       machine.woken = false;
       this.#trace.add(this.#schedule.now, EVENT.endTurn, machine.index, 0, 0);

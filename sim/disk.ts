@@ -9,6 +9,7 @@
  * `SimDisk` is the disk and outlives processes; `SimStorage` is the port one process holds on it.
  */
 
+import { assert } from '../src/base/assert.ts';
 import type { ByteString } from '../src/base/bytes.ts';
 import { CodedError } from '../src/base/errors.ts';
 import type { Prng } from '../src/base/prng.ts';
@@ -233,6 +234,7 @@ export class SimStorage implements Storage {
   #slips: Slip[] = [];
   #lastAt: Micros = 0;
   #gone = false;
+  #closing = false;
   #commits = 0;
   #syncs = 0;
 
@@ -257,6 +259,7 @@ export class SimStorage implements Storage {
   }
 
   write(batch: readonly StorageWrite[], durability: Durability, done: (error?: CodedError) => void): void {
+    assert(!this.#closing, 'nothing is written to a closed engine');
     const disk = this.#disk;
     // The engine keeps neither keys nor bytes of the caller: copied at once.
     const copied = batch.map(({ key, value }) => ({ key, value: value?.slice() }));
@@ -294,6 +297,8 @@ export class SimStorage implements Storage {
   }
 
   close(done: (error?: CodedError) => void): void {
+    assert(!this.#closing, 'an engine is closed once');
+    this.#closing = true;
     this.#schedule.at(this.#nextAt(true), () => {
       if (this.#gone) return;
       this.#disk.committed([], true);

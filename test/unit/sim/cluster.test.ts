@@ -85,3 +85,53 @@ describe('a slow machine', () => {
     assert.ok(handled[1]! >= 100);
   });
 });
+
+describe('a stopped machine', () => {
+  it('ends its turn once more, and then nothing is written to the storage it closed (seed 302912)', () => {
+    const schedule = new Schedule();
+    const plan = { ...drawPlan(1), nodes: 1, n: 1, r: 1, w: 1 };
+    const written: number[] = [];
+    let write = (_place: number): void => {};
+    let turns = 0;
+    const config = {
+      seed: 1,
+      ids: simMembers(1).map((member) => member.id),
+      clocks: [{ skewMs: 0, driftPpm: 0 }],
+      network: plan.network,
+      disk: { ...DISK_PROFILE_CALM, visibleEarly: true },
+      optionsOf: (index: number) => simOptions(plan, index, new Set<string>()),
+      tickUs: 1_000_000_000,
+      turnUs: 0,
+    };
+    const cluster = new Cluster(schedule, new Trace(), config, (_options, ports) => {
+      write = (place) => {
+        written.push(place);
+        const batch = [{ key: 'k' as never, value: new Uint8Array([place]) }];
+        ports.storage.write(batch, 'interval', () => {});
+      };
+      const node = {
+        start: (done: () => void) => done(),
+        stop: () => {},
+        tick: () => {},
+        endTurn: () => write(++turns),
+      };
+      return node as unknown as SimulatedNode;
+    });
+    cluster.start(0);
+    const machine = cluster.machines[0]!;
+    const told: number[] = [];
+    machine.disk.onEntry = (_key, value) => void told.push(value![0]!);
+    cluster.stop(0);
+    machine.node?.tick();
+    cluster.input(machine, () => {
+      assert.throws(() => write(9), /closed engine/);
+    });
+    schedule.runUntil(1_000_000);
+    assert.deepEqual(told, [1], 'the last turn is on the disk, and the witness knows of it');
+    assert.deepEqual(
+      [...machine.disk.entries()].map(([, value]) => value[0]),
+      [1],
+    );
+    assert.deepEqual(cluster.faults, []);
+  });
+});
