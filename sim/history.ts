@@ -11,6 +11,8 @@ import type { Outcome } from '../src/base/errors.ts';
 import { META_PREFIX, type RowKey } from '../src/rows/key.ts';
 import {
   compareStamps,
+  encodeRow,
+  isRowIntact,
   KIND_TOMBSTONE,
   ROW_HEADER_BYTES,
   type Row,
@@ -22,6 +24,7 @@ import {
   STAMP_BYTES,
   type Stamp,
 } from '../src/rows/row.ts';
+import { isSiblingsRow, versionsOfRow } from '../src/rows/siblings.ts';
 import type { OpKind } from './plan.ts';
 import type { Micros } from './schedule.ts';
 
@@ -55,6 +58,14 @@ export interface OpRecord {
   seen: number;
   /** Of a read that found a row: its stamp. */
   seenStamp: Stamp | undefined;
+  /** Of `versions`: the ids in all values it was given, upwards. */
+  seenAll: readonly number[];
+  /** Of a write under policy `siblings`: the ids in the values its context came with. */
+  basis: readonly number[];
+  /** It was written under `last-write-wins` in a plan of siblings. */
+  readonly plain: boolean;
+  /** Of a value with an expiry: wall time, milliseconds; else 0. */
+  expireAt: number;
   /** Of an update: what it answered. */
   reply: number;
   /** Times `done` was called. */
@@ -84,7 +95,7 @@ export function idOf(bytes: Uint8Array, start: number): number {
 /** Hints lie under a prefix, the member they are for, a zero byte and their row key (`src/hints/`). */
 export const HINT_PREFIX: ByteString = `${META_PREFIX}hint`;
 
-/** Stands at the disks. */
+/** Stands at the disks. Of a row of siblings it looks at each of them, as if it lay there alone. */
 export class Witness {
   /** Stamp each request's value was first stored with. */
   readonly stamps: Map<number, Stamp> = new Map();
@@ -111,6 +122,10 @@ export class Witness {
   /** A row, be it in its place or a hint for its owner. */
   #noteRow(key: RowKey, value: Uint8Array): void {
     if (value.length < ROW_HEADER_BYTES) return;
+    if (isSiblingsRow(value)) {
+      if (isRowIntact(key, value)) this.#noteSiblings(key, value);
+      return;
+    }
     this.#noteDot(key, value);
     const id = idOf(value, ROW_HEADER_BYTES);
     if (id > 0) this.#noteStamp(id, value);
@@ -119,6 +134,14 @@ export class Witness {
       const before = this.deadMax.get(key);
       if (before === undefined || compareStamps(stamp, before) > 0) this.deadMax.set(key, stamp.slice());
     }
+  }
+
+  #noteSiblings(key: RowKey, row: Row): void {
+    const { siblings, register } = versionsOfRow(row);
+    const { value } = register ?? {};
+    const plain = register !== undefined && value !== undefined ? [{ event: register.event, value }] : [];
+    // A delete leaves no row of its own behind, only its dot: a dot of a value is never that of another.
+    for (const { event, value } of [...siblings, ...plain]) this.#noteRow(key, encodeRow(key, value, event));
   }
 
   #noteFloor(now: Micros, floor: Stamp): void {

@@ -9,6 +9,7 @@ import { equalBytes, readU48 } from '../src/base/bytes.ts';
 import { slotOf } from '../src/ring/slots.ts';
 import type { Table } from '../src/ring/table.ts';
 import { META_PREFIX, type RowKey, rowKeyOf } from '../src/rows/key.ts';
+import { mergeRows } from '../src/rows/merge.ts';
 import {
   compareRowStamp,
   compareRowStamps,
@@ -40,7 +41,7 @@ export interface KeyState {
   readonly counter: boolean;
   readonly rowKey: RowKey;
   readonly replicas: readonly ReplicaState[];
-  /** The greatest intact copy on any disk in any form, hints for others included. */
+  /** All intact copies on any disk in any form, hints for others included, merged: the greatest, or all siblings. */
   readonly copy: Row | undefined;
   /** The greatest tombstone horizon of its partition on any disk: dead rows up to it may be gone. */
   readonly horizonMs: number;
@@ -72,7 +73,7 @@ function wantedKeys(keys: number): RowKey[] {
   return kinds.flatMap((kind) => Array.from({ length: keys }, (_, key) => rowKeyOf(keyOf(kind, key))));
 }
 
-/** The greatest intact copy of each row key on any disk, under whatever storage key it is kept. */
+/** All intact copies of each row key on any disk, merged, under whatever storage key they are kept. */
 function intactCopies(cluster: Cluster, rowKeys: readonly RowKey[]): Map<RowKey, Row> {
   const copies = new Map<RowKey, Row>();
   for (const { disk } of cluster.machines) {
@@ -80,7 +81,7 @@ function intactCopies(cluster: Cluster, rowKeys: readonly RowKey[]): Map<RowKey,
       const rowKey = rowKeys.find((one) => storageKey.endsWith(one));
       if (rowKey === undefined || !isRowIntact(rowKey, value)) continue;
       const known = copies.get(rowKey);
-      if (known === undefined || compareRowStamps(value, known) > 0) copies.set(rowKey, value);
+      copies.set(rowKey, known === undefined ? value : mergeRows(rowKey, known, value));
     }
   }
   return copies;

@@ -49,6 +49,14 @@ const DELETES: PlanBias = {
   durationMs: 6000,
   upkeep: { repairIntervalMs: 300, horizonIntervalMs: 100, horizonMarginMs: 100, lingerMs: 3000 },
 };
+/** Keys under policy `siblings`, hot enough for concurrent writes. */
+const SIBLINGS: PlanBias = {
+  ...LOOSE,
+  siblings: true,
+  keys: 3,
+  ops: 300,
+  opKinds: { read: 3, write: 3, delete: 0.5 },
+};
 const CUTS = ['cut', 'cut-one-way', 'isolate', 'break'] as const;
 
 export const MUTANTS: readonly Mutant[] = [
@@ -242,6 +250,82 @@ export const MUTANTS: readonly Mutant[] = [
       durationMs: 12_000,
       faultKinds: ['restore'],
       faults: [2, 4],
+    },
+    seedsMax: 60,
+  },
+  {
+    name: 'sibling-dropped',
+    bug: 'of two rows of siblings a replica keeps the later and does not merge them',
+    bias: { ...SIBLINGS, faultKinds: [...CUTS], faults: [1, 4] },
+    seedsMax: 30,
+  },
+  {
+    name: 'sibling-laid-blindly',
+    bug: 'a replica lays a row of siblings over what it holds, as if it were a last-write-wins row',
+    bias: { ...SIBLINGS, faultKinds: [...CUTS, 'slow'], faults: [3, 8] },
+    seedsMax: 30,
+  },
+  {
+    name: 'sibling-context-ignored',
+    bug: 'a write does not replace what its context says was seen',
+    bias: { ...SIBLINGS, faultKinds: [...CUTS], faults: [0, 3] },
+    seedsMax: 30,
+  },
+  {
+    name: 'sibling-sent-early',
+    bug: 'a replica sends a sibling before its own copy is durable: it may forget what others know of it',
+    // Nobody but its clients tells it what it forgot.
+    bias: {
+      ...SIBLINGS,
+      keys: 20,
+      ops: 600,
+      opKinds: { read: 0.3, write: 5 },
+      durability: 'always',
+      faultKinds: ['crash', 'disk-slow', 'crash-loop'],
+      faults: [10, 16],
+      bursts: 12,
+      upkeep: { repairIntervalMs: 600_000, hintBytesMax: 1 },
+    },
+    seedsMax: 60,
+  },
+  {
+    name: 'sibling-stand-in-continues',
+    bug: 'a stand-in writes as the same actor again, though its hint was handed over',
+    bias: {
+      ...SIBLINGS,
+      nodes: [5],
+      n: 2,
+      r: 1,
+      w: 1,
+      faultKinds: ['split', 'isolate', 'cut'],
+      faults: [6, 12],
+    },
+    seedsMax: 60,
+  },
+  {
+    name: 'sibling-forgotten-early',
+    bug: 'a dead row of siblings is deleted at the first horizon that covers it',
+    bias: {
+      ...SIBLINGS,
+      keys: 4,
+      opKinds: { read: 2, write: 2, delete: 2 },
+      durationMs: 6000,
+      faultKinds: ['delay', 'slow', 'reorder', 'freeze'],
+      faults: [4, 10],
+      upkeep: { repairIntervalMs: 300, horizonIntervalMs: 100, horizonMarginMs: 100, lingerMs: 3000 },
+    },
+    seedsMax: 60,
+  },
+  {
+    name: 'sibling-on-lost-ground',
+    bug: 'a replica that does not vouch for what it holds makes rows of siblings all the same',
+    bias: {
+      ...SIBLINGS,
+      opKinds: { read: 2, write: 2, delete: 1 },
+      faultKinds: ['wipe', 'restore', 'torn'],
+      faults: [4, 8],
+      durationMs: 6000,
+      upkeep: { repairIntervalMs: 300, horizonIntervalMs: 100, horizonMarginMs: 100, lingerMs: 3000 },
     },
     seedsMax: 60,
   },

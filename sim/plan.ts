@@ -13,7 +13,7 @@ import type { DiskProfile } from './disk.ts';
 import { drawFaults, FAULT_KINDS, type FaultKind, type PlanFault } from './faults.ts';
 import type { NetworkProfile } from './network.ts';
 
-export type OpKind = 'read' | 'write' | 'delete' | 'expire' | 'setnx' | 'incr' | 'flush';
+export type OpKind = 'read' | 'versions' | 'write' | 'delete' | 'expire' | 'setnx' | 'incr' | 'flush';
 
 /** One request of a client: when, from which node, what. Its value is unique and made from its place. */
 export interface PlanOp {
@@ -27,6 +27,19 @@ export interface PlanOp {
   readonly padBytes?: number;
   /** For `expire`: how long the value lives. */
   readonly ttlMs?: number;
+  /**
+   * Under policy `siblings`: who asks. A client keeps the context of its last `versions` of a key, however old,
+   * and writes the key with it; a write of nobody, or of a client that has none, is blind.
+   */
+  readonly client?: number;
+  /** The write is under `last-write-wins` although the plan is not. */
+  readonly plain?: true;
+}
+
+/** What is drawn of a plan whose keys are under policy `siblings`. */
+export interface SiblingsPlan {
+  /** `siblingsMax` of the nodes. */
+  readonly max: number;
 }
 
 /** How nodes keep their replicas equal, and how narrow their limits are. As in `NodeLimits`. */
@@ -48,6 +61,8 @@ export interface Plan {
   readonly r: number;
   readonly w: number;
   readonly strict: boolean;
+  /** Present if all keys are under policy `siblings`. */
+  readonly siblings?: SiblingsPlan;
   readonly durability: 'always' | 'interval';
   readonly requestTimeoutMs: number;
   readonly requestsMax: number;
@@ -84,10 +99,13 @@ export interface PlanBias {
   /** Requests come in so many bursts; 0 for evenly. */
   readonly bursts?: number;
   readonly upkeep?: Partial<Upkeep>;
+  /** Left out of a bias, `last-write-wins`; drawn where there is no bias at all. */
+  readonly siblings?: boolean;
 }
 
 /** The plan of a seed. */
-export function drawPlan(seed: number, bias: PlanBias = {}): Plan {
+export function drawPlan(seed: number, given?: PlanBias): Plan {
+  const bias = given ?? {};
   const prng = new Prng(seed);
   const nodes = prng.pick(bias.nodes ?? [1, 2, 3, 3, 3, 3, 4, 5, 5, 7]);
   const n = Math.min(nodes, bias.n ?? prng.pick([1, 2, 3, 3, 3, 3, 3, 4, 5]));
@@ -99,6 +117,9 @@ export function drawPlan(seed: number, bias: PlanBias = {}): Plan {
   const keys = bias.keys ?? prng.pick([1, 2, 3, 5, 8, 12]);
   const skewMax = bias.skewMs ?? prng.pick([0, 0, 20, 200]);
   const skews = prng.fork();
+  // A sequence of its own: what else is drawn stays as it was before there were siblings.
+  const dial = new Prng(seed ^ 0x51b1);
+  const siblings = bias.siblings ?? (given === undefined && dial.chance(0.35));
   return {
     seed,
     nodes,
@@ -119,7 +140,13 @@ export function drawPlan(seed: number, bias: PlanBias = {}): Plan {
     })),
     upkeep: { ...drawUpkeep(prng.fork()), ...bias.upkeep },
     keys,
-    ops: drawOps(prng.fork(), { nodes, keys, strict, calm, durationMs, bias }),
+    ...(siblings ? { siblings: { max: dial.pick([4, 32, 1000]) } } : {}),
+    ops: withClients(
+      drawOps(prng.fork(), { nodes, keys, strict, calm, durationMs, bias }),
+      siblings,
+      strict,
+      dial,
+    ),
     faults: calm
       ? []
       : drawFaults(prng.fork(), {
@@ -215,6 +242,23 @@ function drawOps(prng: Prng, context: OpsContext): PlanOp[] {
     ops.push(op);
   }
   return ops.sort((a, b) => a.atMs - b.atMs);
+}
+
+/** The requests of clients that know of siblings: who asks, who has seen what. */
+function withClients(ops: PlanOp[], siblings: boolean, strict: boolean, dial: Prng): PlanOp[] {
+  if (!siblings) return ops;
+  const clients = dial.pick([1, 2, 3, 8]);
+  const blindShare = dial.pick([0, 0.2, 0.6]);
+  const deleteShare = dial.pick([0, 0.1, 0.3]);
+  const plainShare = !strict && dial.chance(0.25) ? 0.1 : 0;
+  return ops.map((op) => {
+    if (op.kind === 'read' && dial.chance(0.8))
+      return { ...op, kind: 'versions', client: dial.below(clients) };
+    if (op.kind !== 'write' && op.kind !== 'delete' && op.kind !== 'expire') return op;
+    const kind = op.kind === 'write' && dial.chance(deleteShare) ? 'delete' : op.kind;
+    if (dial.chance(plainShare)) return { ...op, kind, plain: true };
+    return dial.chance(blindShare) ? { ...op, kind } : { ...op, kind, client: dial.below(clients) };
+  });
 }
 
 function drawKind(weights: readonly [OpKind, number][], draw: number): OpKind {

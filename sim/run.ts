@@ -86,6 +86,11 @@ export function simTable(nodes: number, n: number): Table {
   return table;
 }
 
+/** The policy of every key of a plan. */
+function policyOfPlan({ r, w, strict, siblings }: Plan): Policy {
+  return siblings === undefined ? { r, w, strict } : { r, w, strict, conflicts: 'siblings' };
+}
+
 /** Options of a node under a plan. */
 export function simOptions(plan: Plan, index: number, mutants: ReadonlySet<string>): NodeOptions {
   const members = simMembers(plan.nodes);
@@ -95,12 +100,13 @@ export function simOptions(plan: Plan, index: number, mutants: ReadonlySet<strin
     clusterName: 'simulation',
     members,
     table: simTable(plan.nodes, plan.n),
-    policies: new PolicyTable({ r: plan.r, w: plan.w, strict: plan.strict }, [], plan.n),
+    policies: new PolicyTable(policyOfPlan(plan), [], plan.n),
     durability: plan.durability,
     limits: {
       ...NODE_LIMITS_DEFAULT,
       requestTimeoutMs: plan.requestTimeoutMs,
       requestsMax: plan.requestsMax,
+      siblingsMax: plan.siblings?.max ?? NODE_LIMITS_DEFAULT.siblingsMax,
       ...upkeep,
       // Two clocks each 200 ms off, each drifting a little, may be 450 ms apart.
       clockOffsetMaxMs: 1000,
@@ -275,7 +281,8 @@ class Run {
     const plan = this.#plan;
     // One by one where limits are small, so that none is refused.
     const oneByOne = plan.requestsMax < 100 || plan.network.queueFramesMax < 100;
-    const policy = { r: plan.n, w: plan.w, strict: plan.strict };
+    const policy = { ...policyOfPlan(plan), r: plan.n };
+    const kind = plan.siblings === undefined ? ('read' as const) : ('versions' as const);
     const options = { timeoutMs: FINAL_TIMEOUT_MS, phase };
     for (let key = 0; key < this.#keys; key++) {
       const everywhere = phase === 'quorum' || phase === 'meet';
@@ -283,7 +290,7 @@ class Run {
         ? this.#cluster.machines.map((machine) => machine.index)
         : [key % plan.nodes];
       for (const node of readers) {
-        const op = { atMs: 0, node, kind: 'read' as const, key };
+        const op = { atMs: 0, node, kind, key };
         this.#workload.invoke(op, phase === 'quorum' ? options : { ...options, policy });
         if (oneByOne) this.#waitForRequests();
       }

@@ -7,6 +7,8 @@
  * w 2                             # durability always, timeout 500, clock b -200, hints off,
  *                                 # repair 500ms (never, if left out), horizon 300ms (likewise)
  * write k v1 at a -> ok           # a request, and what it must answer: ok, fail, unknown, error
+ * put k v1 at a                   # the same under policy siblings: get k at b -> v1+v2, remove k at c;
+ *                                 # get … keep c1 keeps the context, put … with c1 and remove … with c1 use it
  * begin write k v2 at a as second # a request that is not waited for …
  * await second -> unknown         # … until here
  * cut a b                         # cut a > b, mend a b, isolate c, heal
@@ -19,7 +21,7 @@
  * read k at b r=1 -> v1           # nothing, error, or the value
  * disk c full                     # full, ok, slow 50, error
  * advance 2s                      # time passes: ms or s
- * expect c holds k v1             # what is on the disk: a value, nothing, tombstone, damaged
+ * expect c holds k v1             # what is on the disk: a value, v1+v2, nothing, tombstone, damaged
  * expect a hedges 1               # a figure of the node is at least so much
  * expect replicas equal           # the replicas of every key hold the same (also: roots equal)
  * expect hints 0                  # hints on all disks together; expect a hints 2 for one
@@ -30,6 +32,7 @@
 
 import { byteString, bytesOf, equalBytes } from '../src/base/bytes.ts';
 import type { CodedError } from '../src/base/errors.ts';
+import { versionsOf } from '../src/causality/version-set.ts';
 import { PolicyTable } from '../src/coordinator/policy.ts';
 import { hintKey } from '../src/hints/hint-keys.ts';
 import type { RequestOptions } from '../src/node/api.ts';
@@ -40,12 +43,12 @@ import { META_PREFIX, rowKeyOf } from '../src/rows/key.ts';
 import {
   BODY_TOMBSTONE,
   isRowIntact,
+  isTombstone,
   KIND_STRING,
-  KIND_TOMBSTONE,
-  rowKind,
   rowValue,
   STAMP_NONE,
 } from '../src/rows/row.ts';
+import { isSiblingsRow, versionsOfRow } from '../src/rows/siblings.ts';
 import { Cluster, type Machine, type SimulatedNode } from './cluster.ts';
 import { DISK_PROFILE_CALM, type DiskSnapshot } from './disk.ts';
 import { inspectHints, inspectHorizon, isGone } from './inspection.ts';
@@ -93,6 +96,9 @@ const LINK_VERBS: ReadonlySet<string> = new Set([
   'corrupt',
 ]);
 
+/** Requests under policy `siblings`. */
+const SIBLING_VERBS: ReadonlySet<string> = new Set(['put', 'get', 'remove']);
+
 /** A request is waited for this long, virtual milliseconds. */
 const patienceMs = 10_000;
 
@@ -109,6 +115,7 @@ class Story {
   };
   readonly #skews = new Map<string, number>();
   readonly #requests = new Map<string, Request>();
+  readonly #contexts = new Map<string, Uint8Array>();
   readonly #copies = new Map<Machine, DiskSnapshot>();
   readonly #keys = new Set<string>();
   #cluster: Cluster | undefined;
@@ -200,18 +207,48 @@ class Story {
     const machine = this.#machine(words[at + 1]);
     if (!machine.up) throw new ScenarioError(`${machine.id} is down`);
     const request: Request = { answer: undefined };
-    const options = this.#optionsOf(words.slice(at + 2));
-    this.#cluster!.input(machine, (node) => this.#send(node, words.slice(0, at), options, request));
+    const rest = words.slice(at + 2);
+    const keep = takeAfter(rest, 'keep');
+    const context = takeAfter(rest, 'with');
+    const options = this.#optionsOf(rest, context);
+    if (SIBLING_VERBS.has(words[0]!)) {
+      this.#cluster!.input(machine, (node) =>
+        this.#sendSiblings(node, words.slice(0, at), options, keep, request),
+      );
+    } else {
+      this.#cluster!.input(machine, (node) => this.#send(node, words.slice(0, at), options, request));
+    }
     return request;
+  }
+
+  /** A request under policy `siblings`. */
+  #sendSiblings(
+    node: SimulatedNode,
+    [verb, key = '', value = '']: readonly string[],
+    given: RequestOptions,
+    keep: string | undefined,
+    request: Request,
+  ): void {
+    this.#keys.add(key);
+    const policy = { ...(given.policy ?? node.policyOf(key)), conflicts: 'siblings' as const };
+    const options: RequestOptions = { ...given, policy };
+    const wrote = (error: CodedError | undefined): void => answerOnce(request, error, 'ok');
+    if (verb === 'put') {
+      node.write(key, { kind: KIND_STRING, value: bytesOf(value), expireAt: 0 }, options, wrote);
+    } else if (verb === 'remove') node.write(key, BODY_TOMBSTONE, options, wrote);
+    else {
+      node.readVersions(key, options, (error, read) => {
+        const values = (read?.versions ?? []).map((version) => byteString(version.value)).sort();
+        if (read !== undefined && keep !== undefined) this.#contexts.set(keep, read.context);
+        answerOnce(request, error, values.join('+') || 'nothing');
+      });
+    }
   }
 
   #send(node: SimulatedNode, words: readonly string[], options: RequestOptions, request: Request): void {
     const [verb, key = '', value = ''] = words;
     if (key !== '') this.#keys.add(key);
-    const done = (error: CodedError | undefined, answer: string) => {
-      if (request.answer !== undefined) throw new ScenarioError('a request was answered twice');
-      request.answer = error === undefined ? answer : error.outcome === 'none' ? 'error' : error.outcome;
-    };
+    const done = (error: CodedError | undefined, answer: string) => answerOnce(request, error, answer);
     const wrote = (error: CodedError | undefined) => done(error, 'ok');
     switch (verb) {
       case 'write':
@@ -241,7 +278,10 @@ class Story {
   }
 
   /** `r=1`, `w=3`, `timeout=200` after the node override the policy for this request. */
-  #optionsOf(words: readonly string[]): RequestOptions {
+  #optionsOf(words: readonly string[], named: string | undefined): RequestOptions {
+    const context = named === undefined ? undefined : this.#contexts.get(named);
+    if (named !== undefined && context === undefined)
+      throw new ScenarioError(`no context was kept as ${named}`);
     const given = new Map(words.map((word) => word.split('=') as [string, string]));
     const fallback = this.#cluster!.machines.find((machine) => machine.node)!.node!.policyOf('');
     const policy = {
@@ -253,6 +293,7 @@ class Story {
     return {
       ...(given.has('r') || given.has('w') ? { policy } : {}),
       ...(timeout === undefined ? {} : { timeoutMs: Number(timeout) }),
+      ...(context === undefined ? {} : { context }),
     };
   }
 
@@ -426,7 +467,10 @@ class Story {
     // What a flush or the horizon declared gone may lie there for a while.
     const horizonMs = inspectHorizon(machine, this.#table.partitionOfSlot(slotOf(key)));
     if (isGone(row, disk.peek(`${META_PREFIX}floor`) ?? STAMP_NONE, horizonMs)) return 'nothing';
-    return rowKind(row) === KIND_TOMBSTONE ? 'tombstone' : byteString(rowValue(row));
+    if (isTombstone(row)) return 'tombstone';
+    if (!isSiblingsRow(row)) return byteString(rowValue(row));
+    const values = versionsOf(versionsOfRow(row)).map(({ value }) => byteString(value.value));
+    return values.sort().join('+');
   }
 
   get #table(): Table {
@@ -438,6 +482,17 @@ class Story {
     const fault = this.#cluster?.faults[0];
     if (fault !== undefined) throw new ScenarioError(fault);
   }
+}
+
+function answerOnce(request: Request, error: CodedError | undefined, answer: string): void {
+  if (request.answer !== undefined) throw new ScenarioError('a request was answered twice');
+  request.answer = error === undefined ? answer : error.outcome === 'none' ? 'error' : error.outcome;
+}
+
+/** The word after `name`, and both are taken out. */
+function takeAfter(words: string[], name: string): string | undefined {
+  const at = words.indexOf(name);
+  return at < 0 ? undefined : words.splice(at, 2)[1];
 }
 
 function wrongCount(

@@ -7,7 +7,7 @@
 
 import { type ByteString, byteString, bytesOf } from '../src/base/bytes.ts';
 import type { CodedError } from '../src/base/errors.ts';
-import type { RequestOptions, UpdateFunction, UpdateReply } from '../src/node/api.ts';
+import type { RequestOptions, UpdateFunction, UpdateReply, Versions } from '../src/node/api.ts';
 import { KIND_STRING, KIND_TOMBSTONE, ROW_HEADER_BYTES, type Row, rowStamp } from '../src/rows/row.ts';
 import type { Cluster, Machine, SimulatedNode } from './cluster.ts';
 import { idOf, type OpRecord, type Phase, requestValue } from './history.ts';
@@ -38,9 +38,26 @@ export function keyOf(kind: PlanOp['kind'], key: number): ByteString {
   return kind === 'incr' ? `counter${key}` : `key${key}`;
 }
 
+/** What a client keeps of a key it read. */
+interface Ticket {
+  readonly context: Uint8Array;
+  readonly seen: readonly number[];
+}
+
+/** Whether a request only looks. */
+export function isReadKind(kind: PlanOp['kind']): boolean {
+  return kind === 'read' || kind === 'versions';
+}
+
 /** What a request may say beyond the plan. */
 export interface InvokeOptions extends RequestOptions {
   readonly phase?: Phase;
+}
+
+/** What the log says of a request's client. */
+function wordsOf({ client, plain }: PlanOp): string {
+  if (plain) return ' plain';
+  return client === undefined ? '' : ` of client ${client}`;
 }
 
 export class Workload {
@@ -52,6 +69,8 @@ export class Workload {
   readonly #cluster: Cluster;
   #order = 0;
   #underway: Set<OpRecord> = new Set();
+  /** The last context of each client and key. */
+  readonly #tickets: Map<string, Ticket> = new Map();
 
   constructor(schedule: Schedule, trace: Trace, cluster: Cluster) {
     this.#schedule = schedule;
@@ -89,6 +108,10 @@ export class Workload {
       code: '',
       seen: 0,
       seenStamp: undefined,
+      seenAll: [],
+      basis: [],
+      plain: op.plain === true,
+      expireAt: 0,
       reply: 0,
       answers: 0,
       disturbed: machine.frozen || machine.slowUs > 0 || machine.busyUntil > this.#schedule.now,
@@ -100,7 +123,7 @@ export class Workload {
     this.#trace.add(this.#schedule.now, EVENT.opInvoke, machine.index, record.id, op.key);
     this.#trace.say(
       this.#schedule.now,
-      () => `${machine.id} ← #${record.id} ${op.kind} ${keyOf(op.kind, op.key)}`,
+      () => `${machine.id} ← #${record.id} ${op.kind} ${keyOf(op.kind, op.key)}${wordsOf(op)}`,
     );
     this.#cluster.input(machine, (node) => this.#send(node, machine, op, record, options));
     return record;
@@ -115,7 +138,20 @@ export class Workload {
     return undefined;
   }
 
-  #send(node: SimulatedNode, machine: Machine, op: PlanOp, record: OpRecord, options: InvokeOptions): void {
+  /** The options of a write: with the context its client has, or under last-write-wins. */
+  #optionsOf(node: SimulatedNode, op: PlanOp, record: OpRecord, given: InvokeOptions): InvokeOptions {
+    if (op.plain) {
+      const { r, w, strict } = node.policyOf(keyOf(op.kind, op.key));
+      return { ...given, policy: { r, w, strict } };
+    }
+    const ticket = op.client === undefined ? undefined : this.#tickets.get(`${op.client} ${op.key}`);
+    if (ticket === undefined || op.kind === 'versions') return given;
+    record.basis = ticket.seen;
+    return { ...given, context: ticket.context };
+  }
+
+  #send(node: SimulatedNode, machine: Machine, op: PlanOp, record: OpRecord, given: InvokeOptions): void {
+    const options = this.#optionsOf(node, op, record, given);
     const key = keyOf(op.kind, op.key);
     const answered = (error: CodedError | undefined) => this.#answered(record, error);
     const value = () => requestValue(record.id, op.padBytes ?? 0);
@@ -127,6 +163,9 @@ export class Workload {
       case 'read':
         node.read(key, options, (error, row) => this.#answeredRead(record, error, row));
         break;
+      case 'versions':
+        node.readVersions(key, options, (error, read) => this.#answeredVersions(op, record, error, read));
+        break;
       case 'write':
         node.write(key, { kind: KIND_STRING, value: value(), expireAt: 0 }, options, answered);
         break;
@@ -136,6 +175,7 @@ export class Workload {
         break;
       case 'expire': {
         const expireAt = machine.clock.wall() + (op.ttlMs ?? 100);
+        record.expireAt = expireAt;
         node.write(key, { kind: KIND_STRING, value: value(), expireAt }, options, answered);
         break;
       }
@@ -159,6 +199,21 @@ export class Workload {
     this.#answered(record, error);
   }
 
+  #answeredVersions(
+    op: PlanOp,
+    record: OpRecord,
+    error: CodedError | undefined,
+    read: Versions | undefined,
+  ): void {
+    if (record.outcome === 'pending' && error === undefined && read !== undefined) {
+      const seen = read.versions.map(({ value }) => idOf(value, 0) || -1).sort((a, b) => a - b);
+      record.seenAll = seen;
+      const { context } = read;
+      if (op.client !== undefined) this.#tickets.set(`${op.client} ${op.key}`, { context, seen });
+    }
+    this.#answered(record, error);
+  }
+
   #answered(record: OpRecord, error: CodedError | undefined): void {
     record.answers++;
     if (record.outcome !== 'pending') return;
@@ -174,10 +229,10 @@ export class Workload {
     this.#underway.delete(record);
     this.#trace.add(this.#schedule.now, EVENT.opReturn, record.node, record.id, record.seen ^ outcome.length);
     this.#trace.say(this.#schedule.now, () => {
-      const seen =
-        record.kind === 'read' && outcome === 'ok'
-          ? ` → ${record.seen === 0 ? 'nothing' : `v${record.seen}`}`
-          : '';
+      let seen = '';
+      if (outcome === 'ok' && record.kind === 'read')
+        seen = ` → ${record.seen === 0 ? 'nothing' : `v${record.seen}`}`;
+      if (outcome === 'ok' && record.kind === 'versions') seen = ` → [${record.seenAll.join(' ')}]`;
       return `${this.#cluster.machines[record.node]!.id} → #${record.id} ${outcome} ${record.code}${seen}`;
     });
   }
@@ -187,7 +242,7 @@ export class Workload {
       if (record.node !== machine.index) continue;
       record.disturbed = true;
       record.code = 'connection-lost';
-      this.#settle(record, record.kind === 'read' ? 'none' : 'unknown');
+      this.#settle(record, isReadKind(record.kind) ? 'none' : 'unknown');
     }
   }
 }

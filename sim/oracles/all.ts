@@ -11,9 +11,11 @@ import type { Oracle } from './oracle.ts';
 import { judgeOrder } from './order.ts';
 import { judgeOutcomes } from './outcomes.ts';
 import { judgeRestart } from './restart.ts';
+import { judgeSiblings } from './siblings.ts';
 
 export const ORACLES: readonly Oracle[] = [
   judgeLinearizable,
+  judgeSiblings,
   judgeAcknowledged,
   judgeOutcomes,
   judgeDeleted,

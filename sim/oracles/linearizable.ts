@@ -131,7 +131,7 @@ export function asRegisterOp(op: OpRecord): RegisterOp | undefined {
 
 export function judgeLinearizable(run: RunRecord): Finding[] {
   const { plan } = run;
-  if (!plan.strict || plan.r + plan.w <= plan.n) return [];
+  if (!plan.strict || plan.r + plan.w <= plan.n || plan.siblings !== undefined) return [];
   const ofKey = new Map<number, OpRecord[]>();
   for (const op of run.history) {
     if (op.kind === 'flush') return [];

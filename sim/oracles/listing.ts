@@ -4,6 +4,7 @@
  */
 
 import { compareRowStamp, isRowLive, type Row, rowExpireAt } from '../../src/rows/row.ts';
+import { isSiblingsRow, liveVersions } from '../../src/rows/siblings.ts';
 import { hasWildClocks } from '../faults.ts';
 import { keyOf } from '../workload.ts';
 import type { Finding, KeyState, RunRecord } from './oracle.ts';
@@ -19,7 +20,7 @@ export function judgeListing(run: RunRecord): Finding[] {
   for (const state of run.afterRepair) {
     const name = keyOf(state.counter ? 'incr' : 'read', state.key);
     const row = greatest(state, run);
-    const live = isRowLive(row, run.scannedAtMs);
+    const live = isShown(row, run);
     if (row !== undefined && Math.abs(rowExpireAt(row) - run.scannedAtMs) < doubtMs) {
       doubtful++;
       continue;
@@ -35,6 +36,12 @@ export function judgeListing(run: RunRecord): Finding[] {
     findings.push({ oracle: 'listing', text: `count gave ${run.counted} keys and ${certain} are alive` });
   }
   return findings;
+}
+
+/** Whether a reader is shown something. */
+function isShown(row: Row | undefined, { scannedAtMs, floor }: RunRecord): boolean {
+  if (!isRowLive(row, scannedAtMs)) return false;
+  return !isSiblingsRow(row) || liveVersions(row, scannedAtMs, floor).length > 0;
 }
 
 function greatest(state: KeyState, run: RunRecord): Row | undefined {

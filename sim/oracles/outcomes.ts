@@ -3,28 +3,18 @@
  * And no read sees a value nobody sent before it ended.
  */
 
+import type { OpRecord } from '../history.ts';
+import { isReadKind } from '../workload.ts';
 import { type Finding, opText, type RunRecord } from './oracle.ts';
 
 export function judgeOutcomes(run: RunRecord): Finding[] {
   const findings: Finding[] = [];
   const refused = (outcome: string) => outcome === 'fail' || outcome === 'none';
   for (const op of run.history) {
-    if (op.kind === 'read') {
-      if (op.outcome !== 'ok' || op.seen === 0) continue;
-      const source = run.history[op.seen - 1];
-      if (source === undefined || source.kind === 'read' || source.key !== op.key) {
-        findings.push({ oracle: 'P2', text: `${opText(op)} saw a value that was never written to its key` });
-      } else if (source.invokeOrder > op.returnOrder) {
-        findings.push({
-          oracle: 'P2',
-          text: `${opText(op)} saw the value of ${opText(source)} before it was sent`,
-        });
-      } else if (refused(source.outcome)) {
-        findings.push({
-          oracle: 'P2',
-          text: `${opText(op)} saw the value of ${opText(source)}, which had failed`,
-        });
-      }
+    if (isReadKind(op.kind)) {
+      if (op.outcome !== 'ok') continue;
+      const seen = op.kind === 'read' ? [op.seen] : op.seenAll;
+      for (const id of seen) if (id !== 0) findings.push(...judgeSeen(run, op, id, refused));
     } else if (refused(op.outcome) && run.witness.stamps.has(op.id)) {
       findings.push({
         oracle: 'P2',
@@ -33,4 +23,21 @@ export function judgeOutcomes(run: RunRecord): Finding[] {
     }
   }
   return findings;
+}
+
+function judgeSeen(
+  run: RunRecord,
+  op: OpRecord,
+  id: number,
+  refused: (outcome: string) => boolean,
+): Finding[] {
+  const source = run.history[id - 1];
+  const find = (text: string): Finding[] => [{ oracle: 'P2', text }];
+  if (source === undefined || isReadKind(source.kind) || source.key !== op.key)
+    return find(`${opText(op)} saw a value that was never written to its key`);
+  if (source.invokeOrder > op.returnOrder)
+    return find(`${opText(op)} saw the value of ${opText(source)} before it was sent`);
+  if (refused(source.outcome))
+    return find(`${opText(op)} saw the value of ${opText(source)}, which had failed`);
+  return [];
 }

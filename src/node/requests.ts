@@ -308,7 +308,10 @@ export class Requests {
     }
     const alone = plan.remotesLive.length === 0 && this.#canStandIn(plan, policy, policy.w);
     // What a replica holds is the ground for a sibling: one that may have forgotten something must not lay it.
-    const grounded = seen === undefined || context.vouching.mayAnswer(rowKeySlot(rowKey), false);
+    const grounded =
+      seen === undefined ||
+      context.vouching.mayAnswer(rowKeySlot(rowKey), false) ||
+      context.mutants.has('sibling-on-lost-ground');
     if ((plan.selfIsReplica && grounded) || (alone && !forwarded && !plan.selfIsReplica)) {
       new WriteFlight(context, rowKey, body, plan, policy, deadline, done, seen).start(false);
     } else if (forwarded) {

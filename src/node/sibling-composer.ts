@@ -34,6 +34,7 @@ export interface ComposerContext {
   readonly hints: HintBook;
   readonly identity: Identity;
   readonly tally: Tally;
+  readonly mutants: ReadonlySet<string>;
   /** Wall milliseconds. */
   wall(): number;
 }
@@ -58,6 +59,7 @@ export class SiblingComposer {
    */
   seen(context: ComposerContext, rowKey: RowKey, bytes: Uint8Array | undefined): CausalContext {
     if (bytes === undefined || bytes.length === 0) return CONTEXT_NONE;
+    if (context.mutants.has('sibling-context-ignored')) return CONTEXT_NONE;
     const seen = decodeContext(rowKey, bytes, context.wall() + context.limits.clockOffsetMaxMs);
     const latest = latestOf(seen);
     if (latest !== undefined) context.identity.hlc.observe(latest.time, latest.logical);
@@ -86,7 +88,8 @@ export class SiblingComposer {
       (event, { expireAt }) =>
         (expireAt !== 0 && expireAt <= wall) || compareStamps(encodeStamp(event), floor) <= 0,
     );
-    const event = isReplica
+    const asReplica = isReplica || context.mutants.has('sibling-stand-in-continues');
+    const event = asReplica
       ? this.#asReplica(living.vector, stamp)
       : this.#asStandIn(rowKey, living.vector, stamp);
     const set = writeInto(living, seen, event, body.kind === KIND_TOMBSTONE ? undefined : body);

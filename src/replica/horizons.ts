@@ -46,6 +46,7 @@ export class Horizons {
   /** Rows that reads handed on and were taken behind the fence of a partition since the start, modulo 2^32. */
   readonly #handed: Uint32Array;
   readonly #handedRefused: boolean;
+  readonly #forgottenEarly: boolean;
 
   /** @param partitionCount a power of two, up to 16,384 */
   constructor(partitionCount: number, mutants: ReadonlySet<string>) {
@@ -57,6 +58,7 @@ export class Horizons {
     this.#changesBehind = new Uint32Array(partitionCount);
     this.#handed = new Uint32Array(partitionCount);
     this.#handedRefused = mutants.has('handed-row-refused');
+    this.#forgottenEarly = mutants.has('sibling-forgotten-early');
     this.#shift = Math.log2(SLOT_COUNT / partitionCount);
     this.#stragglersTaken = mutants.has('straggler-taken');
     this.#fenceForgotten = mutants.has('fence-forgotten');
@@ -181,6 +183,7 @@ export class Horizons {
    * says that the value is dead (`docs/design/siblings.md`).
    */
   mayForget(slot: number, row: Row): boolean {
+    if (this.#forgottenEarly) return true;
     return !isSiblingsRow(row) || rowTime(row) <= this.#forgettable[slot >> this.#shift]!;
   }
 

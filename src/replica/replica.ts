@@ -95,6 +95,8 @@ export class Replica {
   readonly #ackBeforeCommit: boolean;
   readonly #floorForgotten: boolean;
   readonly #damagedServed: boolean;
+  readonly #siblingsLaidBlindly: boolean;
+  readonly #siblingsDropped: boolean;
   /** What is too old to be taken, a partition. */
   readonly horizons: Horizons;
   /** Notes of the node that are looked at before they are changed: hints. */
@@ -115,6 +117,8 @@ export class Replica {
     this.#ackBeforeCommit = options.mutants.has('ack-before-commit');
     this.#floorForgotten = options.mutants.has('floor-forgotten');
     this.#damagedServed = options.mutants.has('damaged-row-served');
+    this.#siblingsLaidBlindly = options.mutants.has('sibling-laid-blindly');
+    this.#siblingsDropped = options.mutants.has('sibling-dropped');
   }
 
   /**
@@ -291,7 +295,7 @@ export class Replica {
     }
     const isNews = this.#marks.raise(rowKeySlot(rowKey), row);
     // A last-write-wins row above its slot's mark is later than all that may be there, siblings too.
-    if (isNews && !isSiblingsRow(row)) {
+    if (isNews && (!isSiblingsRow(row) || this.#siblingsLaidBlindly)) {
       this.#lay(rowKey, row, waiter);
       return;
     }
@@ -333,6 +337,7 @@ export class Replica {
     if (!isSiblingsRow(row) && (old === undefined || !isSiblingsRow(old))) {
       return old === undefined ? row : mergeRows(rowKey, old, row);
     }
+    if (this.#siblingsDropped && old !== undefined) return compareRowStamps(old, row) >= 0 ? old : row;
     // What a flush declared dead stays dead, even within a row that is younger than the flush.
     const arrived = this.#floorSet ? withoutFlushed(rowKey, row, this.#floor) : row;
     return old === undefined || this.isBelowFloor(old) ? arrived : mergeRows(rowKey, old, arrived);
