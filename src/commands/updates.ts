@@ -146,6 +146,22 @@ function delsame(current: RowBody | undefined, args: Args): UpdateResult {
   return equalBytes(current.value, args[0]!) ? remove(1) : keep(0);
 }
 
+/** Whether the key is still as the context in `args[0]` says; an empty one says nothing, and never matches. */
+function isAsSeen(args: Args, context: UpdateContext): boolean {
+  return args[0]!.length > 0 && equalBytes(context.contextOf(), args[0]!);
+}
+
+/** `putmatch context value expireAt`: compare-and-set by causal context. Replies 1, or 0 if the key changed. */
+function putmatch(_current: RowBody | undefined, args: Args, context: UpdateContext): UpdateResult {
+  return isAsSeen(args, context) ? put(1, args[1]!, numberOf(args[2]), context) : keep(0);
+}
+
+/** `delmatch context`: the same for a delete. */
+function delmatch(current: RowBody | undefined, args: Args, context: UpdateContext): UpdateResult {
+  if (!isAsSeen(args, context)) return keep(0);
+  return current === undefined ? keep(1) : remove(1);
+}
+
 /** `expire expireAt conditions`: any of `NX XX GT LT`. Replies 1 if it was set. */
 function expire(current: RowBody | undefined, args: Args, context: UpdateContext): UpdateResult {
   if (current === undefined) return keep(0);
@@ -177,6 +193,8 @@ export const UPDATES: ReadonlyMap<string, UpdateFunction> = new Map<string, Upda
   ['incrbyfloat', incrbyfloat],
   ['del', del],
   ['delsame', delsame],
+  ['putmatch', putmatch],
+  ['delmatch', delmatch],
   ['expire', expire],
   ['persist', persist],
 ]);

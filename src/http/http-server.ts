@@ -1,6 +1,6 @@
 /**
- * The HTTP door: health for supervisors, metrics for Prometheus, members for people. Small on purpose:
- * it changes nothing but what repair makes equal, and listens on loopback unless told otherwise.
+ * The HTTP door: the data API for programs (`api/`), health for supervisors, metrics for Prometheus, members for
+ * people. It listens on loopback unless told otherwise.
  *
  * | Path            | Answer                                                                        |
  * |-----------------|-------------------------------------------------------------------------------|
@@ -10,10 +10,20 @@
  * | `/members`      | the members as this node sees them                                            |
  * | `/status`       | everything an operator asks of the node, judged; `dure status` shows it       |
  * | `POST /repair`  | compares replicas and exchanges what differs; `dure repair` shows how far     |
+ * | `/v1/…`         | the data API, unless switched off                                             |
+ * | `/openapi.json` | the data API as an OpenAPI document                                           |
+ *
+ * What supervisors and Prometheus ask is answered under any host name; the rest is guarded (`api/guard.ts`).
  */
 
+import type { Socket } from 'node:net';
 import Fastify, { type FastifyInstance } from 'fastify';
 import type { Log } from '../ports/log.ts';
+import { addDataApi, DATA_API_LIMITS_DEFAULT, type DataApiLimits, sendProblem } from './api/data-api.ts';
+import { Guard, type PasswordCheck } from './api/guard.ts';
+import { rewriteKeyUrl } from './api/key.ts';
+import { PROBLEM_TYPE, Problem, type ProblemCode, problemBody } from './api/problem.ts';
+import { TIMEOUT_MS_MAX } from './api/schemas.ts';
 import { readinessOf } from './health.ts';
 import { Metrics, type MetricsSources } from './metrics.ts';
 import { addRepair } from './repair.ts';
@@ -25,6 +35,14 @@ export interface HttpServerOptions {
   readonly host?: string;
   /** 0 for any free port. */
   readonly port: number;
+  /** The data API is served; true if left out. */
+  readonly api?: boolean;
+  /** See `GuardOptions`; none if left out. */
+  readonly hosts?: readonly string[];
+  readonly origins?: readonly string[];
+  /** The data API asks for it. */
+  readonly password?: PasswordCheck | undefined;
+  readonly limits?: Partial<DataApiLimits>;
 }
 
 export interface HttpSources extends MetricsSources {
@@ -33,8 +51,14 @@ export interface HttpSources extends MetricsSources {
 }
 
 const bodyBytesMax = 16 * 1024;
-const headerBytesMax = 16 * 1024;
+/** A key stands in the address, and a causal context in a header. */
+const headerBytesMax = 32 * 1024;
+/** A request must have arrived within this. */
 const timeoutMs = 10_000;
+/** A connection on which nothing moves is closed: not before the longest request is answered. */
+const silenceMsMax = TIMEOUT_MS_MAX + 5_000;
+/** Node.js looks for what is late so often. */
+const lateEveryMs = 1000;
 const connectionsMax = 256;
 
 const liveSchema = objectSchema({ live: FLAG, node: TEXT, version: TEXT });
@@ -85,13 +109,24 @@ export class HttpServer {
     this.#app = Fastify({
       logger: false,
       bodyLimit: bodyBytesMax,
-      connectionTimeout: timeoutMs,
+      connectionTimeout: silenceMsMax,
       requestTimeout: timeoutMs,
       keepAliveTimeout: timeoutMs,
       forceCloseConnections: true,
-      http: { maxHeaderSize: headerBytesMax },
+      http: {
+        maxHeaderSize: headerBytesMax,
+        headersTimeout: timeoutMs,
+        requestTimeout: timeoutMs,
+        connectionsCheckingInterval: lateEveryMs,
+      },
+      rewriteUrl: ({ url = '/' }) => rewriteKeyUrl(url),
+      frameworkErrors: (_error, request, reply) => {
+        sendProblem(new Problem('invalid', 'the address cannot be understood'), request, reply, log);
+      },
+      clientErrorHandler: (error, socket) => closeOnError(error, socket),
     });
     this.#app.server.maxConnections = connectionsMax;
+    this.#addGuard();
     this.#routes();
   }
 
@@ -107,6 +142,26 @@ export class HttpServer {
   async close(): Promise<void> {
     this.#metrics.close();
     await this.#app.close();
+  }
+
+  /** The checks of every page, and the data API behind them. */
+  #addGuard(): void {
+    const { api = true, hosts = [], origins = [], password, limits } = this.#options;
+    const { node, version } = this.#sources;
+    const names = [this.#options.host ?? 'localhost', ...node.members().map(({ host }) => host), ...hosts];
+    const guard = new Guard({ hosts: names, origins, password });
+    this.#app.addHook('onRequest', async ({ url, headers }) => {
+      if (!url.startsWith('/health/') && !url.startsWith('/metrics')) guard.checkSite(headers);
+    });
+    if (!api) return;
+    addDataApi(this.#app, {
+      node,
+      guard,
+      log: this.#log,
+      version,
+      secured: password !== undefined,
+      limits: { ...DATA_API_LIMITS_DEFAULT, ...limits },
+    });
   }
 
   #routes(): void {
@@ -144,11 +199,36 @@ export class HttpServer {
       reply.code(404).send({ error: `no such page: ${request.method} ${request.url}` });
     });
     app.setErrorHandler((error, request, reply) => {
+      if (error instanceof Problem) return sendProblem(error, request, reply, this.#log);
       const status = error instanceof Error && 'statusCode' in error ? Number(error.statusCode) : 500;
       const message = error instanceof Error ? error.message : String(error);
       if (status >= 500)
         this.#log.write('error', 'http-request-failed', { url: request.url, error: message });
-      reply.code(status).send({ error: message });
+      return reply.code(status).send({ error: message });
     });
   }
+}
+
+/** What came is no HTTP, too large or too slow: says so, as far as that can be read, and closes. */
+function closeOnError(error: Error & { code?: string }, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const codes: Readonly<Record<string, ProblemCode>> = {
+    HPE_HEADER_OVERFLOW: 'headers-too-large',
+    ERR_HTTP_REQUEST_TIMEOUT: 'request-timeout',
+  };
+  const code = codes[error.code ?? ''] ?? 'invalid';
+  const words: Partial<Record<ProblemCode, string>> = {
+    'headers-too-large': `address and headers are larger than ${headerBytesMax} bytes; nothing was done`,
+    'request-timeout': `the request did not arrive within ${timeoutMs} ms; nothing was done`,
+  };
+  const message = words[code] ?? 'this is not a request in HTTP/1.1; nothing was done';
+  const body = problemBody({ code, outcome: 'fail', message }, false);
+  const text = JSON.stringify(body);
+  socket.end(
+    `HTTP/1.1 ${body.status} ${body.title}\r\nContent-Type: ${PROBLEM_TYPE}\r\nContent-Length: ${text.length}\r\n` +
+      `Connection: close\r\n\r\n${text}`,
+  );
 }

@@ -14,6 +14,7 @@ import {
   choice,
   describe,
   duration,
+  FLAG,
   HOST,
   integer,
   NAME,
@@ -26,6 +27,7 @@ import {
   setting,
   show,
   TEXT,
+  words,
 } from './config-values.ts';
 
 const KiB = 1024;
@@ -205,6 +207,20 @@ const limits = z.strictObject({
   bufferedBytesMax: setting(bytes(MiB), door.bufferedBytesMax, 'queries and replies of all clients together'),
 });
 
+const http = z.strictObject({
+  api: setting(FLAG, true, 'serve the data API (/v1) beside health, metrics and status'),
+  hosts: setting(
+    words('a list of host names without ports', /^[A-Za-z0-9._-]{1,253}$/),
+    [],
+    'names by which this node is called, beside localhost, IP addresses and the hosts of the members',
+  ),
+  origins: setting(
+    words('a list of origins such as https://admin.example', /^https?:\/\/[^\s/]{1,260}$/i),
+    [],
+    'other sites whose pages may send requests',
+  ),
+});
+
 const log = z.strictObject({
   level: setting(choice(['debug', 'info', 'warn', 'error', 'silent']), 'info', 'least level that is written'),
   format: setting(choice(['auto', 'json', 'pretty']), 'auto', 'auto: pretty in a terminal, else JSON'),
@@ -248,11 +264,12 @@ const tree: { readonly [K in keyof RawConfig]: z.ZodType<RawConfig[K]> } = {
   }),
   storage,
   limits,
+  http,
   password: optional(TEXT, 'none: no password', 'clients must AUTH with it'),
   log,
 };
 
-const sections: Readonly<Record<string, z.ZodObject>> = { ports, storage, limits, log };
+const sections: Readonly<Record<string, z.ZodObject>> = { ports, storage, limits, http, log };
 
 /** A setting where it stands. */
 export interface SettingInfo extends SettingNote {
@@ -331,6 +348,12 @@ export interface LimitsConfig {
   readonly bufferedBytesMax: number;
 }
 
+export interface HttpConfig {
+  readonly api: boolean;
+  readonly hosts: readonly string[];
+  readonly origins: readonly string[];
+}
+
 export interface LogConfig {
   readonly level: 'debug' | 'info' | 'warn' | 'error' | 'silent';
   readonly format: 'auto' | 'json' | 'pretty';
@@ -355,6 +378,7 @@ export interface RawConfig {
   readonly policies: readonly PolicyRuleConfig[];
   readonly storage: StorageConfig;
   readonly limits: LimitsConfig;
+  readonly http: HttpConfig;
   readonly password: string | undefined;
   readonly log: LogConfig;
 }

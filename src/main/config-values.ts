@@ -45,6 +45,25 @@ export const HOST: Kind<string> = {
   read: (value) => (typeof value === 'string' && /^[^\s/\]]+$/.test(value) ? value : undefined),
 };
 
+export const FLAG: Kind<boolean> = {
+  expected: 'true or false',
+  read: (value) => (typeof value === 'boolean' ? value : undefined),
+};
+
+/** A list of words, in YAML or with commas. */
+export function words(expected: string, pattern: RegExp): Kind<readonly string[]> {
+  return {
+    expected,
+    read: (value) => {
+      const list: unknown = typeof value === 'string' ? value.split(',').map((word) => word.trim()) : value;
+      const good =
+        Array.isArray(list) && list.every((word) => typeof word === 'string' && pattern.test(word));
+      return good ? list : undefined;
+    },
+    write: (value) => (value.length === 0 ? '[]' : value.join(', ')),
+  };
+}
+
 export function choice<const T extends string>(values: readonly T[]): Kind<T> {
   return {
     expected: `one of ${values.join(', ')}`,

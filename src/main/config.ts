@@ -11,6 +11,7 @@ import { byteString, utf8Bytes } from '../base/bytes.ts';
 import { type Policy, type PolicyRule, policyFor } from '../coordinator/policy.ts';
 import { type PolicyWish, policyOfWish } from '../coordinator/policy-text.ts';
 import {
+  type HttpConfig,
   type Issue,
   keysAt,
   type LimitsConfig,
@@ -41,6 +42,7 @@ export interface NodeConfig {
   readonly policies: readonly PolicyRule[];
   readonly storage: StorageConfig;
   readonly limits: LimitsConfig;
+  readonly http: HttpConfig;
   readonly password: string | undefined;
   readonly log: LogConfig;
   /** Absolute path of the file it came from. */
@@ -283,6 +285,7 @@ function complete(
     })),
     storage: values.storage,
     limits: values.limits,
+    http: values.http,
     password: values.password,
     log: values.log,
     file: sources.file === undefined ? undefined : resolve(sources.file),

@@ -21,7 +21,7 @@ import { CodedError } from '../base/errors.ts';
 import { Dispatcher } from '../commands/dispatch.ts';
 import { UPDATES } from '../commands/updates.ts';
 import { PolicyTable } from '../coordinator/policy.ts';
-import { HttpServer } from '../http/http-server.ts';
+import { HttpServer, type HttpServerOptions } from '../http/http-server.ts';
 import { Node } from '../node/node.ts';
 import type { Log } from '../ports/log.ts';
 import type { Random } from '../ports/random.ts';
@@ -29,6 +29,7 @@ import type { Storage } from '../ports/storage.ts';
 import { place } from '../ring/placement.ts';
 import { ProcessFacts } from '../server/facts.ts';
 import { SERVER_LIMITS_DEFAULT, type ServerLimits } from '../server/limits.ts';
+import { Password } from '../server/password.ts';
 import { RespServer } from '../server/resp-server.ts';
 import type { NodeConfig } from './config.ts';
 import { LockedError, lockDirectoryPatiently } from './directory-lock.ts';
@@ -134,7 +135,7 @@ async function assemble(
   undo.push(() => facts.close());
   let fault: string | undefined = 'the node is starting';
   const http = new HttpServer(
-    { host: config.bind, port: config.self.httpPort },
+    httpOptions(config),
     { node, door: server, version: VERSION, fault: () => fault },
     log,
   );
@@ -340,6 +341,15 @@ function openDoor(
   facts.settings = settingsOf(config, server);
   driver.onTurnEnd(() => server.flush());
   return { server, facts };
+}
+
+function httpOptions({ bind, self, http, password }: NodeConfig): HttpServerOptions {
+  return {
+    host: bind,
+    port: self.httpPort,
+    ...http,
+    password: password === undefined ? undefined : new Password(password),
+  };
 }
 
 function serverLimits({ limits }: NodeConfig): ServerLimits {

@@ -12,6 +12,7 @@
  */
 
 import type { ByteString } from '../base/bytes.ts';
+import { BYTES_EMPTY } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
 import { contextOf } from '../causality/version-set.ts';
 import type { Plan } from '../coordinator/plan.ts';
@@ -152,10 +153,12 @@ export class UpdateRounds {
   ): void {
     const context = this.#context;
     const versions = versionsOfRow(row);
+    let wrote = false;
     const update = {
       key: queue.key,
       wall: context.wall(),
-      contextOf: () => encodeContext(rowKey, versions),
+      // What an earlier update of this round makes of the key has no context yet.
+      contextOf: () => (wrote ? BYTES_EMPTY : encodeContext(rowKey, versions)),
     };
     const shown = shownRow(context, rowKey, row, policy);
     if (shown instanceof CodedError) {
@@ -165,7 +168,6 @@ export class UpdateRounds {
     }
     let body = liveBody(shown, update.wall);
     const answered: Answered[] = [];
-    let wrote = false;
     let deadline = Number.POSITIVE_INFINITY;
     for (const one of batch) {
       const result = one.apply(body, one.args, update);

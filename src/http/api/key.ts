@@ -1,0 +1,94 @@
+/**
+ * Keys in addresses and in JSON. A key is any bytes: in an address percent-encoded, in JSON as text, or as base64
+ * where the bytes are not UTF-8.
+ *
+ * The router never sees a key. It would decode it as UTF-8, cut it at a length of its own, and take `%2F` for a
+ * folder; so `rewriteKeyUrl` puts one fixed word in its place, and `keyOfUrl` reads the address as it came.
+ */
+
+import type { ByteString } from '../../base/bytes.ts';
+import { byteString, bytesOf, utf8Bytes } from '../../base/bytes.ts';
+import { Problem } from './problem.ts';
+
+const keysPath = '/v1/keys/';
+
+/** Where the router, below `/v1`, has requests for one key. */
+export const KEY_ROUTE = '/keys/-';
+
+function pathEnd(url: string): number {
+  const end = url.indexOf('?');
+  return end < 0 ? url.length : end;
+}
+
+/** The address that the router is to see. */
+export function rewriteKeyUrl(url: string): string {
+  return url.startsWith(keysPath) ? `/v1${KEY_ROUTE}${url.slice(pathEnd(url))}` : url;
+}
+
+/**
+ * The key of an address as it came over the wire: all after `/v1/keys/`, its percent-encoding undone.
+ * @throws Problem `invalid` for no key, or a percent sign without two hex digits
+ */
+export function keyOfUrl(url: string): ByteString {
+  const encoded = url.slice(keysPath.length, pathEnd(url));
+  if (encoded === '') {
+    throw new Problem(
+      'invalid',
+      'there is no key in the address; the empty key can only be reached by a batch',
+    );
+  }
+  const key = percentDecoded(encoded);
+  if (key === undefined) {
+    throw new Problem('invalid', 'a percent sign in the address is not followed by two hex digits');
+  }
+  return key;
+}
+
+function percentDecoded(text: string): ByteString | undefined {
+  if (/%(?![0-9a-f]{2})/i.test(text)) return undefined;
+  return text.replace(/%../g, (triple) => String.fromCharCode(Number.parseInt(triple.slice(1), 16)));
+}
+
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
+/** The text that bytes are the UTF-8 of; undefined if they are not. */
+export function textOf(bytes: Uint8Array): string | undefined {
+  try {
+    return utf8.decode(bytes);
+  } catch {
+    return undefined;
+  }
+}
+
+export function base64Of(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('base64');
+}
+
+/** The bytes of strict base64, or undefined: Node.js itself would skip what it does not know. */
+export function bytesOfBase64(text: string): Uint8Array | undefined {
+  const bytes = Buffer.from(text, 'base64');
+  return bytes.toString('base64') === text ? bytes : undefined;
+}
+
+/** A key as JSON says it. */
+export interface KeyJson {
+  readonly key?: string | undefined;
+  readonly keyBase64?: string | undefined;
+}
+
+export function keyJson(key: ByteString): KeyJson {
+  const bytes = bytesOf(key);
+  const text = textOf(bytes);
+  return text === undefined ? { keyBase64: base64Of(bytes) } : { key: text };
+}
+
+/** @throws Problem `invalid` unless there is just one of the two, and base64 is right */
+export function keyOfJson({ key, keyBase64 }: KeyJson): ByteString {
+  if ((key === undefined) === (keyBase64 === undefined)) {
+    throw new Problem('invalid', 'expected either key (text) or keyBase64');
+  }
+  if (key !== undefined) return byteString(utf8Bytes(key));
+  const bytes = bytesOfBase64(keyBase64!);
+  if (bytes === undefined) throw new Problem('invalid', 'keyBase64 is not base64');
+  return byteString(bytes);
+}
