@@ -118,6 +118,9 @@ password:
       'storage.evictionPolicy': 'lfu',
       'storage.memoryBytesMax': '1GiB',
       password: '1234',
+      'http.api': 'false',
+      'http.hosts': 'dure.example, kv.internal',
+      'http.origins': 'https://admin.example',
       'log.level': 'warn',
       'log.format': 'json',
       'limits.hedgeShareMax': '0.5',
@@ -140,6 +143,11 @@ password:
     assert.equal(byFlags.clusterName, '0123');
     assert.equal(byFlags.password, '1234');
     assert.deepEqual(byFlags.policy, { r: 1, w: 1, strict: true });
+    assert.deepEqual(byFlags.http, {
+      api: false,
+      hosts: ['dure.example', 'kv.internal'],
+      origins: ['https://admin.example'],
+    });
     assert.equal(byFlags.limits.clientsMax, 700);
     assert.equal(byFlags.limits.heartbeatIntervalMs, 300);
     assert.equal(byFlags.storage.hotBytesMax, 5 * 1024 * 1024);
