@@ -199,6 +199,8 @@ export class Cluster {
     const life = machine.life;
     machine.ready = false;
     this.input(machine, (node) => {
+      // Told twice: the first time counts.
+      if (!machine.turning) return;
       node.stop();
       // As a process does: one last turn, no more after it, and then the storage is closed.
       node.endTurn();

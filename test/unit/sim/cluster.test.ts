@@ -121,8 +121,11 @@ describe('a stopped machine', () => {
     const machine = cluster.machines[0]!;
     const told: number[] = [];
     machine.disk.onEntry = (_key, value) => void told.push(value![0]!);
+    cluster.slowCpu(0, 1000);
     cluster.stop(0);
-    machine.node?.tick();
+    cluster.stop(0);
+    schedule.runUntil(5000);
+    cluster.slowCpu(0, 0);
     cluster.input(machine, () => {
       assert.throws(() => write(9), /closed engine/);
     });
