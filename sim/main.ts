@@ -73,7 +73,7 @@ function seedRange(from: number, count: number, stride = 1): number[] {
 }
 
 function planOf(seed: number): Plan {
-  return drawPlan(seed, flags.mutant === undefined ? {} : mutantNamed(flags.mutant).bias);
+  return drawPlan(seed, flags.mutant === undefined ? undefined : mutantNamed(flags.mutant).bias);
 }
 
 function mutantSet(): ReadonlySet<string> {

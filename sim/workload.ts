@@ -142,7 +142,7 @@ export class Workload {
   #optionsOf(node: SimulatedNode, op: PlanOp, record: OpRecord, given: InvokeOptions): InvokeOptions {
     if (op.plain) {
       const { r, w, strict } = node.policyOf(keyOf(op.kind, op.key));
-      return { ...given, policy: { r, w, strict } };
+      return { ...given, policy: { r, w, strict, conflicts: 'last-write-wins' } };
     }
     const ticket = op.client === undefined ? undefined : this.#tickets.get(`${op.client} ${op.key}`);
     if (ticket === undefined || op.kind === 'versions') return given;
