@@ -9,6 +9,14 @@ import type { RespValue } from '../src/resp/value.ts';
 import type { Exchange, Word } from './connection.ts';
 import { DureError } from './errors.ts';
 
+/** Of every call. */
+export interface CallOptions {
+  /** Gives the call up. A write that was sent before may still be applied. */
+  readonly signal?: AbortSignal | undefined;
+  /** Milliseconds from now, for all attempts together. Default: that of the client. */
+  readonly deadlineMs?: number | undefined;
+}
+
 /** What to send and how to read the answer. */
 export interface Operation<T> {
   readonly words: readonly Word[];

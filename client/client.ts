@@ -4,12 +4,15 @@
  */
 
 import { jsonCodec } from './codec.ts';
+import type { Consistency } from './consistency.ts';
 import { Engine } from './engine.ts';
 import type { ClientEvents, Listener } from './events.ts';
 import type { ClientMetrics } from './metrics.ts';
 import { NearCache } from './near-cache.ts';
 import { type ConnectOptions, checkNearCache, engineOptionsOf } from './options.ts';
+import { RemoteStore } from './remote-store.ts';
 import { Space, type SpaceOptions } from './space.ts';
+import type { Store } from './store.ts';
 
 export interface CloseOptions {
   /** How long calls under way have to end, milliseconds; then they fail with `closed`. Default 1000. */
@@ -18,12 +21,23 @@ export interface CloseOptions {
 
 export class Client<T> extends Space<T> {
   readonly #engine: Engine;
+  readonly #store: Store;
   readonly #near: NearCache | undefined;
+  /** What was said on the connections. */
+  readonly #consistency: Consistency | undefined;
   readonly #defaults: SpaceOptions<T>;
 
   /** Use `connect`. */
-  constructor(engine: Engine, near: NearCache | undefined, options: SpaceOptions<T>) {
-    super(engine, near, '', options);
+  constructor(
+    engine: Engine,
+    near: NearCache | undefined,
+    consistency: Consistency | undefined,
+    options: SpaceOptions<T>,
+  ) {
+    const store = new RemoteStore(engine);
+    super(store, near, '', options, consistency);
+    this.#consistency = consistency;
+    this.#store = store;
     this.#engine = engine;
     this.#near = near;
     this.#defaults = options;
@@ -31,15 +45,17 @@ export class Client<T> extends Space<T> {
 
   /**
    * The keys that begin with `prefix`, with a type of their own. What `options` leave out is as in the
-   * client, but for the codec, which is JSON, and the resolver, of which there is none.
+   * client, but for the codec, which is JSON, the resolver and the TTL, of which there is none.
    */
   space<U>(prefix: string, options: Partial<SpaceOptions<U>> = {}): Space<U> {
-    return new Space<U>(this.#engine, this.#near, prefix, {
+    const own: SpaceOptions<U> = {
       codec: options.codec ?? jsonCodec<U>(),
       merge: options.merge,
       consistency: options.consistency,
+      ttlMs: options.ttlMs,
       repeatWrites: options.repeatWrites ?? this.#defaults.repeatWrites,
-    });
+    };
+    return new Space<U>(this.#store, this.#near, prefix, own, this.#consistency);
   }
 
   /** Listens to an event. @returns a function that ends it */
@@ -89,7 +105,7 @@ export async function connect<T = unknown>(options: ConnectOptions<T>): Promise<
     throw error;
   }
   // The consistency of the client is said on its connections, and need not be said with each operation.
-  return new Client<T>(engine, near, {
+  return new Client<T>(engine, near, options.consistency, {
     codec: options.codec ?? jsonCodec<T>(),
     merge: options.merge,
     repeatWrites: options.repeatWrites,

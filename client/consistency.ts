@@ -48,6 +48,13 @@ export function consistencyWords(consistency: Consistency): readonly string[] {
   return words;
 }
 
+/** Whether only the replicas of a key count, so that with R + W > N its reads and writes have one order. */
+export function isStrict(consistency: Consistency | undefined): boolean {
+  const { preset, quorum } =
+    typeof consistency === 'string' ? { preset: consistency, quorum: undefined } : (consistency ?? {});
+  return quorum === undefined ? preset?.startsWith('PC') === true : quorum === 'strict';
+}
+
 function replicas(name: string, value: number): number {
   if (Number.isInteger(value) && value >= 1 && value <= replicasMax) return value;
   throw invalid(`consistency: ${name} is a whole number from 1 to N`);

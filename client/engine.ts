@@ -15,20 +15,13 @@
 
 import { ErrorReply, type RespValue } from '../src/resp/value.ts';
 import { fullJitterMs, RetryBudget, type RetryBudgetOptions } from './backoff.ts';
-import { Call, type CallHost, type Operation } from './call.ts';
+import { Call, type CallHost, type CallOptions, type Operation } from './call.ts';
 import { Directory, type DirectoryOptions } from './directory.ts';
-import { DureError } from './errors.ts';
+import { DureError, invalid } from './errors.ts';
 import { Emitter } from './events.ts';
 import type { Link } from './link.ts';
 import { Tally } from './metrics.ts';
-
-/** Of every call. */
-export interface CallOptions {
-  /** Gives the call up. A write that was sent before may still be applied. */
-  readonly signal?: AbortSignal | undefined;
-  /** Milliseconds from now, for all attempts together. Default: that of the client. */
-  readonly deadlineMs?: number | undefined;
-}
+import { deadlineMsMax } from './within.ts';
 
 export interface EngineOptions {
   readonly directory: DirectoryOptions;
@@ -101,19 +94,25 @@ export class Engine implements CallHost {
     return new Promise<T>((resolve, reject) => {
       const outcome = operation.isWrite ? 'fail' : 'none';
       const signal = options?.signal;
-      if (this.#closed) {
+      const deadlineMs = options?.deadlineMs ?? this.#options.deadlineMs;
+      if (typeof deadlineMs !== 'number' || !(deadlineMs <= deadlineMsMax)) {
+        reject(invalid(`deadlineMs is a number of milliseconds up to ${deadlineMsMax}`));
+      } else if (this.#closed) {
         reject(new DureError('closed', outcome, false, 'the client is closed'));
       } else if (signal?.aborted === true) {
         reject(
           new DureError('aborted', outcome, false, 'the call was aborted before it began', signal.reason),
         );
+      } else if (deadlineMs <= 0) {
+        const message = 'the deadline of the call passed before anything was sent';
+        reject(new DureError('deadline-exceeded', outcome, true, message));
       } else if (this.#calls.size >= this.#options.callsMax) {
         const message = `${this.#calls.size} calls are under way or waiting; nothing was sent; try again later`;
         reject(new DureError('overloaded', outcome, true, message));
       } else {
         const startedAt = now();
-        const deadlineAt = startedAt + (options?.deadlineMs ?? this.#options.deadlineMs);
-        const call = new Call(operation, { startedAt, deadlineAt }, signal, this, resolve, reject);
+        const times = { startedAt, deadlineAt: startedAt + deadlineMs };
+        const call = new Call(operation, times, signal, this, resolve, reject);
         this.tally.requests += 1;
         this.#budget.deposit();
         this.#calls.add(call as Call<unknown>);

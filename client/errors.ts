@@ -26,6 +26,8 @@ export type ClientErrorCode =
   | 'unreachable'
   /** The codec failed on a value. */
   | 'codec'
+  /** The resolver failed on siblings. */
+  | 'merge'
   /** A node answered with something that the client does not understand. */
   | 'protocol'
   /** An argument or option that cannot be used. */

@@ -4,10 +4,10 @@
  */
 
 export type { RetryBudgetOptions } from './backoff.ts';
+export type { CallOptions } from './call.ts';
 export { Client, type CloseOptions, connect } from './client.ts';
 export { bytesCodec, type Codec, jsonCodec, textCodec } from './codec.ts';
 export type { Consistency, ConsistencyNumbers, ConsistencyPreset } from './consistency.ts';
-export type { CallOptions } from './engine.ts';
 export { type ClientErrorCode, DureError, type Outcome } from './errors.ts';
 export type { ClientEvents, Listener } from './events.ts';
 export type { ClientMetrics, LatencySummary } from './metrics.ts';

@@ -98,12 +98,14 @@ export function putOperation(
 ): Operation<void> {
   const words: Word[] =
     context === undefined ? ['SET', key, value] : ['DURE.SET', key, value, 'CONTEXT', context];
-  if (ttlMs !== undefined) {
-    if (!Number.isSafeInteger(ttlMs) || ttlMs < 1)
-      throw invalid('ttlMs is a whole number of milliseconds above 0');
-    words.push('PX', String(ttlMs));
-  }
+  if (ttlMs !== undefined) words.push('PX', String(ttlMs));
   return write(prefix, key, words, isRepeatable, readNothing);
+}
+
+/** @throws DureError `invalid` */
+export function checkTtl(ttlMs: number | undefined): void {
+  if (ttlMs === undefined || (Number.isSafeInteger(ttlMs) && ttlMs >= 1)) return;
+  throw invalid('ttlMs is a whole number of milliseconds above 0');
 }
 
 export function deleteOperation(

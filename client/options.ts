@@ -14,6 +14,7 @@ import type { NearCacheOptions } from './near-cache.ts';
 import { type Dial, dialTcp } from './socket.ts';
 import type { Resolver } from './space.ts';
 import { splitAddress } from './topology.ts';
+import { deadlineMsMax } from './within.ts';
 
 export interface ConnectOptions<T> {
   /** Some nodes of the cluster, as `host:port` of their Redis ports; the others are found through them. */
@@ -26,7 +27,10 @@ export interface ConnectOptions<T> {
   readonly merge?: Resolver<T> | undefined;
   /** Said on each connection: of all operations that say nothing else. Default: the policy of the key's prefix. */
   readonly consistency?: Consistency | undefined;
-  /** Whether a put or delete is sent again when it is unknown whether it was applied. Default true. */
+  /**
+   * Whether a put or delete is sent again when it is unknown whether it was applied. Default: yes, unless its
+   * consistency is strict.
+   */
   readonly repeatWrites?: boolean | undefined;
   /** Of a call, all attempts together, milliseconds. Default 5000. */
   readonly deadlineMs?: number | undefined;
@@ -69,8 +73,8 @@ function whole(name: string, value: number, min: number, max: number): number {
 }
 
 function milliseconds(name: string, value: number): number {
-  if (value > 0 && value <= 2 ** 31 - 1) return value;
-  throw invalid(`${name} is milliseconds above 0`);
+  if (value > 0 && value <= deadlineMsMax) return value;
+  throw invalid(`${name} is milliseconds above 0, and at most ${deadlineMsMax}`);
 }
 
 function handshakeOf<T>({ password, clientName = 'dure-client', consistency }: ConnectOptions<T>): Handshake {

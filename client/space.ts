@@ -5,24 +5,14 @@
  * The picture: a labelled drawer. Who opens it need not say each time what is in it and how it is kept.
  */
 
-import type { Operation } from './call.ts';
+import type { CallOptions } from './call.ts';
 import type { Codec } from './codec.ts';
-import { type Consistency, consistencyWords } from './consistency.ts';
-import type { CallOptions, Engine } from './engine.ts';
+import { type Consistency, consistencyWords, isStrict } from './consistency.ts';
 import { DureError, invalid } from './errors.ts';
 import type { NearCache } from './near-cache.ts';
-import {
-  type Context,
-  deleteOperation,
-  getOperation,
-  getVersionsOperation,
-  type Prefix,
-  prefixPattern,
-  putOperation,
-  type RawVersions,
-  scanOperation,
-} from './operations.ts';
-import { OwnLimitError, within } from './within.ts';
+import { type Context, checkTtl, type Prefix, type RawVersions } from './operations.ts';
+import type { Store } from './store.ts';
+import { OwnLimitError, shared, within } from './within.ts';
 
 /** Makes one value of several that were written concurrently (two at least). It must not lose any of them. */
 export type Resolver<T> = (values: readonly T[]) => T;
@@ -34,7 +24,12 @@ export interface SpaceOptions<T> {
   readonly merge?: Resolver<T> | undefined;
   /** Of every operation on a key that brings none of its own. Default: the policy of the cluster. */
   readonly consistency?: Consistency | undefined;
-  /** Whether a put or delete is sent again when it is unknown whether it was applied. Default true. */
+  /** Of each value written that brings none of its own, merged ones included. Default: that of the policy. */
+  readonly ttlMs?: number | undefined;
+  /**
+   * Whether a put or delete is sent again when it is unknown whether it was applied. Default: yes, unless its
+   * consistency, as said to this client, is strict (docs/decisions/0015-client-repeats.md).
+   */
   readonly repeatWrites?: boolean | undefined;
 }
 
@@ -55,7 +50,7 @@ export interface WriteOptions extends CallOptions {
 }
 
 export interface PutOptions extends WriteOptions {
-  /** The value is gone after so many milliseconds. */
+  /** The value is gone after so many milliseconds. Default: that of the space. */
   readonly ttlMs?: number | undefined;
 }
 
@@ -99,25 +94,38 @@ export interface BatchOptions extends CallOptions {
 }
 
 const noPrefix: Prefix = [];
+/** Operations of one batch under way at once. */
+const batchWindow = 1024;
 
 export class Space<T> {
   /** Before each key of the space. */
   readonly prefix: string;
-  readonly #engine: Engine;
+  readonly #store: Store;
   readonly #near: NearCache | undefined;
   readonly #codec: Codec<T>;
   readonly #merge: Resolver<T> | undefined;
   readonly #words: Prefix;
-  readonly #repeatWrites: boolean;
+  readonly #ttlMs: number | undefined;
+  readonly #repeatWrites: boolean | undefined;
+  readonly #isStrict: boolean;
 
-  constructor(engine: Engine, near: NearCache | undefined, prefix: string, options: SpaceOptions<T>) {
-    this.#engine = engine;
+  /** @param consistency of the store, where the options say nothing of it, if that is known */
+  constructor(
+    store: Store,
+    near: NearCache | undefined,
+    prefix: string,
+    options: SpaceOptions<T>,
+    consistency?: Consistency,
+  ) {
+    this.#store = store;
     this.#near = near;
     this.prefix = prefix;
     this.#codec = options.codec;
     this.#merge = options.merge;
     this.#words = options.consistency === undefined ? noPrefix : consistencyWords(options.consistency);
-    this.#repeatWrites = options.repeatWrites ?? true;
+    this.#ttlMs = options.ttlMs;
+    this.#repeatWrites = options.repeatWrites;
+    this.#isStrict = isStrict(options.consistency ?? consistency);
   }
 
   /**
@@ -128,34 +136,33 @@ export class Space<T> {
    */
   async get(key: string, options?: GetOptions<T>): Promise<T | undefined> {
     const full = this.#full(key);
-    const near = options?.fresh === true || options?.consistency !== undefined ? undefined : this.#near;
+    const near = this.#nearFor(options);
     const noted = near?.get(full);
     if (noted !== undefined) {
-      this.#engine.tally.nearHits += 1;
+      this.#store.tally.nearHits += 1;
       return this.#decode(noted);
     }
     const merge = options?.merge ?? this.#merge;
     if (merge !== undefined) return this.#getMerged(full, merge, options, near);
-    const operation = getOperation(this.#prefixOf(options), full);
-    if (near === undefined) return this.#decode(await this.#engine.call(operation, options));
-    return this.#decode(await this.#getNear(near, full, operation, options));
+    const prefix = this.#prefixOf(options);
+    if (near === undefined) return this.#decode(await this.#store.get(prefix, full, options));
+    return this.#decode(await this.#getNear(near, full, prefix, options));
   }
 
   /** Sets the value of a key. Without a context it replaces whatever is there (policy `siblings`: nothing). */
   put(key: string, value: T, options?: PutOptions): Promise<void> {
-    return this.#write(key, options, (full, prefix, isRepeatable) =>
-      putOperation(prefix, full, this.#encode(value), {
-        context: options?.context,
-        ttlMs: options?.ttlMs,
-        isRepeatable,
-      }),
-    );
+    return this.#write(key, options, (full, prefix, isRepeatable) => {
+      const context = options?.context;
+      const ttlMs = options?.ttlMs ?? this.#ttlMs;
+      checkTtl(ttlMs);
+      return this.#store.put(prefix, full, this.#encode(value), { context, ttlMs, isRepeatable }, options);
+    });
   }
 
   /** Removes the value of a key, if it has one. */
   delete(key: string, options?: WriteOptions): Promise<void> {
     return this.#write(key, options, (full, prefix, isRepeatable) =>
-      deleteOperation(prefix, full, { context: options?.context, isRepeatable }),
+      this.#store.delete(prefix, full, { context: options?.context, isRepeatable }, options),
     );
   }
 
@@ -174,30 +181,42 @@ export class Space<T> {
    */
   async update(key: string, change: (value: T | undefined) => T, options?: UpdateOptions<T>): Promise<T> {
     const full = this.#full(key);
-    const { values, context } = await this.#rawVersions(full, options);
+    const limits = shared(options, this.#store.deadlineMs);
+    const { values, context } = await this.#rawVersions(full, limits());
     const value = change(this.#merged(full, values, options?.merge ?? this.#merge));
-    await this.put(key, value, { ...options, context });
+    await this.put(key, value, { ...limits(), context });
     return value;
   }
 
   /**
    * Several operations in one go, each to the replica of its key, and each with a result of its own: a batch
-   * is not atomic.
+   * is not atomic. The deadline is that of the whole. Two lines on one key are in no order.
    */
-  batch(operations: readonly BatchOperation<T>[], options?: BatchOptions): Promise<BatchResult<T>[]> {
-    return Promise.all(
-      operations.map(async (operation): Promise<BatchResult<T>> => {
-        try {
-          return { ok: true, value: await this.#runOne(operation, options) };
-        } catch (error) {
-          if (error instanceof DureError) return { ok: false, error };
-          throw error;
-        }
-      }),
-    );
+  async batch(operations: readonly BatchOperation<T>[], options?: BatchOptions): Promise<BatchResult<T>[]> {
+    const limits = shared(options, this.#store.deadlineMs);
+    const results: BatchResult<T>[] = new Array(operations.length);
+    let next = 0;
+    const work = async (): Promise<void> => {
+      while (next < operations.length) {
+        const line = next++;
+        results[line] = await this.#runOne(operations[line]!, limits());
+      }
+    };
+    // A window, so that a large batch is neither refused nor in the way of other calls.
+    await Promise.all(Array.from({ length: Math.min(batchWindow, operations.length) }, work));
+    return results;
   }
 
-  async #runOne(operation: BatchOperation<T>, options: BatchOptions | undefined): Promise<T | undefined> {
+  async #runOne(operation: BatchOperation<T>, options: BatchOptions): Promise<BatchResult<T>> {
+    try {
+      return { ok: true, value: await this.#runLine(operation, options) };
+    } catch (error) {
+      if (error instanceof DureError) return { ok: false, error };
+      throw error;
+    }
+  }
+
+  async #runLine(operation: BatchOperation<T>, options: BatchOptions): Promise<T | undefined> {
     if ('get' in operation) return this.get(operation.get, options);
     if ('put' in operation) {
       const { put, value, ttlMs, context } = operation;
@@ -213,10 +232,9 @@ export class Space<T> {
   async *scan(options: ScanOptions = {}): AsyncGenerator<string, void, undefined> {
     const { count = 1000, prefix = '' } = options;
     if (!Number.isSafeInteger(count) || count < 1) throw invalid('count is a whole number above 0');
-    const pattern = prefixPattern(this.prefix + prefix);
     let cursor = '0';
     do {
-      const page = await this.#engine.call(scanOperation(cursor, pattern, count), options);
+      const page = await this.#store.scan(cursor, this.prefix + prefix, count, options);
       for (const key of page.keys) yield key.slice(this.prefix.length);
       cursor = page.cursor;
     } while (cursor !== '0');
@@ -231,8 +249,19 @@ export class Space<T> {
     return options?.consistency === undefined ? this.#words : consistencyWords(options.consistency);
   }
 
+  /** The near cache for a get, unless that asks for more than a note can promise. */
+  #nearFor(options: GetOptions<T> | undefined): NearCache | undefined {
+    const isFresh = options?.fresh === true || options?.consistency !== undefined;
+    return isFresh || this.#isStrict ? undefined : this.#near;
+  }
+
+  #isRepeatable(options: WriteOptions | undefined): boolean {
+    const strict = options?.consistency === undefined ? this.#isStrict : isStrict(options.consistency);
+    return options?.repeat ?? this.#repeatWrites ?? !strict;
+  }
+
   #rawVersions(full: string, options: VersionsOptions | undefined): Promise<RawVersions> {
-    return this.#engine.call(getVersionsOperation(this.#prefixOf(options), full), options);
+    return this.#store.getVersions(this.#prefixOf(options), full, options);
   }
 
   async #getMerged(
@@ -241,11 +270,12 @@ export class Space<T> {
     options: GetOptions<T> | undefined,
     near: NearCache | undefined,
   ): Promise<T | undefined> {
-    if (near !== undefined) this.#engine.tally.nearMisses += 1;
+    if (near !== undefined) this.#store.tally.nearMisses += 1;
     const asking = near?.begin(full);
+    const limits = shared(options, this.#store.deadlineMs);
     let raw: RawVersions | undefined;
     try {
-      raw = await this.#rawVersions(full, options);
+      raw = await this.#rawVersions(full, limits());
     } finally {
       // Several values are not kept: they are about to be replaced.
       const single = raw === undefined || raw.values.length > 1 ? undefined : (raw.values[0] ?? null);
@@ -253,7 +283,7 @@ export class Space<T> {
     }
     const { values, context } = raw;
     const value = this.#merged(full, values, merge);
-    if (values.length > 1) await this.#writeBack(full, value!, context, options);
+    if (values.length > 1) await this.#writeBack(full, value!, context, limits());
     return value;
   }
 
@@ -263,7 +293,12 @@ export class Space<T> {
       const message = `${full} has ${values.length} values, written concurrently: give \`merge\`, or use getVersions`;
       throw new DureError('SIBLINGS', 'none', false, message);
     }
-    return merge(values.map((value) => this.#decode(value)!));
+    const decoded = values.map((value) => this.#decode(value)!);
+    try {
+      return merge(decoded);
+    } catch (error) {
+      throw new DureError('merge', 'none', false, `the resolver failed on ${full}: ${error}`, error);
+    }
   }
 
   async #writeBack(
@@ -272,7 +307,7 @@ export class Space<T> {
     context: Context,
     options: GetOptions<T> | undefined,
   ): Promise<void> {
-    const { tally } = this.#engine;
+    const { tally } = this.#store;
     try {
       await this.put(full.slice(this.prefix.length), value, {
         signal: options?.signal,
@@ -292,26 +327,24 @@ export class Space<T> {
   async #getNear(
     near: NearCache,
     full: string,
-    operation: Operation<Uint8Array | null>,
+    prefix: Prefix,
     options: GetOptions<T> | undefined,
   ): Promise<Uint8Array | null> {
-    const { tally } = this.#engine;
-    const shared = near.shared(full);
-    if (shared !== undefined) {
+    const { tally } = this.#store;
+    const flight = near.shared(full);
+    if (flight !== undefined) {
       tally.nearShared += 1;
-      const startedAt = performance.now();
-      const deadlineMs = options?.deadlineMs ?? this.#engine.deadlineMs;
+      const limits = shared(options, this.#store.deadlineMs);
       try {
-        return await within(shared, deadlineMs, options?.signal);
+        return await within(flight, limits().deadlineMs, options?.signal);
       } catch (error) {
         if (error instanceof OwnLimitError) throw error;
         // It failed for the one who asked, by a deadline or a signal of his: that says nothing to us.
-        const leftMs = Math.max(0, deadlineMs - (performance.now() - startedAt));
-        return this.#getNear(near, full, operation, { ...options, deadlineMs: leftMs });
+        return this.#getNear(near, full, prefix, limits());
       }
     }
     tally.nearMisses += 1;
-    const asking = near.begin(full, () => this.#engine.call(operation, options));
+    const asking = near.begin(full, () => this.#store.get(prefix, full, options));
     let value: Uint8Array | null | undefined;
     try {
       value = await asking.answer!;
@@ -324,13 +357,12 @@ export class Space<T> {
   async #write(
     key: string,
     options: WriteOptions | undefined,
-    operationOf: (full: string, prefix: Prefix, isRepeatable: boolean) => Operation<void>,
+    write: (full: string, prefix: Prefix, isRepeatable: boolean) => Promise<void>,
   ): Promise<void> {
     const full = this.#full(key);
-    const operation = operationOf(full, this.#prefixOf(options), options?.repeat ?? this.#repeatWrites);
     this.#near?.invalidate(full);
     try {
-      await this.#engine.call(operation, options);
+      await write(full, this.#prefixOf(options), this.#isRepeatable(options));
     } finally {
       this.#near?.invalidate(full);
     }
