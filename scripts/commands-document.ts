@@ -14,6 +14,7 @@ const groups: readonly (readonly [group: string, title: string])[] = [
   ['connection', 'Connection'],
   ['server', 'Server'],
   ['cluster', 'Cluster'],
+  ['dure', 'Dure'],
 ];
 
 const head = `# Commands
@@ -80,7 +81,8 @@ function commandText(spec: CommandSpec, prefix: string): string {
     '',
     `${spec.summary}. ${spec.complexity}.${orderText(spec)}`,
   ];
-  if (spec.differs !== undefined) lines.push('', `Differs: ${spec.differs}`);
+  if (spec.differs !== undefined)
+    lines.push('', spec.group === 'dure' ? spec.differs : `Differs: ${spec.differs}`);
   lines.push('');
   const subcommands = (spec.subcommands ?? []).map((sub) => commandText(sub, `${name} `));
   return [lines.join('\n'), ...subcommands].join('\n');

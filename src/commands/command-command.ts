@@ -6,9 +6,17 @@
 import { byteString, bytesOf } from '../base/bytes.ts';
 import { MapReply, NULL_ARRAY, type RespValue, SetReply, SimpleString } from '../resp/value.ts';
 import { isWord, refuse, syntaxError } from './arguments.ts';
-import { type Call, type Command, findSubcommand, type HandlerTable, type KeySpec } from './command.ts';
+import {
+  type Call,
+  type Command,
+  type CommandSpec,
+  findSubcommand,
+  type HandlerTable,
+  type KeySpec,
+} from './command.ts';
 import { matchesGlob, PATTERN_CHARS_MAX } from './glob.ts';
 import { keysOf } from './keys-of.ts';
+import { commandAtOf } from './policy-prefix.ts';
 import { errorReply } from './replies.ts';
 import { type Argument, parseSyntax } from './syntax.ts';
 
@@ -37,9 +45,28 @@ function infoOf(command: Command): RespValue {
     keys?.step ?? 0,
     new SetReply(statuses(words(spec.categories).map((category) => `@${category}`))),
     new SetReply([]),
-    new SetReply(keys === undefined ? [] : keySpecsOf(keys)),
+    new SetReply(keySpecOf(spec, command.flags)),
     new SetReply([...(command.subcommands?.values() ?? [])].map(infoOf)),
   ];
+}
+
+/** DURE.WITH: the keys are those of the command that stands in it, and only COMMAND GETKEYS tells. */
+function unknownKeySpec(): RespValue {
+  const unknown = new MapReply([
+    ['type', 'unknown'],
+    ['spec', new MapReply([])],
+  ]);
+  return new MapReply([
+    ['notes', 'the keys of the command after DO: COMMAND GETKEYS tells them'],
+    ['flags', new SetReply(statuses(['RW', 'access', 'update', 'variable_flags', 'incomplete']))],
+    ['begin_search', unknown],
+    ['find_keys', unknown],
+  ]);
+}
+
+function keySpecOf({ keys }: CommandSpec, flags: ReadonlySet<string>): RespValue[] {
+  if (keys !== undefined) return keySpecsOf(keys);
+  return flags.has('movablekeys') ? [unknownKeySpec()] : [];
 }
 
 /** One key spec, or one for each key where they are used in different ways (RENAME). */
@@ -140,8 +167,16 @@ function list(call: Call): void {
 }
 
 function getkeys(call: Call): void {
-  const args = call.args.slice(2);
+  let args = call.args.slice(2);
   let command = call.context.table.find(args[0]!);
+  if (command?.flags.has('movablekeys') === true) {
+    const at = commandAtOf(args);
+    if (at === undefined) refuse(errorArguments);
+    args = args.slice(at);
+    command = call.context.table.find(args[0]!);
+    // A prefix before a prefix is no command.
+    if (command?.flags.has('movablekeys') === true) refuse(errorNoCommand);
+  }
   if (command?.subcommands !== undefined && args.length > 1) command = findSubcommand(command, args[1]!);
   if (command === undefined) refuse(errorNoCommand);
   if (command.spec.keys === undefined) refuse(errorNoKeys);

@@ -85,6 +85,7 @@ function prepare(
     plainArguments: order === 'plain-write' ? Math.abs(spec.arity) : Infinity,
     barrier: order === 'barrier',
     beforeAuth: flags.has('no_auth'),
+    takesPolicy: spec.keys !== undefined || spec.categories.split(' ').includes('keyspace'),
   };
   all.push(command);
   for (const subcommand of spec.subcommands ?? []) {

@@ -9,7 +9,7 @@
 import type { ByteString } from '../base/bytes.ts';
 import { byteString } from '../base/bytes.ts';
 import type { CodedError } from '../base/errors.ts';
-import type { NodeApi } from '../node/api.ts';
+import type { NodeApi, RequestOptions } from '../node/api.ts';
 import type { RespValue } from '../resp/value.ts';
 import { slotOf } from '../ring/slots.ts';
 import type { ServerFacts } from './facts.ts';
@@ -84,7 +84,7 @@ export type Handler = (call: Call) => void;
  */
 export type InstantHandler = (
   context: CommandContext,
-  session: Session,
+  options: RequestOptions,
   key: ByteString,
 ) => RespValue | undefined;
 
@@ -107,6 +107,8 @@ export interface Command {
   readonly barrier: boolean;
   /** Runs before the password was shown. */
   readonly beforeAuth: boolean;
+  /** It asks for data, so that a policy may be said for it. */
+  readonly takesPolicy: boolean;
 }
 
 /** What the reply is given to; `undefined`: nothing is to be sent (CLIENT REPLY OFF). */
@@ -120,6 +122,8 @@ export class Call implements Footprint {
   readonly args: readonly Uint8Array[];
   readonly keys: readonly ByteString[];
   readonly mode: KeyMode;
+  /** How its requests are made, where it was said for this command alone. */
+  readonly #override: RequestOptions | undefined;
   readonly #finish: (call: Call, reply: RespValue | undefined) => void;
   readonly #start: (call: Call) => void;
   readonly complete: Complete;
@@ -136,6 +140,7 @@ export class Call implements Footprint {
     command: Command,
     args: readonly Uint8Array[],
     keys: readonly ByteString[],
+    override: RequestOptions | undefined,
     complete: Complete,
     start: (call: Call) => void,
     finish: (call: Call, reply: RespValue | undefined) => void,
@@ -146,6 +151,7 @@ export class Call implements Footprint {
     this.args = args;
     this.keys = keys;
     this.mode = args.length > command.plainArguments ? 'update' : command.mode;
+    this.#override = override;
     this.complete = complete;
     this.#start = start;
     this.#finish = finish;
@@ -162,11 +168,16 @@ export class Call implements Footprint {
   get overlaps(): boolean {
     if (this.mode !== 'write') return false;
     const { node } = this.context;
-    const policy = this.session.requestOptions.policy;
+    const { policy } = this.requestOptions;
     for (const key of this.keys) {
       if ((policy ?? node.policyOf(key)).strict || !node.table.isReplica(slotOf(key), node.id)) return false;
     }
     return true;
+  }
+
+  /** How its requests are made: as was said for this command (`DURE.WITH`), else for its connection. */
+  get requestOptions(): RequestOptions {
+    return this.#override ?? this.session.requestOptions;
   }
 
   get node(): NodeApi {

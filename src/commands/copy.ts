@@ -30,7 +30,7 @@ function copyTo(call: Call, row: Row, onlyIfNone: boolean, then: (copied: boolea
     return;
   }
   const body = { kind: rowKind(row), value: rowValue(row), expireAt: rowExpireAt(row) };
-  call.node.write(destination, body, call.session.requestOptions, (error, progress) => {
+  call.node.write(destination, body, call.requestOptions, (error, progress) => {
     if (progress !== undefined) call.session.noteWrite(progress);
     if (error !== undefined) call.fail(error);
     else then(true);

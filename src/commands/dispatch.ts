@@ -15,7 +15,7 @@ import { assert } from '../base/assert.ts';
 import type { ByteString } from '../base/bytes.ts';
 import { byteString, utf8Bytes, utf8Text } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
-import type { NodeApi } from '../node/api.ts';
+import type { NodeApi, RequestOptions } from '../node/api.ts';
 import { ErrorReply, type RespValue } from '../resp/value.ts';
 import { Call, type Command, type CommandContext, type Complete, findSubcommand } from './command.ts';
 import { CommandTable } from './command-table.ts';
@@ -23,6 +23,7 @@ import type { ServerFacts } from './facts.ts';
 import { HANDLERS, INSTANTS } from './handlers.ts';
 import { keysOf } from './keys-of.ts';
 import type { Footprint } from './lane.ts';
+import { PolicyPrefix, prefixArgumentsMin } from './policy-prefix.ts';
 import { CommandError, ERROR_NO_AUTH, errorReply, replyOfError } from './replies.ts';
 import type { Session } from './session.ts';
 import { Statistics } from './statistics.ts';
@@ -34,9 +35,13 @@ export const KEY_BYTES_MAX = 65_000;
 const noKeys: readonly ByteString[] = [];
 /** What Redis shows of the name and of the arguments of a command it does not know, bytes. */
 const unknownBytesShown = 128;
+const errorNested = errorReply('ERR DURE.WITH stands before a command, not before another DURE.WITH');
 
 export class Dispatcher {
   readonly context: CommandContext;
+  /** DURE.WITH, which is no command of its own but stands before one. */
+  readonly #with: Command;
+  readonly #prefix = new PolicyPrefix();
   readonly #start: (call: Call) => void = (call) => this.#run(call);
   readonly #finish: (call: Call, reply: RespValue | undefined) => void = (call, reply) =>
     this.#complete(call, reply);
@@ -44,6 +49,7 @@ export class Dispatcher {
   constructor(node: NodeApi, facts: ServerFacts) {
     const table = new CommandTable(COMMANDS, HANDLERS, INSTANTS);
     this.context = { node, facts, table, statistics: new Statistics(table.all.length) };
+    this.#with = table.findFull('dure.with')!;
   }
 
   get statistics(): Statistics {
@@ -62,7 +68,44 @@ export class Dispatcher {
     const { context } = this;
     context.statistics.commandsProcessed++;
     session.commandCount++;
-    let command = context.table.find(args[0]!);
+    const command = context.table.find(args[0]!);
+    if (command === this.#with) this.#executeWith(session, args, complete);
+    else this.#enter(session, command, args, undefined, complete);
+  }
+
+  /** Reads the policy that stands before a command, and executes that with it. */
+  #executeWith(session: Session, args: readonly Uint8Array[], complete: Complete): void {
+    const { table, node } = this.context;
+    const prefix = this.#with;
+    if (args.length < prefixArgumentsMin) {
+      this.#refuse(session, prefix, wrongArity(prefix), complete);
+      return;
+    }
+    const read = this.#prefix.read(args, node.replicas);
+    if (read instanceof ErrorReply) {
+      this.#refuse(session, prefix, read, complete);
+      return;
+    }
+    const own = args.slice(read.commandAt);
+    const command = table.find(own[0]!);
+    if (command === prefix) {
+      this.#refuse(session, prefix, errorNested, complete);
+      return;
+    }
+    this.statistics.calls[prefix.index]!++;
+    this.#enter(session, command, own, read.options, complete);
+  }
+
+  /** @param options how its requests are made, where a prefix said it for this command alone */
+  #enter(
+    session: Session,
+    named: Command | undefined,
+    args: readonly Uint8Array[],
+    options: RequestOptions | undefined,
+    complete: Complete,
+  ): void {
+    const { context } = this;
+    let command = named;
     if (command === undefined) {
       this.#refuse(session, undefined, unknownCommand(args), complete);
       return;
@@ -80,7 +123,11 @@ export class Dispatcher {
       this.#refuse(session, command, wrongArity(command), complete);
       return;
     }
-    if (command.instant !== undefined && this.#answerNow(session, command, args, complete)) return;
+    if (options !== undefined && !command.takesPolicy) {
+      this.#refuse(session, command, noPolicy(command), complete);
+      return;
+    }
+    if (command.instant !== undefined && this.#answerNow(session, command, args, options, complete)) return;
     const keys = command.spec.keys === undefined ? noKeys : keysOf(command, args);
     for (const key of keys) {
       if (key.length <= KEY_BYTES_MAX) continue;
@@ -88,18 +135,34 @@ export class Dispatcher {
       this.#refuse(session, command, error, complete);
       return;
     }
-    const call = new Call(context, session, command, args, keys, complete, this.#start, this.#finish);
+    const call = new Call(
+      context,
+      session,
+      command,
+      args,
+      keys,
+      options,
+      complete,
+      this.#start,
+      this.#finish,
+    );
     session.lane.enter(call);
   }
 
   /** True if the command was answered by its short cut. */
-  #answerNow(session: Session, command: Command, args: readonly Uint8Array[], complete: Complete): boolean {
+  #answerNow(
+    session: Session,
+    command: Command,
+    args: readonly Uint8Array[],
+    options: RequestOptions | undefined,
+    complete: Complete,
+  ): boolean {
     if (session.lane.pending > 0 || !session.authenticated || session.replyMode !== 'on') return false;
     const { context, statistics } = this;
     const key = args[command.spec.keys!.first]!;
     if (key.length > KEY_BYTES_MAX) return false;
     const startedAt = statistics.isTimedNext(command.index) ? context.node.monotonic() : 0;
-    const reply = command.instant!(context, session, byteString(key));
+    const reply = command.instant!(context, options ?? session.requestOptions, byteString(key));
     if (reply === undefined) return false;
     if (statistics.countCall(command.index)) {
       statistics.noteTime(command.index, context.node.monotonic() - startedAt);
@@ -157,8 +220,11 @@ export class Dispatcher {
       barrier: false,
       overlaps: false,
       start: () => {
-        this.#reject(command, reply);
-        complete(takeMuted(session) ? undefined : reply);
+        // What policies there may be is nothing for strangers.
+        const isPrivate = command === this.#with && !session.authenticated;
+        const said = isPrivate ? ERROR_NO_AUTH : reply;
+        this.#reject(command, said);
+        complete(takeMuted(session) ? undefined : said);
         lane.leave(refusal);
       },
     };
@@ -199,6 +265,10 @@ function shownText(bytes: Uint8Array, bytesMax: number): string {
 function unknownSubcommand(command: Command, name: Uint8Array): ErrorReply {
   const shown = shownText(name, unknownBytesShown);
   return errorReply(`ERR unknown subcommand '${shown}'. Try ${command.spec.name.toUpperCase()} HELP.`);
+}
+
+function noPolicy({ fullName }: Command): ErrorReply {
+  return errorReply(`ERR '${fullName}' asks for no data, so no policy can be said for it by DURE.WITH`);
 }
 
 function wrongArity(command: Command): ErrorReply {

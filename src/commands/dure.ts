@@ -3,6 +3,7 @@
  * the policy of a connection.
  */
 
+import { assert } from '../base/assert.ts';
 import { byteString } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
 import { policyFromText, policyText } from '../coordinator/policy-text.ts';
@@ -16,7 +17,7 @@ const connectionDefault = new SimpleString('DEFAULT');
 
 function getVersions(call: Call): void {
   const { statistics } = call.context;
-  call.node.readVersions(call.key, call.session.requestOptions, (error, read) => {
+  call.node.readVersions(call.key, call.requestOptions, (error, read) => {
     if (error !== undefined || read === undefined) {
       call.fail(error ?? new CodedError('unavailable', 'none', 'the read was answered with nothing'));
       return;
@@ -54,7 +55,7 @@ function optionsOf(call: Call, first: number): { context: Uint8Array | undefined
 }
 
 function writeWith(call: Call, body: RowBody, context: Uint8Array | undefined): void {
-  const { requestOptions } = call.session;
+  const { requestOptions } = call;
   const options = context === undefined ? requestOptions : { ...requestOptions, context };
   call.node.write(call.key, body, options, (error, progress) => {
     if (error !== undefined) {
@@ -104,9 +105,15 @@ function consistency(call: Call): void {
   call.reply(OK);
 }
 
+/** The dispatcher takes the prefix off: it never comes here. */
+function withPolicy(): void {
+  assert(false, 'DURE.WITH is executed by the dispatcher');
+}
+
 export const DURE_HANDLERS: HandlerTable = {
   'dure.get': getVersions,
   'dure.set': setVersion,
   'dure.del': deleteVersions,
   'dure.consistency': consistency,
+  'dure.with': withPolicy,
 };

@@ -14,6 +14,7 @@ import { HELP_HANDLERS } from './help.ts';
 import { INFO_HANDLERS } from './info.ts';
 import { KEYS_HANDLERS } from './keys.ts';
 import { OBJECT_HANDLERS } from './object.ts';
+import { POLICY_HANDLERS } from './policy.ts';
 import { SCAN_HANDLERS } from './scan.ts';
 import { SERVER_HANDLERS } from './server.ts';
 import { getNow, STRINGS_HANDLERS } from './strings.ts';
@@ -32,6 +33,7 @@ const families: readonly HandlerTable[] = [
   COMMAND_HANDLERS,
   CLUSTER_HANDLERS,
   DURE_HANDLERS,
+  POLICY_HANDLERS,
   HELP_HANDLERS,
 ];
 

@@ -26,6 +26,7 @@ export const HELP_HANDLERS: HandlerTable = {
   'cluster|help': help,
   'command|help': help,
   'config|help': help,
+  'dure.policy|help': help,
   'memory|help': help,
   'object|help': help,
 };

@@ -131,6 +131,21 @@ export function horizonFields({ horizon: state }: NodeStatus): readonly Field[] 
   ];
 }
 
+/** Fields are there while no key of siblings was met, with zeros: a script need not ask whether. */
+export function siblingsFields({ siblings: state }: NodeStatus): readonly Field[] {
+  return [
+    ['siblings_reads', state?.reads ?? 0],
+    ['siblings_writes', state?.writes ?? 0],
+    ['siblings_refused', state?.refused ?? 0],
+    ['siblings_refused_ago_ms', state?.refusedAgoMs ?? ''],
+    ['siblings_refused_prefix', state?.refusedPrefix ?? ''],
+    ['siblings_values_most', state?.valuesMost ?? 0],
+    ['siblings_values_most_prefix', state?.valuesMostPrefix ?? ''],
+    ['siblings_vector_entries_most', state?.actorsMost ?? 0],
+    ['siblings_row_bytes_most', state?.rowBytesMost ?? 0],
+  ];
+}
+
 function whole(value: number): number {
   return Math.round(value);
 }

@@ -17,6 +17,7 @@ import {
   membershipFields,
   repairFields,
   replicationFields,
+  siblingsFields,
 } from './info-status.ts';
 import { REDIS_VERSION } from './versions.ts';
 
@@ -208,6 +209,7 @@ const sections: ReadonlyMap<string, Section> = new Map<string, Section>([
   ['hints', { title: 'Hints', make: (_, status) => hintsFields(status()), usual: true }],
   ['repair', { title: 'Repair', make: (_, status) => repairFields(status()), usual: true }],
   ['horizon', { title: 'Horizon', make: (_, status) => horizonFields(status()), usual: true }],
+  ['siblings', { title: 'Siblings', make: (_, status) => siblingsFields(status()), usual: true }],
   ['dure', { title: 'Dure', make: dure, usual: true }],
   ['dure_members', { title: 'Dure members', make: dureMembers, usual: true }],
 ]);
@@ -233,7 +235,7 @@ function info(call: Call): void {
     call.reply(new VerbatimReply(parts.join('\r\n')));
     return;
   }
-  call.node.count(0, SLOT_COUNT, call.session.requestOptions, (error, count) => {
+  call.node.count(0, SLOT_COUNT, call.requestOptions, (error, count) => {
     if (error !== undefined) {
       call.fail(error);
       return;

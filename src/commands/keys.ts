@@ -33,7 +33,7 @@ function exists(call: Call): void {
   gather<Row | undefined>(
     call,
     call.keys,
-    (key: ByteString, _, done) => call.node.read(key, call.session.requestOptions, done),
+    (key: ByteString, _, done) => call.node.read(key, call.requestOptions, done),
     (rows) => {
       const found = rows.filter((row) => row !== undefined).length;
       call.context.statistics.keyspaceHits += found;

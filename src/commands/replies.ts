@@ -104,7 +104,7 @@ export const ERROR_WORDS: Readonly<Record<ErrorCode, ErrorWords>> = {
 };
 
 /** Messages that say themselves that nothing came of the request (of storage, of limits). */
-const saysNothingWasDone = /nothing was (written|done|flushed)/;
+const saysNothingWasDone = /nothing was (written|done|flushed|changed)/;
 
 /** The reply for what the node reported. */
 export function replyOfError(error: CodedError): ErrorReply {

@@ -18,7 +18,7 @@ export const ERROR_WRONG_TYPE: ErrorReply = errorReply(WRONG_TYPE);
 /** Reads the first key and gives its live row, or undefined, to `then`; an error is answered. */
 export function readRow(call: Call, then: (row: Row | undefined) => void): void {
   const { statistics } = call.context;
-  call.node.read(call.key, call.session.requestOptions, (error, row) => {
+  call.node.read(call.key, call.requestOptions, (error, row) => {
     if (error !== undefined) {
       call.fail(error);
       return;
@@ -40,7 +40,7 @@ export function readString(call: Call, then: (value: Uint8Array | undefined) => 
 
 /** Writes the first key without looking at it, and replies OK. */
 export function writeBody(call: Call, body: RowBody): void {
-  call.node.write(call.key, body, call.session.requestOptions, (error, progress) => {
+  call.node.write(call.key, body, call.requestOptions, (error, progress) => {
     if (error !== undefined) {
       call.fail(error);
       return;
@@ -71,7 +71,7 @@ export function updateKey(
   args: readonly Uint8Array[],
   done: (error: CodedError | undefined, reply: UpdateReply) => void,
 ): void {
-  call.node.update(key, operation, args, call.session.requestOptions, (error, reply, progress) => {
+  call.node.update(key, operation, args, call.requestOptions, (error, reply, progress) => {
     if (progress !== undefined) call.session.noteWrite(progress);
     done(error, reply);
   });

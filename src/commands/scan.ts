@@ -65,7 +65,7 @@ function scan(call: Call): void {
     call.reply(['0', []]);
     return;
   }
-  call.node.scan(cursor, Math.min(count, countMax), call.session.requestOptions, (error, page) => {
+  call.node.scan(cursor, Math.min(count, countMax), call.requestOptions, (error, page) => {
     if (error !== undefined) {
       call.fail(error);
       return;
@@ -97,7 +97,7 @@ function walk(
     looping = true;
     while (!waiting) {
       waiting = true;
-      call.node.scan(next, 1000, call.session.requestOptions, (error, page) => {
+      call.node.scan(next, 1000, call.requestOptions, (error, page) => {
         waiting = false;
         if (error !== undefined || each(page!) || page!.cursor === 0 || call.session.closed) {
           waiting = true;
@@ -152,7 +152,7 @@ function randomkey(call: Call): void {
 }
 
 function count(call: Call, from: number, to: number): void {
-  call.node.count(from, to, call.session.requestOptions, (error, found) => {
+  call.node.count(from, to, call.requestOptions, (error, found) => {
     if (error !== undefined) call.fail(error);
     else call.reply(found);
   });

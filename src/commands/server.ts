@@ -29,7 +29,7 @@ function flush(call: Call): void {
   const { args } = call;
   if (args.length > 2) syntaxError();
   if (args.length === 2 && !isWord(args[1]!, 'ASYNC') && !isWord(args[1]!, 'SYNC')) syntaxError();
-  call.node.flush(call.session.requestOptions, (error) => {
+  call.node.flush(call.requestOptions, (error) => {
     if (error !== undefined) call.fail(error);
     else call.reply(OK);
   });

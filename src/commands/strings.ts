@@ -5,6 +5,7 @@
 
 import type { ByteString } from '../base/bytes.ts';
 import { byteString, bytesOf } from '../base/bytes.ts';
+import type { RequestOptions } from '../node/api.ts';
 import { parseInteger } from '../resp/number.ts';
 import { OK, type RespValue } from '../resp/value.ts';
 import { BODY_TOMBSTONE, KIND_STRING, type Row, type RowBody, rowKind, rowValue } from '../rows/row.ts';
@@ -29,7 +30,6 @@ import {
   updateKey,
   writeBody,
 } from './requests.ts';
-import type { Session } from './session.ts';
 import { STRING_BYTES_MAX, STRING_TOO_LONG } from './updates.ts';
 
 const noBytes = new Uint8Array(0);
@@ -46,8 +46,12 @@ function get(call: Call): void {
 }
 
 /** GET where the row is at hand: most GETs of a cache. */
-export function getNow(context: CommandContext, session: Session, key: ByteString): RespValue | undefined {
-  const row = context.node.readNow(key, session.requestOptions);
+export function getNow(
+  context: CommandContext,
+  options: RequestOptions,
+  key: ByteString,
+): RespValue | undefined {
+  const row = context.node.readNow(key, options);
   if (row === undefined || (row !== null && rowKind(row) !== KIND_STRING)) return undefined;
   if (row === null) context.statistics.keyspaceMisses++;
   else context.statistics.keyspaceHits++;
@@ -163,7 +167,7 @@ function mget(call: Call): void {
   gather<Row | undefined>(
     call,
     call.keys,
-    (key, _, done) => call.node.read(key, call.session.requestOptions, done),
+    (key, _, done) => call.node.read(key, call.requestOptions, done),
     (rows) => {
       for (const row of rows) {
         if (row === undefined) statistics.keyspaceMisses++;
@@ -211,7 +215,7 @@ function mset(call: Call): void {
     [...pairs.keys()],
     (key, _, done) => {
       const body: RowBody = { kind: KIND_STRING, value: pairs.get(key)!, expireAt: 0 };
-      call.node.write(key, body, call.session.requestOptions, (error, progress) => {
+      call.node.write(key, body, call.requestOptions, (error, progress) => {
         if (progress !== undefined) call.session.noteWrite(progress);
         done(error, undefined);
       });
@@ -231,7 +235,7 @@ function msetnx(call: Call): void {
   gather<Row | undefined>(
     call,
     keys,
-    (key, _, done) => call.node.read(key, call.session.requestOptions, done),
+    (key, _, done) => call.node.read(key, call.requestOptions, done),
     (rows) => {
       if (rows.some((row) => row !== undefined)) call.reply(0);
       else setAllIfNone(call, keys, pairs);

@@ -1,5 +1,5 @@
 /**
- * Dure's own commands, as data: siblings, and the consistency of a connection.
+ * Dure's own commands, as data: siblings, and policies: of a connection, of one command, of key prefixes.
  */
 
 import type { CommandSpec } from './command.ts';
@@ -63,5 +63,98 @@ export const DURE_COMMANDS: readonly CommandSpec[] = [
     order: 'barrier',
     differs:
       'Words of a policy (`PC/EC`, `R=1 W=3 STRICT`, `PA/EC SIBLINGS`); `DEFAULT` ends it; without arguments it tells. RESET ends it too.',
+  },
+  {
+    name: 'dure.with',
+    arity: -4,
+    flags: 'movablekeys',
+    categories: 'slow',
+    group: 'dure',
+    since: '0.1.0',
+    summary: 'Execute one command under a policy of its own',
+    complexity: 'That of the command',
+    syntax: 'policy... DO command [arg ...]',
+    order: 'free',
+    differs:
+      'A prefix: `DURE.WITH PC/EC DO GET key`. The words are those of `DURE.CONSISTENCY`, whose policy it takes the place of for this command; what they leave open (siblings, expiry) is as the policy of the key says. For commands that ask for data, whatever they reply is replied; others, and DURE.WITH itself, are refused. Order, statistics and slow cases are those of the command.',
+  },
+  {
+    name: 'dure.policy',
+    arity: -2,
+    flags: '',
+    categories: 'slow',
+    group: 'dure',
+    since: '0.1.0',
+    summary: 'A container for commands on the policies of key prefixes',
+    complexity: 'Depends on subcommand.',
+    syntax: '',
+    subcommands: [
+      {
+        name: 'list',
+        arity: 2,
+        flags: 'admin noscript loading stale',
+        categories: 'admin slow dangerous',
+        group: 'dure',
+        since: '0.1.0',
+        summary: 'All policies in force at this node, by prefix',
+        complexity: 'O(N) for N policies',
+        syntax: '',
+        order: 'free',
+        differs:
+          'A list of maps with `prefix` (empty for the default), `policy`, `origin` (`default`, `config`, `run-time`) and `set-at` (milliseconds since 1970; 0 unless set at run time).',
+      },
+      {
+        name: 'get',
+        arity: 3,
+        flags: 'admin noscript loading stale',
+        categories: 'admin slow dangerous',
+        group: 'dure',
+        since: '0.1.0',
+        summary: 'The policy that applies to a key, or to a prefix as far as no longer one has its own',
+        complexity: 'O(N) for N policies',
+        syntax: 'prefix',
+        order: 'free',
+        differs: 'One map as DURE.POLICY LIST has; its `prefix` says by which rule.',
+      },
+      {
+        name: 'set',
+        arity: -4,
+        flags: 'admin noscript loading stale',
+        categories: 'admin slow dangerous',
+        group: 'dure',
+        since: '0.1.0',
+        summary: 'Set the policy of a key prefix on all nodes, over what their configurations say',
+        complexity: 'One commit a node',
+        syntax: 'prefix policy...',
+        order: 'barrier',
+        differs:
+          'Words as in `DURE.CONSISTENCY`; the empty prefix is the default. Replies the nodes that made it durable and go by it (`acknowledged`) and those that did not answer (`missed`): they learn it when they are reached again. Kept over restarts.',
+      },
+      {
+        name: 'unset',
+        arity: 3,
+        flags: 'admin noscript loading stale',
+        categories: 'admin slow dangerous',
+        group: 'dure',
+        since: '0.1.0',
+        summary: 'Take back what was set for a key prefix: the configurations of the nodes apply again',
+        complexity: 'One commit a node',
+        syntax: 'prefix',
+        order: 'barrier',
+        differs: 'Replies as DURE.POLICY SET. A policy of a configuration cannot be unset, only overruled.',
+      },
+      {
+        name: 'help',
+        arity: 2,
+        flags: 'loading stale',
+        categories: 'slow',
+        group: 'dure',
+        since: '0.1.0',
+        summary: 'Show helpful text about the different subcommands',
+        complexity: 'O(1)',
+        syntax: '',
+        order: 'free',
+      },
+    ],
   },
 ];

@@ -146,19 +146,32 @@ function delsame(current: RowBody | undefined, args: Args): UpdateResult {
   return equalBytes(current.value, args[0]!) ? remove(1) : keep(0);
 }
 
-/** Whether the key is still as the context in `args[0]` says; an empty one says nothing, and never matches. */
-function isAsSeen(args: Args, context: UpdateContext): boolean {
-  return args[0]!.length > 0 && equalBytes(context.contextOf(), args[0]!);
+/**
+ * Whether the key is still as the context `seen` says; an empty one says nothing, and never matches. Options: `X`
+ * only if there. A context does not change when a value expires, so who saw a value says that too.
+ */
+function isAsSeen(
+  current: RowBody | undefined,
+  seen: Uint8Array,
+  options: Uint8Array | undefined,
+  context: UpdateContext,
+): boolean {
+  if (current === undefined && options !== undefined && byteString(options).includes('X')) return false;
+  return seen.length > 0 && equalBytes(context.contextOf(), seen);
 }
 
-/** `putmatch context value expireAt`: compare-and-set by causal context. Replies 1, or 0 if the key changed. */
-function putmatch(_current: RowBody | undefined, args: Args, context: UpdateContext): UpdateResult {
-  return isAsSeen(args, context) ? put(1, args[1]!, numberOf(args[2]), context) : keep(0);
+/**
+ * `putmatch context value expireAt [options]`: compare-and-set by causal context. Replies 1, or 0 if the key
+ * changed. Options: `X`.
+ */
+function putmatch(current: RowBody | undefined, args: Args, context: UpdateContext): UpdateResult {
+  if (!isAsSeen(current, args[0]!, args[3], context)) return keep(0);
+  return put(1, args[1]!, numberOf(args[2]), context);
 }
 
-/** `delmatch context`: the same for a delete. */
+/** `delmatch context [options]`: the same for a delete. */
 function delmatch(current: RowBody | undefined, args: Args, context: UpdateContext): UpdateResult {
-  if (!isAsSeen(args, context)) return keep(0);
+  if (!isAsSeen(current, args[0]!, args[1], context)) return keep(0);
   return current === undefined ? keep(1) : remove(1);
 }
 
