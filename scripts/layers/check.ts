@@ -117,7 +117,10 @@ function checkFile(
     return;
   }
   const edges: Edge[] = [];
-  for (const site of importsOf(read.tokens)) checkImport(tree, file, place, site, edges, report);
+  const laboratories = OUTSIDE_FOLDERS.get(place.root)?.laboratories ?? [];
+  if (!laboratories.some((laboratory) => file.startsWith(laboratory))) {
+    for (const site of importsOf(read.tokens)) checkImport(tree, file, place, site, edges, report);
+  }
   graph.set(file, edges);
   if (isPure(place)) checkPurity(read.tokens, report);
   else if (place.root === 'src' && place.layer < LAYER_MAIN) checkSettings(read.tokens, report);

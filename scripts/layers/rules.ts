@@ -39,6 +39,8 @@ export interface OutsideFolder {
   readonly folders: readonly string[];
   /** Of these layers only these files and folders (`src/base/`); all of them when left out. */
   readonly sources?: readonly string[];
+  /** Below it: what is run and not copied, whose imports are its own affair. */
+  readonly laboratories?: readonly string[];
   /** Modules of Node.js and packages it may import, and the one file that may; any when left out. */
   readonly modules?: ReadonlyMap<string, string>;
 }
@@ -58,6 +60,11 @@ export const OUTSIDE_FOLDERS: ReadonlyMap<string, OutsideFolder> = new Map([
     },
   ],
   ['cli', { layerMax: 1, folders: ['client'] }],
+  // Examples show the doors of the package and see nothing behind them: what a reader copies must run there too.
+  [
+    'examples',
+    { layerMax: LAYER_MAIN, folders: ['client'], sources: [], laboratories: ['examples/consistency/'] },
+  ],
 ]);
 
 /** npm packages that layers 0 to 5 may import: those that do no IO and read no clock. None so far. */

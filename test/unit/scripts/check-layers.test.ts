@@ -182,6 +182,8 @@ test('imports go down or stay at home', () => {
     ['client/a.ts', 'src/resp/b.ts'],
     ['client/a.ts', 'src/ring/slots.ts'],
     ['cli/a.ts', 'client/b.ts'],
+    ['examples/a.ts', 'client/b.ts'],
+    ['examples/consistency/a.ts', 'src/node/b.ts'],
   ];
   for (const [from, to] of allowed) assert.deepEqual(files(from!, to!), [], `${from} → ${to}`);
   const refused = [
@@ -194,6 +196,7 @@ test('imports go down or stay at home', () => {
     ['client/a.ts', 'src/ring/placement.ts'],
     ['client/a.ts', 'src/ports/clock.ts'],
     ['client/a.ts', 'cli/b.ts'],
+    ['examples/a.ts', 'src/resp/b.ts'],
   ];
   for (const [from, to] of refused)
     assert.deepEqual(rulesOf(files(from!, to!)), ['layer'], `${from} → ${to}`);
