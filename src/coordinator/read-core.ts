@@ -10,7 +10,7 @@ import type { RowKey } from '../rows/key.ts';
 import { mergeRows } from '../rows/merge.ts';
 import type { Row, Stamp } from '../rows/row.ts';
 import { compareStamps, rowStamp, STAMP_NONE } from '../rows/row.ts';
-import { isSiblingsRow } from '../rows/siblings.ts';
+import { isMade, isSiblingsRow } from '../rows/siblings.ts';
 
 interface Answer {
   readonly from: NodeId;
@@ -35,10 +35,14 @@ export class ReadCore {
     this.#rowKey = rowKey;
   }
 
-  /** One replica's answer: the stamp it holds, and the row when it came along. */
+  /**
+   * One replica's answer: the stamp it holds, and the row when it came along. A stamp alone is that of a flush, or
+   * of a row that is known already: a made one, however great, says no more than has been merged.
+   */
   add(from: NodeId, stamp: Stamp, row: Row | undefined): void {
     this.#answers.push({ from, stamp, isFormer: false });
     const held = this.row;
+    if (row === undefined && held !== undefined && isMade(stamp)) return;
     if (row !== undefined && held !== undefined && (isSiblingsRow(row) || isSiblingsRow(held))) {
       this.row = mergeRows(this.#rowKey, held, row);
       this.stamp = rowStamp(this.row);

@@ -10,6 +10,7 @@
  * so may this node, if it is no replica.
  */
 
+import { assert } from '../base/assert.ts';
 import type { ErrorCode } from '../base/errors.ts';
 import { CodedError } from '../base/errors.ts';
 import { hedgeDelayMs } from '../coordinator/hedge.ts';
@@ -25,6 +26,7 @@ import type { RowKey } from '../rows/key.ts';
 import { rowKeySlot } from '../rows/key.ts';
 import type { Row, Stamp } from '../rows/row.ts';
 import { compareStamps, rowStamp, STAMP_NONE } from '../rows/row.ts';
+import { isMade } from '../rows/siblings.ts';
 import { writeFloor, writeHand, writeRead, writeWrite } from '../wire/messages.ts';
 import type { NodeContext } from './context.ts';
 import { deadlineError, isTooFarAhead, observeStamp, quorumError } from './context.ts';
@@ -245,14 +247,14 @@ export class ReadFlight extends Flight implements ReadWaiter {
   }
 
   #answer(from: NodeId, stamp: Stamp, row: Row | undefined, horizon: number): void {
-    const order = compareStamps(stamp, this.#core.stamp);
-    if (order > 0) this.#horizon = horizon;
-    else if (order === 0) this.#horizon = Math.max(this.#horizon, horizon);
     const before = this.#core.stamp;
     this.#core.add(from, stamp, row);
     const after = this.#core.stamp;
+    const wasWinner = compareStamps(after, before) === 0;
     // Siblings of two replicas, merged: nobody held them together.
-    if (compareStamps(after, before) !== 0 && compareStamps(after, stamp) !== 0) this.#horizon = 0;
+    if (compareStamps(after, stamp) === 0)
+      this.#horizon = wasWinner ? Math.max(this.#horizon, horizon) : horizon;
+    else if (!wasWinner) this.#horizon = 0;
     if (this.#core.isEnough) this.#conclude();
   }
 
@@ -297,6 +299,7 @@ export class ReadFlight extends Flight implements ReadWaiter {
   #hand(peer: NodeId, id: number): boolean {
     const context = this.#context;
     const { row, stamp } = this.#core;
+    assert(row !== undefined || !isMade(stamp), 'what is handed on without a row is a flush');
     if (peer === context.self) {
       if (isTooFarAhead(context, stamp)) return false;
       // Once more: what was beyond belief when it came may not be so now, and no row is stored unobserved.

@@ -6,6 +6,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
+import { bytesOf } from '../../../src/base/bytes.ts';
 import { CodedError } from '../../../src/base/errors.ts';
 import { Prng } from '../../../src/base/prng.ts';
 import { HedgeBudget, hedgeDelayMs, ReplyTime } from '../../../src/coordinator/hedge.ts';
@@ -20,11 +21,27 @@ import {
 import { ReadCore } from '../../../src/coordinator/read-core.ts';
 import { WriteCore } from '../../../src/coordinator/write-core.ts';
 import { place } from '../../../src/ring/placement.ts';
+import { mergeRows } from '../../../src/rows/merge.ts';
 import type { Row, Stamp } from '../../../src/rows/row.ts';
-import { compareStamps, encodeStamp, STAMP_NONE } from '../../../src/rows/row.ts';
+import { compareStamps, encodeStamp, KIND_STRING, rowStamp, STAMP_NONE } from '../../../src/rows/row.ts';
+import { rowOfVersions } from '../../../src/rows/siblings.ts';
 
 function stamp(time: number): Stamp {
   return time === 0 ? STAMP_NONE : encodeStamp({ time, logical: 0, actor: 1, counter: 1 });
+}
+
+const momentMs = 1000;
+
+/** A row of siblings, a value a dot, all written at one moment. */
+function siblingsRow(dots: readonly { readonly actor: number; readonly counter: number }[]): Row {
+  let row: Row | undefined;
+  for (const { actor, counter } of dots) {
+    const event = { time: momentMs, logical: 0, actor, counter };
+    const value = { kind: KIND_STRING, value: bytesOf(`${actor}:${counter}`), expireAt: 0 };
+    const alone = rowOfVersions('k', { vector: [event], register: undefined, siblings: [{ event, value }] })!;
+    row = row === undefined ? alone : mergeRows('k', row, alone);
+  }
+  return row!;
 }
 
 describe('ReadCore', () => {
@@ -76,6 +93,53 @@ describe('ReadCore', () => {
     core.repaired('n2');
     assert.equal(core.holders(), 2);
     assert.deepEqual(core.behind(), []);
+  });
+
+  test('of siblings any order of answers gives all that was told, whoever says only that he holds the same', () => {
+    const dots = fc.record({
+      actor: fc.integer({ min: 1, max: 3 }),
+      counter: fc.integer({ min: 1, max: 3 }),
+    });
+    // Writes of one moment: then the digests alone order the stamps.
+    const holdings = fc.array(
+      fc.uniqueArray(dots, { minLength: 1, maxLength: 3, selector: (dot) => dot.actor }),
+      {
+        minLength: 1,
+        maxLength: 4,
+      },
+    );
+    fc.assert(
+      fc.property(holdings, fc.array(fc.nat(), { minLength: 8, maxLength: 8 }), (given, picks) => {
+        const rows = given.map((held) => siblingsRow(held));
+        const all = rows.reduce((a, b) => mergeRows('k', a, b));
+        const core = new ReadCore(2 * rows.length, 'k');
+        const told: Row[] = [];
+        for (const [i, row] of rows.entries()) {
+          core.add(`n${i}`, rowStamp(row), row);
+          told.push(row);
+          const same = told[picks[i]! % told.length]!;
+          core.add(`same${i}`, rowStamp(same), undefined);
+        }
+        assert.deepEqual(core.row, all);
+        assert.equal(compareStamps(core.stamp, rowStamp(all)), 0);
+      }),
+    );
+  });
+
+  test('a flush above siblings is the winner, one below them is not', () => {
+    const row = siblingsRow([{ actor: 1, counter: 1 }]);
+    for (const [time, isWinner] of [
+      [momentMs - 1, false],
+      [momentMs + 1, true],
+    ] as const) {
+      for (const rowFirst of [true, false]) {
+        const core = new ReadCore(2, 'k');
+        if (rowFirst) core.add('a', rowStamp(row), row);
+        core.add('b', stamp(time), undefined);
+        if (!rowFirst) core.add('a', rowStamp(row), row);
+        assert.equal(core.row === undefined, isWinner);
+      }
+    }
   });
 
   test('an equal stamp without the row does not take the row away', () => {
