@@ -131,18 +131,19 @@ export function horizonFields({ horizon: state }: NodeStatus): readonly Field[] 
   ];
 }
 
-/** Fields are there while no key of siblings was met, with zeros: a script need not ask whether. */
 export function siblingsFields({ siblings: state }: NodeStatus): readonly Field[] {
+  if (state === undefined) return [];
   return [
-    ['siblings_reads', state?.reads ?? 0],
-    ['siblings_writes', state?.writes ?? 0],
-    ['siblings_refused', state?.refused ?? 0],
-    ['siblings_refused_ago_ms', state?.refusedAgoMs ?? ''],
-    ['siblings_refused_prefix', state?.refusedPrefix ?? ''],
-    ['siblings_values_most', state?.valuesMost ?? 0],
-    ['siblings_values_most_prefix', state?.valuesMostPrefix ?? ''],
-    ['siblings_vector_entries_most', state?.actorsMost ?? 0],
-    ['siblings_row_bytes_most', state?.rowBytesMost ?? 0],
+    ['siblings_reads', state.reads],
+    ['siblings_writes', state.writes],
+    ['siblings_refused', state.refused],
+    ['siblings_refused_ago_ms', state.refusedAgoMs ?? ''],
+    ['siblings_refused_prefix', state.refusedPrefix],
+    ['siblings_values_max', state.valuesMax],
+    ['siblings_values_most', state.valuesMost],
+    ['siblings_values_most_prefix', state.valuesMostPrefix],
+    ['siblings_vector_entries_most', state.actorsMost],
+    ['siblings_row_bytes_most', state.rowBytesMost],
   ];
 }
 

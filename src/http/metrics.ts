@@ -15,6 +15,7 @@ import {
   Registry,
 } from 'prom-client';
 import type { MemberView, NodeApi, NodeFigures } from '../node/api.ts';
+import { SIBLING_BOUNDS } from '../node/sibling-watch.ts';
 import type { NodeStatus } from '../node/status.ts';
 import { EventLoopWatch } from './event-loop.ts';
 import { type Readiness, readinessOf } from './health.ts';
@@ -170,6 +171,7 @@ export class Metrics {
     for (const [name, help, read] of memberGauges) this.#memberGauge(name, help, read);
     for (const metric of STATUS_METRICS) this.#statusMetric(metric);
     this.registry.registerMetric(new LatencyHistogram(door.statistics.latency));
+    this.registry.registerMetric(new SiblingsHistogram(() => this.#status));
     this.#gauge('dure_ready', 'Whether the node can serve', () => (this.#readiness.ready ? 1 : 0));
     this.#gauge('dure_partitions_without_quorum', 'Partitions without a reachable quorum', () => {
       return this.#readiness.partitionsWithoutQuorum;
@@ -310,42 +312,89 @@ export class Metrics {
 }
 
 const latencyName = 'dure_resp_latency_seconds';
-const latencyConfiguration = {
-  name: latencyName,
-  help: 'Time from the arrival of a command to the writing of its reply',
-  registers: [],
-};
+const latencyHelp = 'Time from the arrival of a command to the writing of its reply';
+const siblingsName = 'dure_siblings_values';
+const siblingsHelp = 'Values a key of siblings had, at each read and update of one';
 
 type Shown = MetricObjectWithValues<MetricValueWithName<string>>;
 
-/** Shows a histogram that is kept elsewhere, in buckets of our own. */
-class LatencyHistogram extends Histogram {
-  readonly #latency: LatencyView;
-  /** Has the name and the type, and no values. */
-  readonly #empty = new Histogram(latencyConfiguration);
+/** What a histogram that is kept elsewhere shows. */
+interface Strokes {
+  /** How many are at most as large as each bound, in the order of the bounds. */
+  readonly upTo: readonly (readonly [bound: number, count: number])[];
+  readonly total: number;
+  readonly sum: number;
+}
 
-  constructor(latency: LatencyView) {
-    super(latencyConfiguration);
-    this.#latency = latency;
+/** Shows a histogram that is kept elsewhere, in buckets of our own. */
+abstract class KeptHistogram extends Histogram {
+  /** Has the name and the type, and no values. */
+  readonly #empty: Histogram;
+  readonly #name: string;
+
+  constructor(name: string, help: string) {
+    super({ name, help, registers: [] });
+    this.#name = name;
+    this.#empty = new Histogram({ name, help, registers: [] });
   }
 
+  /** Undefined shows nothing. */
+  protected abstract strokes(): Strokes | undefined;
+
   override async get(): Promise<Shown> {
-    const latency = this.#latency;
-    const values: MetricValueWithName<string>[] = latencyBounds.map((bound) => ({
-      metricName: `${latencyName}_bucket`,
-      labels: { le: bound / perSecond },
-      value: latency.countUpTo(bound),
-    }));
-    values.push(
-      { metricName: `${latencyName}_bucket`, labels: { le: '+Inf' }, value: latency.total },
-      { metricName: `${latencyName}_sum`, labels: {}, value: latency.sum / perSecond },
-      { metricName: `${latencyName}_count`, labels: {}, value: latency.total },
-    );
+    const name = this.#name;
+    const strokes = this.strokes();
+    const values: MetricValueWithName<string>[] = [];
+    if (strokes !== undefined) {
+      const { upTo, total, sum } = strokes;
+      for (const [le, value] of upTo) values.push({ metricName: `${name}_bucket`, labels: { le }, value });
+      values.push(
+        { metricName: `${name}_bucket`, labels: { le: '+Inf' }, value: total },
+        { metricName: `${name}_sum`, labels: {}, value: sum },
+        { metricName: `${name}_count`, labels: {}, value: total },
+      );
+    }
     return { ...(await this.#empty.get()), values };
   }
 
   /** What the registry asks instead of `get` where it is there. */
   getForPromString(): Promise<Shown> {
     return this.get();
+  }
+}
+
+class LatencyHistogram extends KeptHistogram {
+  readonly #latency: LatencyView;
+
+  constructor(latency: LatencyView) {
+    super(latencyName, latencyHelp);
+    this.#latency = latency;
+  }
+
+  protected override strokes(): Strokes {
+    const latency = this.#latency;
+    const upTo = latencyBounds.map((bound) => [bound / perSecond, latency.countUpTo(bound)] as const);
+    return { upTo, total: latency.total, sum: latency.sum / perSecond };
+  }
+}
+
+class SiblingsHistogram extends KeptHistogram {
+  readonly #status: () => NodeStatus;
+
+  constructor(status: () => NodeStatus) {
+    super(siblingsName, siblingsHelp);
+    this.#status = status;
+  }
+
+  protected override strokes(): Strokes | undefined {
+    const { siblings } = this.#status();
+    if (siblings === undefined) return undefined;
+    let total = 0;
+    const counts = siblings.readsByValues.map((count) => {
+      total += count;
+      return total;
+    });
+    const upTo = SIBLING_BOUNDS.map((bound, i) => [bound, counts[i]!] as const);
+    return { upTo, total, sum: siblings.readsValuesSum };
   }
 }

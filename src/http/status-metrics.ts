@@ -70,6 +70,9 @@ function flag(value: boolean | undefined): number | undefined {
   return value === undefined ? undefined : value ? 1 : 0;
 }
 
+/** Bytes of an entry of a version vector. */
+const actorBytes = 20;
+
 const peerStatus: StatusMetric = {
   name: 'dure_peer_status',
   help: 'What is made of the member: 1 for the status it has',
@@ -154,6 +157,37 @@ export const STATUS_METRICS: readonly StatusMetric[] = [
     'dure_horizon_partitions_held',
     'Partitions whose tombstones wait for too long',
     (s) => s.horizon?.held,
+  ),
+  counter(
+    'dure_siblings_reads_total',
+    'Reads and updates that met a key with more than one value',
+    (s) => s.siblings?.reads,
+  ),
+  counter('dure_siblings_writes_total', 'Writes under policy siblings', (s) => s.siblings?.writes),
+  counter(
+    'dure_siblings_refused_total',
+    'Writes refused because their key has too many siblings',
+    (s) => s.siblings?.refused,
+  ),
+  gauge(
+    'dure_siblings_values_most',
+    'The most values a key had, of those met in the last minutes',
+    (s) => s.siblings?.valuesMost,
+  ),
+  gauge(
+    'dure_siblings_values_max',
+    'Bound on the values of a key (limits.siblingsMax)',
+    (s) => s.siblings?.valuesMax,
+  ),
+  gauge(
+    'dure_siblings_vector_bytes_most',
+    'Bytes of the longest version vector written in the last minutes',
+    (s) => (s.siblings === undefined ? undefined : s.siblings.actorsMost * actorBytes),
+  ),
+  gauge(
+    'dure_siblings_row_bytes_most',
+    'Bytes of the largest row of siblings written in the last minutes',
+    (s) => s.siblings?.rowBytesMost,
   ),
   gauge('dure_whole', 'Whether the node vouches for all it holds', (s) => flag(s.past?.whole)),
   gauge('dure_partitions_held', 'Partitions the node holds a replica of', (s) => s.past?.partitions),

@@ -18,6 +18,7 @@ import type {
   NodeStatus,
   PastStatus,
   RepairStatus,
+  SiblingsStatus,
   StorageStatus,
 } from './status.ts';
 import { isSettled, reasonsOf, verdictOf } from './verdict.ts';
@@ -39,6 +40,7 @@ export interface StatusParts {
   readonly past?: PastFigures;
   readonly horizon?: HorizonStatus;
   readonly horizonAlarmMs: number;
+  readonly siblings?: SiblingsStatus;
 }
 
 /** Thousandths are enough for people, and for JSON. */
@@ -61,6 +63,7 @@ export function nodeStatus(parts: StatusParts): NodeStatus {
     ...(repair === undefined ? {} : { repair }),
     ...horizonView(parts),
     ...pastStatus(parts),
+    ...siblingsStatus(parts),
   };
   const reasons = reasonsOf(findings, { clockDoubted: parts.clockDoubted });
   return { ...findings, verdict: verdictOf(reasons), reasons, settled: isSettled(findings) };
@@ -71,6 +74,13 @@ function horizonView({ horizon, horizonAlarmMs }: StatusParts): { horizon?: Hori
   const view = { ...horizon, ageMs: rounded(horizon.ageMs), alarmMs: horizonAlarmMs };
   // What hinders a single attempt is no news: most pass by themselves.
   return { horizon: view.held === 0 ? { ...view, heldBy: '', reason: '' } : view };
+}
+
+function siblingsStatus({ siblings }: StatusParts): { siblings?: SiblingsStatus } {
+  if (siblings === undefined) return {};
+  const { writes, refused, readsByValues } = siblings;
+  const isMet = writes + refused > 0 || readsByValues.some((count) => count > 0);
+  return isMet ? { siblings } : {};
 }
 
 function pastStatus({ node, past }: StatusParts): { past?: PastStatus } {

@@ -507,6 +507,7 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
       horizon: this.#horizon.status,
       differenceAgeMs: (member) => this.#repair.lagMs(member.id),
       horizonAlarmMs: this.#options.limits.horizonAlarmMs,
+      siblings: this.#context.siblings.status(this.#context),
     });
   }
 

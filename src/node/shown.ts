@@ -29,6 +29,7 @@ export function shownRow(
 ): Row | undefined | CodedError {
   if (row === undefined || !isSiblingsRow(row)) return isRowLive(row, context.wall()) ? row : undefined;
   const versions = liveVersions(row, context.wall(), context.replica.floor);
+  context.siblings.watch.read(context.now(), rowKey, versions.length);
   const [newest] = versions;
   if (newest === undefined) return undefined;
   if (versions.length > 1) {
@@ -46,6 +47,9 @@ function siblingsError(count: number): CodedError {
 /** All versions of a row that are alive, and the context of who has seen them. */
 export function versionsShown(context: NodeContext, rowKey: RowKey, row: Row | undefined): Versions {
   const versions = liveVersions(row, context.wall(), context.replica.floor);
+  if (row !== undefined && isSiblingsRow(row)) {
+    context.siblings.watch.read(context.now(), rowKey, versions.length);
+  }
   if (versions.length > 1) context.tally.siblingsMet++;
   return {
     versions: versions.map(({ event, value }) => ({ ...value, time: event.time })),

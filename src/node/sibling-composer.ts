@@ -20,9 +20,11 @@ import { decodeContext, latestOf, VECTOR_ENTRIES_MAX } from '../rows/context.ts'
 import type { RowKey } from '../rows/key.ts';
 import type { Row, RowBody, StampParts } from '../rows/row.ts';
 import { compareStamps, encodeStamp, KIND_TOMBSTONE } from '../rows/row.ts';
-import { rowOfVersions, versionsOfRow } from '../rows/siblings.ts';
+import { rowOfVersions, SIBLINGS_BYTES_MAX, versionsOfRow } from '../rows/siblings.ts';
 import { drawActor, type Identity } from './identity.ts';
 import type { NodeLimits } from './options.ts';
+import { type SiblingsWritten, SiblingWatch } from './sibling-watch.ts';
+import type { SiblingsStatus } from './status.ts';
 import type { Tally } from './tally.ts';
 
 /** What the composer touches of a node (`NodeContext`). */
@@ -35,6 +37,8 @@ export interface ComposerContext {
   readonly identity: Identity;
   readonly tally: Tally;
   readonly mutants: ReadonlySet<string>;
+  /** Monotonic milliseconds. */
+  now(): number;
   /** Wall milliseconds. */
   wall(): number;
 }
@@ -48,6 +52,7 @@ export class SiblingComposer {
   readonly #standIns: Map<RowKey, WriteEvent> = new Map();
   /** The most siblings a write left behind, since the start. */
   siblingsMost = 0;
+  readonly watch: SiblingWatch = new SiblingWatch();
 
   constructor(random: Random) {
     this.#random = random;
@@ -93,9 +98,11 @@ export class SiblingComposer {
       ? this.#asReplica(living.vector, stamp)
       : this.#asStandIn(rowKey, living.vector, stamp);
     const set = writeInto(living, seen, event, body.kind === KIND_TOMBSTONE ? undefined : body);
-    this.#bound(context, versionsOf(set).length, versionsOf(living).length, set.vector.length);
+    const row = rowOfVersions(rowKey, set)!;
+    const written = { values: versionsOf(set).length, actors: set.vector.length, rowBytes: row.length };
+    this.#bound(context, rowKey, written, versionsOf(living).length, held?.length ?? 0);
     if (!isReplica) this.#remember(rowKey, event);
-    return rowOfVersions(rowKey, set)!;
+    return row;
   }
 
   #asReplica(vector: readonly WriteEvent[], stamp: StampParts): WriteEvent {
@@ -119,21 +126,41 @@ export class SiblingComposer {
     if (this.#standIns.size > standInsMax) this.#standIns.delete(this.#standIns.keys().next().value!);
   }
 
-  /** Siblings are never cut: a write that would make too many is refused. One that makes fewer never is. */
-  #bound({ limits, log, tally }: ComposerContext, after: number, before: number, actors: number): void {
-    this.siblingsMost = Math.max(this.siblingsMost, after);
+  /** Siblings are never cut: a write that would make too much is refused. One that makes less never is. */
+  #bound(
+    context: ComposerContext,
+    rowKey: RowKey,
+    written: SiblingsWritten,
+    valuesBefore: number,
+    bytesBefore: number,
+  ): void {
+    const { limits, log, tally } = context;
+    const { values, actors, rowBytes } = written;
     tally.siblingWrites++;
-    if ((after <= limits.siblingsMax || after <= before) && actors <= VECTOR_ENTRIES_MAX) return;
+    let why = '';
+    if (actors > VECTOR_ENTRIES_MAX) why = `it was written by more than ${VECTOR_ENTRIES_MAX} actors`;
+    else if (values > limits.siblingsMax && values > valuesBefore) {
+      why = `it has ${valuesBefore} siblings and the limit is ${limits.siblingsMax}`;
+    } else if (rowBytes > SIBLINGS_BYTES_MAX && rowBytes > bytesBefore) {
+      why = `its siblings would be ${rowBytes} bytes together and the limit is ${SIBLINGS_BYTES_MAX}`;
+    }
+    if (why === '') {
+      this.siblingsMost = Math.max(this.siblingsMost, values);
+      this.watch.written(context.now(), rowKey, written);
+      return;
+    }
+    if (values === 1 && valuesBefore <= 1 && actors <= VECTOR_ENTRIES_MAX) {
+      const message = `the value and its causality are ${rowBytes} bytes and the limit under policy siblings is ${SIBLINGS_BYTES_MAX}; nothing was written`;
+      throw new CodedError('pair-too-large', 'fail', message);
+    }
     tally.siblingsRefused++;
-    const what =
-      actors > VECTOR_ENTRIES_MAX
-        ? `the key was written by more than ${VECTOR_ENTRIES_MAX} actors`
-        : `the key has ${before} siblings and the limit is ${limits.siblingsMax}`;
-    log.write('alarm', 'siblings-full', {
-      siblings: before,
-      meaning: `${what}: clients write it without the context they read; further such writes are refused`,
-    });
-    const message = `${what}; nothing was written; read it with all its siblings and write one value with the context that comes with them`;
+    this.watch.refused(context.now(), rowKey, why, log);
+    const message = `the key is full: ${why}; nothing was written; read it with all its siblings (DURE.GET) and write one value with the context that comes with them`;
     throw new CodedError('siblings-full', 'fail', message);
+  }
+
+  /** What the watch saw, for `NodeStatus`. */
+  status(context: Pick<ComposerContext, 'tally' | 'limits' | 'now'>): SiblingsStatus {
+    return this.watch.status(context.now(), context.tally, context.limits.siblingsMax);
   }
 }

@@ -33,6 +33,8 @@ export type ReasonCode =
   | 'hints-unreadable'
   | 'lag-high'
   | 'rebuilding'
+  | 'siblings-full'
+  | 'siblings-many'
   | 'horizon-held';
 
 /** One thing that is amiss. */
@@ -184,6 +186,34 @@ export interface PastStatus {
   readonly reason: string;
 }
 
+/**
+ * Keys under policy `siblings`, as far as requests at this node meet them. "Lately" is the last five to ten minutes.
+ */
+export interface SiblingsStatus {
+  /** Since start: reads and updates that met more than one value; writes; writes refused because the key was full. */
+  readonly reads: number;
+  readonly writes: number;
+  readonly refused: number;
+  /** Time since the last refusal, milliseconds; null before the first. */
+  readonly refusedAgoMs: number | null;
+  /** Beginning of the key that was refused last, and what it has too much of; empty before the first. */
+  readonly refusedPrefix: string;
+  readonly refusedWhy: string;
+  /** `limits.siblingsMax`. */
+  readonly valuesMax: number;
+  /** The most values a key had lately, and the beginning of that key. */
+  readonly valuesMost: number;
+  readonly valuesMostPrefix: string;
+  /** The most entries of a version vector (20 bytes each) that a write left behind lately. */
+  readonly actorsMost: number;
+  /** The largest row that a write left behind lately, bytes. */
+  readonly rowBytesMost: number;
+  /** Reads and updates since start by how many values they met: 0 or 1, 2, to 4, to 8, to 16, to 32, to 64, more. */
+  readonly readsByValues: readonly number[];
+  /** All values they met together. */
+  readonly readsValuesSum: number;
+}
+
 export interface StorageStatus {
   readonly engine: string;
   /** Whether data outlives the process. */
@@ -234,4 +264,6 @@ export interface NodeStatus {
   readonly repair?: RepairStatus;
   readonly horizon?: HorizonView;
   readonly past?: PastStatus;
+  /** Left out while no key under policy `siblings` was met. */
+  readonly siblings?: SiblingsStatus;
 }

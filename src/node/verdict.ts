@@ -17,6 +17,10 @@ export const LAG_LIMIT_MS = 60_000;
 const hintsFillingShare = 0.8;
 /** And above this one they fail now: a stand-in refuses what does not fit. */
 const hintsFullShare = 0.99;
+/** A refused write of a key with too many siblings is a matter of now for so long, milliseconds. */
+export const SIBLINGS_REFUSED_MS = 60_000;
+/** A key with this share of the values allowed will be refused before long. */
+const siblingsManyShare = 0.75;
 
 /** A status without its judgement. */
 export type Findings = Omit<NodeStatus, 'verdict' | 'reasons' | 'settled'>;
@@ -38,6 +42,7 @@ export function reasonsOf(findings: Findings, context: VerdictContext): readonly
   lagReasons(findings, reasons);
   pastReason(findings, reasons);
   horizonReason(findings, reasons);
+  siblingsReason(findings, reasons);
   return reasons
     .filter(({ severity }) => severity === 'critical')
     .concat(reasons.filter(({ severity }) => severity !== 'critical'));
@@ -273,4 +278,30 @@ function horizonReason({ horizon, members }: Findings, reasons: StatusReason[]):
           : `start ${heldBy} again`,
     ]),
   );
+}
+
+/** Keys that clients write again and again without the context they read. */
+function siblingsReason({ siblings }: Findings, reasons: StatusReason[]): void {
+  if (siblings === undefined) return;
+  const { refused, refusedAgoMs, refusedPrefix, refusedWhy, valuesMax, valuesMost, valuesMostPrefix } =
+    siblings;
+  const action =
+    'make the clients that write those keys read first and hand the context back (DURE.GET key, then DURE.SET key value CONTEXT context); one such write of a key ends it there';
+  if (refusedAgoMs !== null && refusedAgoMs <= SIBLINGS_REFUSED_MS) {
+    reasons.push(
+      reason('critical', 'siblings-full', '', [
+        `siblings cap reached: keys beginning with ${refusedPrefix} (${refusedWhy})`,
+        `writes that would add a value to them are refused, ${refused} since start, the last ${durationWords(refusedAgoMs)} ago; no value is cut, and other keys are not concerned`,
+        action,
+      ]),
+    );
+  } else if (valuesMost > 1 && valuesMost >= valuesMax * siblingsManyShare) {
+    reasons.push(
+      reason('degraded', 'siblings-many', '', [
+        `keys beginning with ${valuesMostPrefix} have up to ${valuesMost} values; the cap is ${valuesMax}`,
+        'at the cap writes that add a value are refused; until then all goes on, and reads of those keys are slow',
+        action,
+      ]),
+    );
+  }
 }

@@ -54,6 +54,12 @@ export type RowVersions = VersionSet<Version>;
 const formatVersion = 1;
 const bodyNone: Uint8Array = new Uint8Array(0);
 
+/**
+ * A row of siblings that a write makes has at most so many bytes. Merging adds up what nodes that did not hear of each
+ * other made, and that still has to fit in a frame: 15 times this does (`FRAME_BYTES_MAX`).
+ */
+export const SIBLINGS_BYTES_MAX: number = 4 * 1024 * 1024;
+
 /** The first bit of a made stamp's digest, which the actors of issued stamps do not have. */
 const madeBit = 0x8000_0000_0000;
 

@@ -5,6 +5,7 @@ import { integerSetting, memoryBytesOf } from '../../../src/commands/settings.ts
 import type { MapReply, RespValue, VerbatimReply } from '../../../src/resp/value.ts';
 import { FakeClient, fakeServer, showReply } from '../../support/fake-facts.ts';
 import { FakeNode } from '../../support/fake-node.ts';
+import { Statuses } from '../../support/statuses.ts';
 
 function textOf(reply: string): string {
   return reply.slice(reply.indexOf('|') + 1).replaceAll('|', '\n');
@@ -155,6 +156,7 @@ describe('connection and server commands', () => {
         ],
       },
       horizon: { ageMs: 9.6, held: 1, heldBy: 'n3', reason: 'it is away', raised: 4, abandoned: 2 },
+      siblings: { ...new Statuses().of('n1').siblings, refused: 2, refusedAgoMs: 90_000, refusedPrefix: 'cart:' },
     };
     const { client } = fakeServer(node);
     const section = (name: string): string => textOf(client.ask(`info ${name}`)).trimEnd();
@@ -180,9 +182,15 @@ describe('connection and server commands', () => {
       section('horizon'),
       /^# Horizon\nhorizon_age_ms:10\n[\s\S]*horizon_held:1\nhorizon_held_by:n3\n/,
     );
+    assert.equal(
+      section('siblings'),
+      '# Siblings\nsiblings_reads:12\nsiblings_writes:40\nsiblings_refused:2\nsiblings_refused_ago_ms:90000\n' +
+        'siblings_refused_prefix:cart:\nsiblings_values_max:32\nsiblings_values_most:3\nsiblings_values_most_prefix:cart:\n' +
+        'siblings_vector_entries_most:3\nsiblings_row_bytes_most:700',
+    );
     assert.equal(section('repair'), '# Repair', 'what a node does not have it does not make up');
     const all = textOf(client.ask('info'));
-    for (const title of ['Replication', 'Membership', 'Hints', 'Repair', 'Horizon'])
+    for (const title of ['Replication', 'Membership', 'Hints', 'Repair', 'Horizon', 'Siblings'])
       assert.ok(all.includes(`# ${title}\n`), title);
   });
 

@@ -78,10 +78,17 @@ test('the answer has everything the status has, with version and fault, and noth
 });
 
 test('parts that a node does not have are left out', async () => {
-  const { hints, repair, horizon, past, ...rest } = statusOf();
+  const { hints, repair, horizon, past, siblings, ...rest } = statusOf();
   const { status: answer, page } = await answersOf(rest);
   assert.deepEqual(answer, { ...rest, version: '1.2.3', fault: '' });
-  for (const name of ['dure_hints', 'dure_horizon_age_seconds', 'dure_whole', 'dure_repair_replicas']) {
+  for (const name of [
+    'dure_hints',
+    'dure_horizon_age_seconds',
+    'dure_whole',
+    'dure_repair_replicas',
+    'dure_siblings_values_most',
+    'dure_siblings_values_bucket',
+  ]) {
     assert.doesNotMatch(page, new RegExp(`^${name}[ {]`, 'm'), `${name} has no samples`);
   }
 });
@@ -110,6 +117,19 @@ test('metrics tell the same', async () => {
     'dure_whole 1',
     'dure_partitions_vouched 1024',
     'dure_storage_full 0',
+    'dure_siblings_reads_total 12',
+    'dure_siblings_writes_total 40',
+    'dure_siblings_refused_total 0',
+    'dure_siblings_values_most 3',
+    'dure_siblings_values_max 32',
+    'dure_siblings_vector_bytes_most 60',
+    'dure_siblings_row_bytes_most 700',
+    'dure_siblings_values_bucket{le="1"} 28',
+    'dure_siblings_values_bucket{le="4"} 40',
+    'dure_siblings_values_bucket{le="64"} 40',
+    'dure_siblings_values_bucket{le="+Inf"} 40',
+    'dure_siblings_values_sum 57',
+    'dure_siblings_values_count 40',
   ]) {
     assert.ok(page.includes(`\n${sample}\n`), sample);
   }

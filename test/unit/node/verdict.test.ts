@@ -3,7 +3,13 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { StatusReason } from '../../../src/node/status.ts';
-import { isSettled, LAG_LIMIT_MS, reasonsOf, verdictOf } from '../../../src/node/verdict.ts';
+import {
+  isSettled,
+  LAG_LIMIT_MS,
+  reasonsOf,
+  SIBLINGS_REFUSED_MS,
+  verdictOf,
+} from '../../../src/node/verdict.ts';
 import { type AnswerDraft, Statuses } from '../../support/statuses.ts';
 
 const trusted = { clockDoubted: false };
@@ -144,6 +150,21 @@ describe('verdict', () => {
     const cluster = new Statuses();
     both(cluster.of('n1'), cluster);
     assert.equal(verdictOf(reasonsOf(cluster.of('n1'), trusted)), 'critical');
+  });
+
+  it('siblings: a refusal a moment ago is critical, a key near its cap degraded, both with the prefix', () => {
+    const of = (change: Partial<AnswerDraft['siblings']>): string =>
+      found((own) => Object.assign(own.siblings, change));
+    const refused = { refused: 7, refusedPrefix: 'cart:', refusedWhy: 'it has 32 siblings' };
+    assert.equal(of({ ...refused, refusedAgoMs: SIBLINGS_REFUSED_MS }), 'siblings-full critical');
+    assert.equal(of({ ...refused, refusedAgoMs: SIBLINGS_REFUSED_MS + 1 }), '');
+    assert.equal(of({ valuesMost: 24, valuesMostPrefix: 'cart:' }), 'siblings-many degraded');
+    assert.equal(of({ valuesMost: 23 }), '');
+    assert.equal(of({ valuesMost: 1, valuesMax: 1 }), '', 'one value is no sibling');
+    const { siblings, ...rest } = new Statuses().of('n1');
+    const [full] = reasonsOf({ ...rest, siblings: { ...siblings, ...refused, refusedAgoMs: 5 } }, trusted);
+    assert.match(full!.what, /cart:.*32 siblings/);
+    assert.match(full!.action, /DURE\.GET.*DURE\.SET.*CONTEXT/);
   });
 
   it('settled: every single thing outstanding contradicts it', () => {
