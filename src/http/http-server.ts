@@ -16,14 +16,21 @@
  * What supervisors and Prometheus ask is answered under any host name; the rest is guarded (`api/guard.ts`).
  */
 
-import type { Socket } from 'node:net';
 import Fastify, { type FastifyInstance } from 'fastify';
 import type { Log } from '../ports/log.ts';
-import { addDataApi, DATA_API_LIMITS_DEFAULT, type DataApiLimits, sendProblem } from './api/data-api.ts';
+import {
+  addDataApi,
+  DATA_API_LIMITS_DEFAULT,
+  type DataApiLimits,
+  type Methods,
+  notThere,
+  sendProblem,
+} from './api/data-api.ts';
 import { Guard, type PasswordCheck } from './api/guard.ts';
-import { rewriteKeyUrl } from './api/key.ts';
-import { PROBLEM_TYPE, Problem, type ProblemCode, problemBody } from './api/problem.ts';
+import { rewriteKeyUrl, splitUrl } from './api/key.ts';
+import { Problem } from './api/problem.ts';
 import { TIMEOUT_MS_MAX } from './api/schemas.ts';
+import { BrokenInput } from './broken-input.ts';
 import { readinessOf } from './health.ts';
 import { Metrics, type MetricsSources } from './metrics.ts';
 import { addRepair } from './repair.ts';
@@ -43,6 +50,8 @@ export interface HttpServerOptions {
   /** The data API asks for it. */
   readonly password?: PasswordCheck | undefined;
   readonly limits?: Partial<DataApiLimits>;
+  /** A request must have arrived within this, milliseconds; 10,000 if left out. */
+  readonly arrivalMsMax?: number;
 }
 
 export interface HttpSources extends MetricsSources {
@@ -53,13 +62,19 @@ export interface HttpSources extends MetricsSources {
 const bodyBytesMax = 16 * 1024;
 /** A key stands in the address, and a causal context in a header. */
 const headerBytesMax = 32 * 1024;
-/** A request must have arrived within this. */
-const timeoutMs = 10_000;
+const arrivalMsMaxDefault = 10_000;
+/** A connection without a request is kept open for so long. */
+const keepAliveMs = 10_000;
 /** A connection on which nothing moves is closed: not before the longest request is answered. */
 const silenceMsMax = TIMEOUT_MS_MAX + 5_000;
-/** Node.js looks for what is late so often. */
-const lateEveryMs = 1000;
-const connectionsMax = 256;
+/**
+ * More are closed at once. There are more of these than requests that may be under way, so that it is a 503 which
+ * tells a client that there are too many, and supervisors are still heard.
+ */
+const connectionsMax = 1024;
+
+/** For whoever can reach the port, under any name. */
+const openPages: ReadonlySet<string> = new Set(['/health/live', '/health/ready', '/metrics']);
 
 const liveSchema = objectSchema({ live: FLAG, node: TEXT, version: TEXT });
 
@@ -100,32 +115,42 @@ export class HttpServer {
   readonly #log: Log;
   readonly #metrics: Metrics;
   readonly #app: FastifyInstance;
+  readonly #broken: BrokenInput;
 
   constructor(options: HttpServerOptions, sources: HttpSources, log: Log) {
     this.#options = options;
     this.#sources = sources;
     this.#log = log;
     this.#metrics = new Metrics(sources);
+    const arrivalMsMax = options.arrivalMsMax ?? arrivalMsMaxDefault;
+    this.#broken = new BrokenInput({ headerBytesMax, arrivalMsMax });
     this.#app = Fastify({
       logger: false,
       bodyLimit: bodyBytesMax,
       connectionTimeout: silenceMsMax,
-      requestTimeout: timeoutMs,
-      keepAliveTimeout: timeoutMs,
+      requestTimeout: arrivalMsMax,
+      keepAliveTimeout: keepAliveMs,
       forceCloseConnections: true,
       http: {
         maxHeaderSize: headerBytesMax,
-        headersTimeout: timeoutMs,
-        requestTimeout: timeoutMs,
-        connectionsCheckingInterval: lateEveryMs,
+        headersTimeout: arrivalMsMax,
+        requestTimeout: arrivalMsMax,
+        // Node.js looks for what is late so often.
+        connectionsCheckingInterval: Math.ceil(arrivalMsMax / 10),
+        // `#checkSite` misses it in words.
+        requireHostHeader: false,
       },
       rewriteUrl: ({ url = '/' }) => rewriteKeyUrl(url),
       frameworkErrors: (_error, request, reply) => {
         sendProblem(new Problem('invalid', 'the address cannot be understood'), request, reply, log);
       },
-      clientErrorHandler: (error, socket) => closeOnError(error, socket),
+      clientErrorHandler: (error, socket) => this.#broken.refuse(error, socket),
     });
-    this.#app.server.maxConnections = connectionsMax;
+    const { server } = this.#app;
+    server.maxConnections = connectionsMax;
+    // The bytes of headers are bounded; a header beyond a number would be dropped, were it If-Match.
+    server.maxHeadersCount = 0;
+    this.#broken.attach(server);
     this.#addGuard();
     this.#routes();
   }
@@ -150,8 +175,12 @@ export class HttpServer {
     const { node, version } = this.#sources;
     const names = [this.#options.host ?? 'localhost', ...node.members().map(({ host }) => host), ...hosts];
     const guard = new Guard({ hosts: names, origins, password });
-    this.#app.addHook('onRequest', async ({ url, headers }) => {
-      if (!url.startsWith('/health/') && !url.startsWith('/metrics')) guard.checkSite(headers);
+    this.#app.addHook('onRequest', async ({ raw, routeOptions, originalUrl, headers }, reply) => {
+      this.#broken.begin(raw, reply.raw);
+      if (headers.host === undefined && raw.httpVersion !== '1.0') {
+        throw new Problem('invalid', 'the header Host is missing; nothing was done');
+      }
+      if (!openPages.has(routeOptions.url ?? '')) guard.checkSite(headers, splitUrl(originalUrl).host);
     });
     if (!api) return;
     addDataApi(this.#app, {
@@ -195,40 +224,19 @@ export class HttpServer {
       fault: this.#sources.fault() ?? '',
     }));
     addRepair(app, node);
-    app.setNotFoundHandler({}, (request, reply) => {
-      reply.code(404).send({ error: `no such page: ${request.method} ${request.url}` });
-    });
-    app.setErrorHandler((error, request, reply) => {
-      if (error instanceof Problem) return sendProblem(error, request, reply, this.#log);
-      const status = error instanceof Error && 'statusCode' in error ? Number(error.statusCode) : 500;
-      const message = error instanceof Error ? error.message : String(error);
-      if (status >= 500)
-        this.#log.write('error', 'http-request-failed', { url: request.url, error: message });
-      return reply.code(status).send({ error: message });
-    });
+    app.setNotFoundHandler({}, (request, reply) =>
+      sendProblem(notThere(methods, request), request, reply, this.#log),
+    );
+    app.setErrorHandler((error, request, reply) => sendProblem(error, request, reply, this.#log));
   }
 }
 
-/** What came is no HTTP, too large or too slow: says so, as far as that can be read, and closes. */
-function closeOnError(error: Error & { code?: string }, socket: Socket): void {
-  if (error.code === 'ECONNRESET' || !socket.writable) {
-    socket.destroy();
-    return;
-  }
-  const codes: Readonly<Record<string, ProblemCode>> = {
-    HPE_HEADER_OVERFLOW: 'headers-too-large',
-    ERR_HTTP_REQUEST_TIMEOUT: 'request-timeout',
-  };
-  const code = codes[error.code ?? ''] ?? 'invalid';
-  const words: Partial<Record<ProblemCode, string>> = {
-    'headers-too-large': `address and headers are larger than ${headerBytesMax} bytes; nothing was done`,
-    'request-timeout': `the request did not arrive within ${timeoutMs} ms; nothing was done`,
-  };
-  const message = words[code] ?? 'this is not a request in HTTP/1.1; nothing was done';
-  const body = problemBody({ code, outcome: 'fail', message }, false);
-  const text = JSON.stringify(body);
-  socket.end(
-    `HTTP/1.1 ${body.status} ${body.title}\r\nContent-Type: ${PROBLEM_TYPE}\r\nContent-Length: ${text.length}\r\n` +
-      `Connection: close\r\n\r\n${text}`,
-  );
-}
+const readMethods = 'GET, HEAD';
+
+/** Methods of the pages beside the data API. */
+const methods: Methods = new Map([
+  ...['/health/live', '/health/ready', '/metrics', '/members', '/status', '/openapi.json'].map(
+    (path) => [path, readMethods] as const,
+  ),
+  ['/repair', 'POST'],
+]);

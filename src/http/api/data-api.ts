@@ -15,6 +15,7 @@ import type { NodeApi } from '../../node/api.ts';
 import type { Log } from '../../ports/log.ts';
 import { addBatch } from './batch.ts';
 import type { Guard } from './guard.ts';
+import { KEY_ROUTE } from './key.ts';
 import { addList } from './list.ts';
 import { addOneKey } from './one-key.ts';
 import { openApiDocument } from './openapi.ts';
@@ -80,17 +81,17 @@ function addRules(scope: FastifyInstance, { guard, limits, log }: DataApiParts):
   scope.removeAllContentTypeParsers();
   scope.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
   scope.setErrorHandler((error: FastifyError, request, reply) => sendProblem(error, request, reply, log));
-  scope.setNotFoundHandler((request, reply) => sendProblem(notThere(request), request, reply, log));
+  scope.setNotFoundHandler((request, reply) => sendProblem(notThere(methods, request), request, reply, log));
 }
 
 /** @throws Problem `overloaded` */
 function countRequest(
-  { url, raw }: FastifyRequest,
+  { routeOptions, raw }: FastifyRequest,
   reply: FastifyReply,
   counts: { requests: number; batches: number },
   { requestsMax, batchesMax, answerMsMax }: DataApiLimits,
 ): void {
-  const batches = url.startsWith('/v1/batch') ? 1 : 0;
+  const batches = routeOptions.url === '/v1/batch' ? 1 : 0;
   if (counts.requests >= requestsMax || counts.batches + batches > batchesMax) {
     const words = 'this node has as many HTTP requests under way as it allows; nothing was done';
     throw new Problem('overloaded', words, 'fail');
@@ -116,16 +117,21 @@ function checkQuery(url: string): void {
   }
 }
 
-const methods: Readonly<Record<string, string>> = {
-  '/v1/keys': 'GET, HEAD',
-  '/v1/keys/-': 'GET, HEAD, PUT, DELETE',
-  '/v1/batch': 'POST',
-};
+/** Paths, and the methods that they have. */
+export type Methods = ReadonlyMap<string, string>;
 
-function notThere({ method, url }: FastifyRequest): Problem {
-  const path = url.split('?', 1)[0]!;
-  const allow = methods[path];
-  if (allow === undefined) return new Problem('no-such-page', 'there is no such page; see /openapi.json');
+const methods: Methods = new Map([
+  ['/v1/keys', 'GET, HEAD'],
+  [`/v1${KEY_ROUTE}`, 'GET, HEAD, PUT, DELETE'],
+  ['/v1/batch', 'POST'],
+]);
+
+/** The problem of a request that no route takes: `no-such-page`, or `method-not-allowed`. */
+export function notThere(known: Methods, { method, url }: FastifyRequest): Problem {
+  const allow = known.get(url.split('?', 1)[0]!);
+  if (allow === undefined || allow.split(', ').includes(method)) {
+    return new Problem('no-such-page', 'there is no such page; see /openapi.json; nothing was done');
+  }
   const words = `${method} is not possible here, only ${allow}; nothing was done`;
   return new Problem('method-not-allowed', words, 'none', { allow });
 }
@@ -145,10 +151,13 @@ export function sendProblem(
     problem = new Problem('internal', 'the server failed; its log says how', isRead ? 'none' : 'unknown');
   }
   for (const name of ['etag', 'dure-siblings', 'cache-control', 'vary']) reply.removeHeader(name);
-  return reply
-    .code(PROBLEM_KINDS[problem.code].status)
-    .headers(problemHeaders(problem))
-    .header('cache-control', 'no-store')
-    .type(PROBLEM_TYPE)
-    .send(JSON.stringify(problemBody(problem, isRead || isMarkedRepeatable(request))));
+  return (
+    reply
+      .code(PROBLEM_KINDS[problem.code].status)
+      .headers(problemHeaders(problem))
+      .header('cache-control', 'no-store')
+      .type(PROBLEM_TYPE)
+      // As bytes, or Fastify would add a charset to the type, which a problem has not.
+      .send(Buffer.from(JSON.stringify(problemBody(problem, isRead || isMarkedRepeatable(request)))))
+  );
 }

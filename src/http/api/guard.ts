@@ -49,9 +49,11 @@ export class Guard {
     this.#password = options.password;
   }
 
-  /** @throws Problem `host-refused` or `origin-refused` */
-  checkSite(headers: IncomingHttpHeaders): void {
-    const host = headers.host ?? '';
+  /**
+   * @param host the name in the address itself, where it has one: it counts instead of the header
+   * @throws Problem `host-refused` or `origin-refused`
+   */
+  checkSite(headers: IncomingHttpHeaders, host: string = headers.host ?? ''): void {
     const name = nameOf(host);
     if (name === undefined || (isIP(name) === 0 && !this.#isOwn(name))) {
       throw new Problem(

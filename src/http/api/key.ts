@@ -20,17 +20,31 @@ function pathEnd(url: string): number {
   return end < 0 ? url.length : end;
 }
 
+/** An address as proxies are sent it, `http://host/path`: without what stands before the path, and that host. */
+export function splitUrl(url: string): { readonly path: string; readonly host: string | undefined } {
+  const host = /^https?:\/\/([^/?#]*)/i.exec(url);
+  if (host === null) return { path: url, host: undefined };
+  const path = url.slice(host[0].length);
+  return { path: path.startsWith('/') ? path : `/${path}`, host: host[1]! };
+}
+
 /** The address that the router is to see. */
 export function rewriteKeyUrl(url: string): string {
-  return url.startsWith(keysPath) ? `/v1${KEY_ROUTE}${url.slice(pathEnd(url))}` : url;
+  const { path } = splitUrl(url);
+  return path.startsWith(keysPath) ? `/v1${KEY_ROUTE}${path.slice(pathEnd(path))}` : path;
 }
 
 /**
  * The key of an address as it came over the wire: all after `/v1/keys/`, its percent-encoding undone.
- * @throws Problem `invalid` for no key, or a percent sign without two hex digits
+ * @throws Problem `invalid` for no key, or a percent sign without two hex digits; `no-such-page` for
+ *   `/%761/keys/-`, which only the router takes for the same
  */
 export function keyOfUrl(url: string): ByteString {
-  const encoded = url.slice(keysPath.length, pathEnd(url));
+  const { path } = splitUrl(url);
+  if (!path.startsWith(keysPath)) {
+    throw new Problem('no-such-page', `a key stands behind ${keysPath}, to the letter; nothing was done`);
+  }
+  const encoded = path.slice(keysPath.length, pathEnd(path));
   if (encoded === '') {
     throw new Problem(
       'invalid',
@@ -70,6 +84,16 @@ export function bytesOfBase64(text: string): Uint8Array | undefined {
   return bytes.toString('base64') === text ? bytes : undefined;
 }
 
+/**
+ * The bytes of a text out of JSON.
+ * @param name of the member that holds it
+ * @throws Problem `invalid` for half of a surrogate pair: UTF-8 has no bytes for it, and all would become one
+ */
+export function bytesOfText(text: string, name: string): Uint8Array {
+  if (text.isWellFormed()) return utf8Bytes(text);
+  throw new Problem('invalid', `${name} holds half of a surrogate pair, which has no UTF-8`, 'fail');
+}
+
 /** A key as JSON says it. */
 export interface KeyJson {
   readonly key?: string | undefined;
@@ -87,7 +111,7 @@ export function keyOfJson({ key, keyBase64 }: KeyJson): ByteString {
   if ((key === undefined) === (keyBase64 === undefined)) {
     throw new Problem('invalid', 'expected either key (text) or keyBase64');
   }
-  if (key !== undefined) return byteString(utf8Bytes(key));
+  if (key !== undefined) return byteString(bytesOfText(key, 'key'));
   const bytes = bytesOfBase64(keyBase64!);
   if (bytes === undefined) throw new Problem('invalid', 'keyBase64 is not base64');
   return byteString(bytes);

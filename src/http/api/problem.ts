@@ -165,7 +165,7 @@ export function problemOf(error: unknown): Problem | undefined {
     default:
       // Other mistakes of the client that Fastify finds: all with a status below 500.
       if (statusCode !== undefined && statusCode >= 400 && statusCode < 500) {
-        return new Problem('invalid', message ?? 'the request cannot be understood');
+        return new Problem('invalid', `${message ?? 'the request cannot be understood'}; nothing was done`);
       }
       return undefined;
   }

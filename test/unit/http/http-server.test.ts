@@ -248,7 +248,8 @@ test('what is not there is 404, what is not HTTP is 400', () =>
   withServer(async (setup) => {
     const answer = await setup.get('/nothing');
     assert.equal(answer.status, 404);
-    assert.deepEqual(await answer.json(), { error: 'no such page: GET /nothing' });
+    assert.equal(answer.headers.get('content-type'), 'application/problem+json');
+    assert.equal(((await answer.json()) as { code: string }).code, 'no-such-page');
     const raw = await new Promise<string>((resolve, reject) => {
       const socket = connect(setup.port, '127.0.0.1', () => socket.write('*1\r\n$4\r\nPING\r\n'));
       let received = '';
