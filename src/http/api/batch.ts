@@ -11,13 +11,22 @@ import { utf8Bytes } from '../../base/bytes.ts';
 import type { NodeApi } from '../../node/api.ts';
 import type { Log } from '../../ports/log.ts';
 import { type Fields, keyFields, objectText, siblingsText, valueFields } from './answers.ts';
+import { splitBatch } from './batch-text.ts';
 import { ANY, type Condition, conditionOf, etagOf } from './etag.ts';
-import { bytesOfBase64, keyOfJson, textOf } from './key.ts';
+import { bytesOfBase64, bytesOfText, keyOfJson, textOf } from './key.ts';
+import { BLANK_BYTES_MAX, compactJson } from './media.ts';
 import { isJson } from './one-key.ts';
 import { deleteKey, isRepeatable, type Options, putValue, readVersions } from './operations.ts';
-import { PROBLEM_KINDS, Problem, problemBody, problemOf } from './problem.ts';
+import { PROBLEM_KINDS, Problem, problemBody, problemOf, settledProblem } from './problem.ts';
 import { expireAtOf, optionsOf } from './request-options.ts';
-import { type BatchOperation, BODIES, type ConsistencyQuery, checked, QUERIES } from './schemas.ts';
+import {
+  BATCH_OPERATIONS_MAX,
+  type BatchOperation,
+  BODIES,
+  type ConsistencyQuery,
+  checked,
+  QUERIES,
+} from './schemas.ts';
 
 /** Operations of one batch under way at a time. */
 const lanesMax = 16;
@@ -51,9 +60,10 @@ async function run(
 ): Promise<FastifyReply> {
   const query = checked(QUERIES.batch, request.query, 'query');
   if (!isJson(request.headers['content-type'])) {
-    throw new Problem('unsupported-media-type', 'a batch is application/json; nothing was done', 'fail');
+    const words = 'a batch needs Content-Type: application/json; nothing was done';
+    throw new Problem('unsupported-media-type', words, 'fail');
   }
-  const { operations } = checked(BODIES.batch, parsed(request.body as Uint8Array | undefined), 'body');
+  const { operations, values } = batchOf(node, request.body as Uint8Array | undefined);
   const results: string[] = new Array(operations.length).fill('');
   let next = 0;
   let size = 0;
@@ -61,7 +71,7 @@ async function run(
     while (next < operations.length && !reply.raw.destroyed) {
       const index = next++;
       const operation = operations[index]!;
-      let result = await answerOf(node, log, operation, query);
+      let result = await answerOf(node, log, operation, values, query);
       if (operation.op === 'get' && size + result.length > answerBytesMax) result = tooLarge;
       size += result.length;
       results[index] = result;
@@ -71,33 +81,34 @@ async function run(
   return reply.type('application/json').send(`{"results":[${results.join(',')}]}`);
 }
 
-/** JSON whose long numbers are kept to the letter. */
-function parsed(body: Uint8Array | undefined): unknown {
+/** Operations, and the values that those with a `value` put: its number in `values`. */
+interface BatchParts {
+  readonly operations: readonly BatchOperation[];
+  /** As they are stored; undefined for one that is too large to be looked into. */
+  readonly values: readonly (Uint8Array | undefined)[];
+}
+
+/** @throws Problem `invalid` */
+function batchOf(node: NodeApi, body: Uint8Array | undefined): BatchParts {
   const text = body === undefined ? undefined : textOf(body);
   if (text === undefined)
     throw new Problem('invalid', 'the body is not JSON in UTF-8; nothing was done', 'fail');
-  try {
-    return JSON.parse(text, keepingNumbers as Parameters<typeof JSON.parse>[1]);
-  } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
-    throw new Problem('invalid', `the body is not JSON: ${why}; nothing was done`, 'fail');
-  }
-}
-
-/** ECMAScript 2026, in Node.js since 22; not in the types of TypeScript yet. */
-const { rawJSON } = JSON as unknown as { rawJSON(text: string): unknown };
-
-/** A number that JavaScript would write otherwise than it was written is kept as its text. */
-function keepingNumbers(_name: string, value: unknown, { source }: { readonly source?: string }): unknown {
-  return typeof value === 'number' && source !== undefined && String(value) !== source
-    ? rawJSON(source)
-    : value;
+  const { frame, values } = splitBatch(text, BATCH_OPERATIONS_MAX);
+  const { operations } = checked(BODIES.batch, frame, 'body');
+  const valueLettersMax = node.pairBytesMax + BLANK_BYTES_MAX;
+  return {
+    operations,
+    values: values.map((value) => {
+      return value.length > valueLettersMax ? undefined : compactJson(utf8Bytes(value));
+    }),
+  };
 }
 
 async function answerOf(
   node: NodeApi,
   log: Log,
   operation: BatchOperation,
+  values: BatchParts['values'],
   query: ConsistencyQuery,
 ): Promise<string> {
   let repeatable = false;
@@ -106,9 +117,10 @@ async function answerOf(
     const options = optionsOf(node, key, query);
     const condition = operation.op === 'get' ? ANY : conditionOf(operation);
     repeatable = operation.op === 'get' || isRepeatable(condition, options);
-    return await perform(node, key, operation, condition, options);
+    return await perform(node, key, operation, values, condition, options);
   } catch (error) {
-    return failure(problemOf(error) ?? bug(log, error), repeatable);
+    const problem = problemOf(error) ?? bug(log, error);
+    return failure(settledProblem(problem, operation.op === 'get'), repeatable);
   }
 }
 
@@ -129,6 +141,7 @@ async function perform(
   node: NodeApi,
   key: ByteString,
   operation: BatchOperation,
+  values: BatchParts['values'],
   condition: Condition,
   options: Options,
 ): Promise<string> {
@@ -138,7 +151,7 @@ async function perform(
     return objectText([['status', '204']]);
   }
   const expireAt = expireAtOf(node, operation.ttl);
-  await putValue(node, key, bytesOfOperation(operation), expireAt, condition, options);
+  await putValue(node, key, bytesOfOperation(node, operation, values), expireAt, condition, options);
   return objectText([['status', condition.kind === 'absent' ? '201' : '204']]);
 }
 
@@ -159,7 +172,11 @@ async function get(
 }
 
 /** The bytes to store. @throws Problem `invalid` unless there is just one of `value`, `text`, `base64` */
-function bytesOfOperation(operation: Extract<BatchOperation, { op: 'put' }>): Uint8Array {
+function bytesOfOperation(
+  node: NodeApi,
+  operation: Extract<BatchOperation, { op: 'put' }>,
+  values: BatchParts['values'],
+): Uint8Array {
   const { value, text, base64 } = operation;
   if ([value, text, base64].filter((each) => each !== undefined).length !== 1) {
     throw new Problem(
@@ -168,8 +185,13 @@ function bytesOfOperation(operation: Extract<BatchOperation, { op: 'put' }>): Ui
       'fail',
     );
   }
-  if (text !== undefined) return utf8Bytes(text);
-  if (base64 === undefined) return utf8Bytes(JSON.stringify(value));
+  if (text !== undefined) return bytesOfText(text, 'text');
+  if (base64 === undefined) {
+    const json = values[value as number];
+    if (json !== undefined) return json;
+    const words = `the value is larger than the limit of ${node.pairBytesMax} bytes for key and value together`;
+    throw new Problem('pair-too-large', `${words}; nothing was written`, 'fail');
+  }
   const bytes = bytesOfBase64(base64);
   if (bytes === undefined) throw new Problem('invalid', 'base64 is not base64; nothing was written', 'fail');
   return bytes;

@@ -27,6 +27,7 @@ import {
   problemBody,
   problemHeaders,
   problemOf,
+  settledProblem,
 } from './problem.ts';
 
 export interface DataApiLimits {
@@ -150,6 +151,7 @@ export function sendProblem(
     log.write('error', 'http-request-failed', { url: request.url, error: words });
     problem = new Problem('internal', 'the server failed; its log says how', isRead ? 'none' : 'unknown');
   }
+  problem = settledProblem(problem, isRead);
   for (const name of ['etag', 'dure-siblings', 'cache-control', 'vary']) reply.removeHeader(name);
   return (
     reply

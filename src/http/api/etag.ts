@@ -6,7 +6,8 @@
  *
  * | Header             | Means                                                                     |
  * |--------------------|---------------------------------------------------------------------------|
- * | `If-Match: "ctx"`  | write only over what that read saw                                        |
+ * | `If-Match: "tag"`  | write only over the value that read saw, if it is still there             |
+ * | `If-Match: ctx`    | the same with a bare `Dure-Context`, which may also have seen no value    |
  * | `If-Match: *`      | only if the key is there                                                  |
  * | `If-None-Match: *` | only if it is not there                                                   |
  */
@@ -20,7 +21,8 @@ export type Condition =
   | { readonly kind: 'any' }
   | { readonly kind: 'absent' }
   | { readonly kind: 'present' }
-  | { readonly kind: 'seen'; readonly context: Uint8Array };
+  /** `alive`: a value was seen, and if it has expired since, the key is not as it was. */
+  | { readonly kind: 'seen'; readonly context: Uint8Array; readonly alive: boolean };
 
 export const ANY: Condition = { kind: 'any' };
 
@@ -43,15 +45,15 @@ export function etagOf({ versions, context }: Versions): string {
   return `"${contextText(context)}${count}"`;
 }
 
-/** The context in a tag, whatever its count; a bare context is taken too. */
-export function contextOfTag(tag: string): Uint8Array {
+/** What a tag expects, whatever its count; a bare context is taken too. */
+function seenOfTag(tag: string): Condition {
   const match = /^(?:"([\w-]+)(?:\.\d+)?"|([\w-]+))$/.exec(tag.trim());
   if (match === null) {
     const words =
       'expected If-Match: "…" with the one ETag that a read gave (not a list, not a weak one), or *';
     throw new Problem('invalid', `${words}; nothing was written`);
   }
-  return contextOfText(match[1] ?? match[2]!);
+  return { kind: 'seen', context: contextOfText(match[1] ?? match[2]!), alive: match[1] !== undefined };
 }
 
 /** The headers of a request that make it conditional. */
@@ -71,7 +73,7 @@ export function conditionOf({ ifMatch, ifNoneMatch }: ConditionHeaders): Conditi
   }
   if (ifMatch === undefined) return ANY;
   if (ifMatch.trim() === '*') return { kind: 'present' };
-  return { kind: 'seen', context: contextOfTag(ifMatch) };
+  return seenOfTag(ifMatch);
 }
 
 /** Whether a reader that has what `ifNoneMatch` lists need not be sent `etag` again. */

@@ -16,6 +16,9 @@ export const MEDIA_TYPES: Readonly<Record<Kind, string>> = {
   bytes: 'application/octet-stream',
 };
 
+/** What JSON may be larger than the value that is stored of it: blanks between tokens, bytes. */
+export const BLANK_BYTES_MAX: number = 16 * 1024;
+
 /** Larger values are not looked into unless the reader asks for JSON, bytes: it takes too long. */
 const guessBytesMax = 1024 * 1024;
 

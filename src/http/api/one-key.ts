@@ -17,22 +17,19 @@ import type { NodeApi, Version, Versions } from '../../node/api.ts';
 import { momentOf, siblingsBody } from './answers.ts';
 import { type Condition, conditionOf, contextOfText, contextText, etagOf, isKnown } from './etag.ts';
 import { KEY_ROUTE, keyOfUrl } from './key.ts';
-import { compactJson, kindOf, MEDIA_TYPES } from './media.ts';
+import { BLANK_BYTES_MAX, compactJson, kindOf, MEDIA_TYPES } from './media.ts';
 import { deleteKey, isRepeatable, type Options, putValue, readVersions } from './operations.ts';
 import { markRepeatable, Problem } from './problem.ts';
 import { expireAtOf, optionsOf } from './request-options.ts';
 import { type ConsistencyQuery, checked, type GetQuery, QUERIES } from './schemas.ts';
 
-/** What JSON may be larger than the value that is stored of it: blanks between tokens, bytes. */
-const blankBytesMax = 16 * 1024;
-
 /** Adds the routes for one key. */
 export function addOneKey(app: FastifyInstance, node: NodeApi): void {
   app.get(KEY_ROUTE, (request, reply) => get(node, request, reply));
-  app.put(KEY_ROUTE, { bodyLimit: node.pairBytesMax + blankBytesMax }, (request, reply) =>
+  app.put(KEY_ROUTE, { bodyLimit: node.pairBytesMax + BLANK_BYTES_MAX }, (request, reply) =>
     put(node, request, reply),
   );
-  app.delete(KEY_ROUTE, { bodyLimit: blankBytesMax }, (request, reply) => remove(node, request, reply));
+  app.delete(KEY_ROUTE, { bodyLimit: BLANK_BYTES_MAX }, (request, reply) => remove(node, request, reply));
 }
 
 async function get(node: NodeApi, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {

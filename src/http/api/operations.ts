@@ -77,6 +77,8 @@ function changed(why: string): Problem {
 }
 
 const changedSince = 'the key changed since it was read';
+/** Options of compare-and-set: only if a value is there. */
+const ifAlive = bytesOf('X');
 const missing = 'the key is not there';
 
 /** Writes a value. @throws Problem `precondition-failed` if the key is not as expected; CodedError */
@@ -106,8 +108,8 @@ export async function putValue(
     case 'seen': {
       const { context } = condition;
       if (isSiblings(options)) return write(node, key, body, { ...options, context });
-      const reply = await update(node, key, 'putmatch', [context, value, expiry], options);
-      if (reply !== 1) throw changed(changedSince);
+      const args = [context, value, expiry, ...(condition.alive ? [ifAlive] : [])];
+      if ((await update(node, key, 'putmatch', args, options)) !== 1) throw changed(changedSince);
     }
   }
 }
@@ -140,7 +142,8 @@ export async function deleteKey(
     case 'seen': {
       const { context } = condition;
       if (isSiblings(options)) return write(node, key, BODY_TOMBSTONE, { ...options, context });
-      if ((await update(node, key, 'delmatch', [context], options)) !== 1) throw changed(changedSince);
+      const args = [context, ...(condition.alive ? [ifAlive] : [])];
+      if ((await update(node, key, 'delmatch', args, options)) !== 1) throw changed(changedSince);
     }
   }
 }

@@ -109,7 +109,7 @@ export interface ProblemBody {
   readonly status: number;
   readonly detail: string;
   readonly code: ProblemCode;
-  /** What became of the data: `fail` nothing ever will, `unknown` it may have been written, `none` nothing was asked. */
+  /** What became of the data: `fail` nothing was written nor will be, `unknown` it may have been, `none` for a read. */
   readonly outcome: Outcome;
   /** Sending the same request again may help and does no harm. */
   readonly retryable: boolean;
@@ -132,6 +132,13 @@ export function problemBody(
     outcome,
     retryable: retryable && (outcome !== 'unknown' || repeatable),
   };
+}
+
+/** The same with the outcome that fits what was asked: a read writes nothing, and a write that did nothing failed. */
+export function settledProblem(problem: Problem, isRead: boolean): Problem {
+  const outcome = isRead ? 'none' : problem.outcome === 'none' ? 'fail' : problem.outcome;
+  if (outcome === problem.outcome) return problem;
+  return new Problem(problem.code, problem.message, outcome, problem.headers);
 }
 
 /** Headers of an error beside its type. */

@@ -191,7 +191,7 @@ const problem = z.object({
   code: z.string().meta({ description: 'Stable name of the error; docs/http.md lists them.' }),
   outcome: z.enum(['fail', 'unknown', 'none']).meta({
     description:
-      'What became of the data. fail: nothing was written and never will be. unknown: it may have been written, or may be later. none: nothing was to be written.',
+      'What became of the data. fail: nothing was written and never will be. unknown: it may have been written, or may be later. none: the request was a read.',
   }),
   retryable: z.boolean().meta({ description: 'Sending it again may help and does no harm.' }),
 });
