@@ -46,11 +46,14 @@ describe('the client and a cluster of three', { timeout: 120_000 }, async () => 
   after(() => cluster.close());
   const nodes = [0, 1, 2].map((index) => `127.0.0.1:${cluster.respPort(index)}`);
 
-  it('kill -9 of one node under load shows no failed call', async () => {
+  it('kill -9 of one node under load shows no failed call, and without repetitions it does', async () => {
     const client = await connect<number>({ nodes });
+    // The control: the same load at the same time. If it does not fail, the kill was not felt.
+    const bare = await connect<number>({ nodes, retryBudget: { share: 0, reserve: 0 } });
     try {
       const load = new Load(client, 'kill');
-      await until(() => load.calls > 2000, 'the load runs', 20_000);
+      const control = new Load(bare, 'control');
+      await until(() => load.calls > 1000 && control.calls > 1000, 'the load runs', 20_000);
       await cluster.kill(1);
       const killedAt = load.calls;
       await delay(3000);
@@ -58,14 +61,17 @@ describe('the client and a cluster of three', { timeout: 120_000 }, async () => 
       await cluster.restart(1);
       await until(() => client.metrics().connectionsMade >= 4, 'connected to the new process', 20_000);
       await delay(500);
-      await load.stop();
+      await Promise.all([load.stop(), control.stop()]);
       const { retries, retriesRefused, latency } = client.metrics();
       console.log({ calls: load.calls, without, retries, retriesRefused, latency });
+      console.log({ control: control.calls, failed: control.failures.length, ...bare.metrics().latency });
       assert.deepEqual(load.failures.slice(0, 5), []);
       assert.ok(without > 1000, `${without} calls while the node was dead`);
       assert.ok(retries > 0, 'the kill was felt');
+      assert.ok(control.failures.length > 0, 'calls fail without a budget of repetitions');
+      assert.ok(bare.metrics().retriesRefused > 0 && bare.metrics().retries === 0);
     } finally {
-      await client.close();
+      await Promise.all([client.close(), bare.close()]);
     }
   });
 
