@@ -5,12 +5,13 @@
  * destination with its time of expiry, and, to rename, delete the source *if it still is what was
  * copied*. Between the steps others see both keys, or find the source changed; then it stays, which is
  * as if it had been written after the rename. Nothing is lost by a crash in between: at worst both stay.
+ * A key with several siblings is not renamed, since only one of them would be.
  */
 
 import { bytesOf } from '../base/bytes.ts';
-import type { CodedError } from '../base/errors.ts';
+import { CodedError } from '../base/errors.ts';
 import { ErrorReply, OK, type RespValue } from '../resp/value.ts';
-import { type Row, rowExpireAt, rowKind, rowValue } from '../rows/row.ts';
+import { type Row, type RowBody, rowExpireAt, rowKind, rowValue } from '../rows/row.ts';
 import { integer32Of, isWord, refuse, syntaxError } from './arguments.ts';
 import type { Call, HandlerTable } from './command.ts';
 import { ERROR_DB_INDEX, ERROR_NO_KEY, errorReply } from './replies.ts';
@@ -18,28 +19,31 @@ import { readRow, updateKey } from './requests.ts';
 
 const errorSameKey = errorReply('ERR source and destination objects are the same');
 
-/** Writes the row's content to the second key; `then` learns whether it did (`false`: it was taken). */
-function copyTo(call: Call, row: Row, onlyIfNone: boolean, then: (copied: boolean) => void): void {
+function bodyOf(row: Row): RowBody {
+  return { kind: rowKind(row), value: rowValue(row), expireAt: rowExpireAt(row) };
+}
+
+/** Writes the content to the second key; `then` learns whether it did (`false`: it was taken). */
+function copyTo(call: Call, body: RowBody, onlyIfNone: boolean, then: (copied: boolean) => void): void {
   const destination = call.keys[1]!;
   if (onlyIfNone) {
-    const args = [rowValue(row), bytesOf('N'), bytesOf(String(rowExpireAt(row)))];
+    const args = [body.value, bytesOf('N'), bytesOf(String(body.expireAt))];
     updateKey(call, destination, 'set', args, (error, reply) => {
       if (error !== undefined) call.fail(error);
       else then(reply !== null);
     });
     return;
   }
-  const body = { kind: rowKind(row), value: rowValue(row), expireAt: rowExpireAt(row) };
-  call.node.write(destination, body, call.requestOptions, (error, progress) => {
+  const { kind, value, expireAt } = body;
+  call.node.write(destination, { kind, value, expireAt }, call.requestOptions, (error, progress) => {
     if (progress !== undefined) call.session.noteWrite(progress);
     if (error !== undefined) call.fail(error);
     else then(true);
   });
 }
 
-function deleteCopied(call: Call, row: Row, reply: RespValue): void {
-  const args = [rowValue(row), bytesOf(String(rowExpireAt(row)))];
-  updateKey(call, call.key, 'delsame', args, (error) => {
+function deleteCopied(call: Call, context: Uint8Array, reply: RespValue): void {
+  updateKey(call, call.key, 'delmatch', [context], (error) => {
     call.reply(error === undefined ? reply : halfRenamed(error));
   });
 }
@@ -52,16 +56,32 @@ function halfRenamed(error: CodedError): ErrorReply {
 }
 
 function rename(call: Call, onlyIfNone: boolean): void {
-  readRow(call, (row) => {
-    if (row === undefined) call.reply(ERROR_NO_KEY);
+  const { statistics } = call.context;
+  call.node.readVersions(call.key, call.requestOptions, (error, read) => {
+    if (error !== undefined || read === undefined) {
+      call.fail(error ?? new CodedError('unavailable', 'none', 'the read was answered with nothing'));
+      return;
+    }
+    const { versions, context } = read;
+    const [body] = versions;
+    if (body === undefined) statistics.keyspaceMisses++;
+    else statistics.keyspaceHits++;
+    if (body === undefined) call.reply(ERROR_NO_KEY);
     else if (call.keys[0] === call.keys[1]) call.reply(onlyIfNone ? 0 : OK);
+    else if (versions.length > 1) call.fail(severalError(versions.length));
     else {
-      copyTo(call, row, onlyIfNone, (copied) => {
-        if (copied) deleteCopied(call, row, onlyIfNone ? 1 : OK);
+      copyTo(call, body, onlyIfNone, (copied) => {
+        if (copied) deleteCopied(call, context, onlyIfNone ? 1 : OK);
         else call.reply(0);
       });
     }
   });
+}
+
+/** One of them would be copied and all deleted. */
+function severalError(count: number): CodedError {
+  const message = `the key has ${count} siblings, and only one of them would be renamed; nothing was written; read them all with DURE.GET, and write one value with the context it gives with DURE.SET first`;
+  return new CodedError('siblings', 'fail', message);
 }
 
 function copy(call: Call): void {
@@ -76,7 +96,7 @@ function copy(call: Call): void {
   if (call.keys[0] === call.keys[1]) refuse(errorSameKey);
   readRow(call, (row) => {
     if (row === undefined) call.reply(0);
-    else copyTo(call, row, !replace, (copied) => call.reply(copied ? 1 : 0));
+    else copyTo(call, bodyOf(row), !replace, (copied) => call.reply(copied ? 1 : 0));
   });
 }
 

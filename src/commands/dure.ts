@@ -4,14 +4,19 @@
  */
 
 import { assert } from '../base/assert.ts';
+import { base64UrlOf, bytesOfBase64Url } from '../base/base64.ts';
 import { byteString } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
 import { policyFromText, policyText } from '../coordinator/policy-text.ts';
 import { MapReply, OK, SimpleString } from '../resp/value.ts';
+import { CONTEXT_BYTES_MAX } from '../rows/context.ts';
 import type { RowBody } from '../rows/row.ts';
 import { BODY_TOMBSTONE, KIND_STRING } from '../rows/row.ts';
 import { EXPIRE_UNITS, isWord, positiveExpireAt, syntaxError } from './arguments.ts';
 import type { Call, HandlerTable } from './command.ts';
+
+/** Letters of a context, four for three bytes. */
+const contextTextMax = Math.ceil((CONTEXT_BYTES_MAX * 4) / 3);
 
 const connectionDefault = new SimpleString('DEFAULT');
 
@@ -27,11 +32,20 @@ function getVersions(call: Call): void {
     const values = read.versions.map(({ value }) => value);
     call.reply(
       new MapReply([
-        ['context', read.context],
+        // As text: what takes replies for UTF-8 would spoil it otherwise.
+        ['context', base64UrlOf(read.context)],
         ['values', values],
       ]),
     );
   });
+}
+
+/** A context as DURE.GET gives it. @throws CodedError `invalid` */
+function contextOf(text: Uint8Array): Uint8Array {
+  const bytes = text.length > contextTextMax ? undefined : bytesOfBase64Url(byteString(text));
+  if (bytes !== undefined) return bytes;
+  const message = 'the causal context is not one that DURE.GET gave; nothing was written; read the key again';
+  throw new CodedError('invalid', 'fail', message);
 }
 
 /** What stands after key and value: each option once, in any order. */
@@ -51,7 +65,7 @@ function optionsOf(call: Call, first: number): { context: Uint8Array | undefined
     if (unit === undefined || expireAt !== 0 || first < 3) syntaxError();
     expireAt = positiveExpireAt('dure.set', value, unit, call.node.wall());
   }
-  return { context, expireAt };
+  return { context: context === undefined ? undefined : contextOf(context), expireAt };
 }
 
 function writeWith(call: Call, body: RowBody, context: Uint8Array | undefined): void {

@@ -208,6 +208,21 @@ describe('key commands', () => {
     assert.equal(client.ask('mget a b'), '*2|$3|new|$3|old|');
   });
 
+  it('RENAME leaves a source that was written anew meanwhile, even with the same value', () => {
+    const node = new FakeNode();
+    const { client } = fakeServer(node);
+    client.ask('set a same');
+    node.holds = true;
+    client.send(['rename', 'a', 'b']);
+    node.release();
+    node.release();
+    node.holds = false;
+    node.now += 1;
+    fakeServer(node).client.ask('set a same');
+    node.release();
+    assert.equal(client.ask('mget a b'), '*2|$4|same|$4|same|');
+  });
+
   it('OBJECT tells what is known', () => {
     const node = new FakeNode();
     plays(
