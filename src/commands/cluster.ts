@@ -23,6 +23,20 @@ interface SlotRange {
   readonly nodes: readonly MemberView[];
 }
 
+/** Whom to show for a partition: those of its replicas that live and take Redis clients, if there are any. */
+function servingOf(
+  listed: readonly MemberView[],
+  members: ReadonlyMap<string, MemberView>,
+): readonly MemberView[] {
+  const withPort = listed.filter((member) => member.respPort > 0);
+  const live = withPort.filter((member) => member.live);
+  if (live.length > 0) return live;
+  if (withPort.length > 0) return withPort;
+  // Embedded replicas that have no such port are reached through any node that has one.
+  const others = [...members.values()].filter((member) => member.live && member.respPort > 0);
+  return others.length > 0 ? others : listed;
+}
+
 /** The whole ring in as few ranges as there can be: neighbours with equal lists are one. */
 function slotRanges(node: NodeApi): readonly SlotRange[] {
   const { table } = node;
@@ -32,8 +46,7 @@ function slotRanges(node: NodeApi): readonly SlotRange[] {
   for (let partition = 0; partition < table.partitionCount; partition++) {
     const from = table.firstSlotOf(partition);
     const listed = table.preferenceListOfPartition(partition).flatMap((id) => members.get(id) ?? []);
-    const live = listed.filter((member) => member.live);
-    const nodes = live.length > 0 ? live : listed;
+    const nodes = servingOf(listed, members);
     const ids = nodes.map((member) => member.id).join(' ');
     const to = from + table.slotsPerPartition - 1;
     const last = ranges.at(-1);
@@ -99,7 +112,8 @@ function nodes(call: Call): void {
   const wall = node.wall();
   const lines = node.members().map((member) => {
     const isSelf = member.id === node.id;
-    const flags = `${isSelf ? 'myself,' : ''}master${member.live ? '' : ',fail'}`;
+    const portless = member.respPort === 0 ? ',noaddr' : '';
+    const flags = `${isSelf ? 'myself,' : ''}master${member.live ? '' : ',fail'}${portless}`;
     const heardAt = isSelf ? 0 : Math.max(0, Math.round(wall - member.silenceMs));
     const address = `${member.host}:${member.respPort}@${member.peerPort}`;
     const link = member.live ? 'connected' : 'disconnected';

@@ -22,6 +22,7 @@ import {
   number,
   optional,
   PORT,
+  PORT_OR_NONE,
   required,
   type SettingNote,
   setting,
@@ -93,9 +94,9 @@ const rule = reader(readRule);
 const member = z.strictObject({
   id: required(NAME, 'name of the node, the same for ever'),
   host: setting(HOST, '127.0.0.1', 'what clients and peers dial'),
-  respPort: required(PORT, 'port for Redis clients'),
+  respPort: required(PORT_OR_NONE, 'port for Redis clients; 0: it has none'),
   peerPort: required(PORT, 'port for the other nodes'),
-  httpPort: required(PORT, 'port for HTTP'),
+  httpPort: required(PORT_OR_NONE, 'port for HTTP; 0: it has none'),
   zone: setting(NAME, 'default', 'what it fails together with: a rack, a host, a data centre'),
   weight: setting(number(0.001, 1_000_000, false), 1, 'its share of the data, relative to the others'),
 });
@@ -115,9 +116,13 @@ function list<T extends z.ZodType>(item: T, note: Omit<SettingNote, 'text' | 'fa
 }
 
 const ports = z.strictObject({
-  resp: optional(PORT, "the member's respPort, else 6371", 'port for Redis clients'),
-  peer: optional(PORT, "the member's peerPort, else ports.resp + 1000", 'port for the other nodes'),
-  http: optional(PORT, "the member's httpPort, else ports.resp + 2000", 'port for HTTP'),
+  resp: optional(PORT_OR_NONE, "the member's respPort, else 6371", 'port for Redis clients; 0: none'),
+  peer: optional(
+    PORT_OR_NONE,
+    "the member's peerPort, else ports.resp + 1000",
+    'port for the other nodes; 0: none, for a node that is alone',
+  ),
+  http: optional(PORT_OR_NONE, "the member's httpPort, else ports.resp + 2000", 'port for HTTP; 0: none'),
 });
 
 const storage = z.strictObject({

@@ -19,6 +19,8 @@ export interface Sources {
   /** By flag without dashes: `storage-engine`. */
   readonly flags?: ReadonlyMap<string, string>;
   readonly environment?: Readonly<Record<string, string | undefined>>;
+  /** Instead of a file: the settings as a program has them, in the shape of the YAML file. */
+  readonly values?: Readonly<Record<string, unknown>>;
 }
 
 export interface Gathered {
@@ -43,7 +45,7 @@ interface FileRead {
 /** Reads all sources. Never throws: what cannot be read is a problem. */
 export function gather(sources: Sources): Gathered {
   const file = sources.file === undefined ? undefined : readYaml(sources.file);
-  const tree: Record<string, unknown> = file?.tree ?? {};
+  const tree: Record<string, unknown> = file?.tree ?? { ...sources.values };
   const problems: Problem[] = file?.problems ?? [];
   const overridden = new Map<string, string>();
   const override = (info: SettingInfo, text: string, name: string): void => {

@@ -90,6 +90,10 @@ export function integer(min: number, max: number = Number.MAX_SAFE_INTEGER): Kin
 }
 
 export const PORT: Kind<number> = { ...integer(1, 65535), expected: 'a port, 1 to 65535' };
+export const PORT_OR_NONE: Kind<number> = {
+  ...integer(0, 65535),
+  expected: 'a port, 1 to 65535, or 0 for none',
+};
 
 const sizeUnits: Readonly<Record<string, number>> = {
   '': 1,

@@ -99,8 +99,9 @@ function membersOf(
   };
   if (members.length === 0) {
     const resp = ports.resp ?? 6371;
-    const peer = ports.peer ?? resp + 1000;
-    const http = ports.http ?? resp + 2000;
+    const base = resp === 0 ? 6371 : resp;
+    const peer = ports.peer ?? base + 1000;
+    const http = ports.http ?? base + 2000;
     if (http > 65535 || peer > 65535) {
       tell(
         ['ports', 'resp'],
@@ -157,6 +158,7 @@ function checkMembers(members: readonly MemberConfig[], path: readonly string[],
       tell([...at, 'id'], `"${member.id}" is the id of two members; each needs its own`);
     ids.add(member.id);
     for (const field of ['respPort', 'peerPort', 'httpPort'] as const) {
+      if (member[field] === 0) continue;
       const address = `${member.host}:${member[field]}`;
       const name = `${field} of ${member.id}`;
       const other = addresses.get(address);

@@ -12,30 +12,27 @@ import { crc32 } from 'node:zlib';
 import { setAside } from '../adapters/classic-level-open.ts';
 import { SystemClock } from '../adapters/clock.ts';
 import { NodeDriver } from '../adapters/driver.ts';
+import { LONE_TRANSPORT } from '../adapters/lone-transport.ts';
 import { SecureRandom } from '../adapters/random.ts';
 import { ClassicLevelStorage } from '../adapters/storage-classic-level.ts';
 import { MemoryStorage } from '../adapters/storage-memory.ts';
 import { TcpTransport } from '../adapters/tcp-transport.ts';
 import { accelerateCrc32 } from '../base/crc32.ts';
 import { CodedError } from '../base/errors.ts';
-import { Dispatcher } from '../commands/dispatch.ts';
 import { UPDATES } from '../commands/updates.ts';
 import { PolicyTable } from '../coordinator/policy.ts';
-import { HttpServer, type HttpServerOptions } from '../http/http-server.ts';
+import type { NodeApi } from '../node/api.ts';
 import { Node } from '../node/node.ts';
 import type { Log } from '../ports/log.ts';
 import type { Random } from '../ports/random.ts';
 import type { Storage } from '../ports/storage.ts';
+import type { Transport } from '../ports/transport.ts';
 import { place } from '../ring/placement.ts';
-import { ProcessFacts } from '../server/facts.ts';
-import { SERVER_LIMITS_DEFAULT, type ServerLimits } from '../server/limits.ts';
-import { Password } from '../server/password.ts';
-import { RespServer } from '../server/resp-server.ts';
 import type { NodeConfig } from './config.ts';
 import { LockedError, lockDirectoryPatiently } from './directory-lock.ts';
 import { EXIT } from './exit-codes.ts';
 import { checkIdentity } from './identity-file.ts';
-import { settingsOf } from './settings.ts';
+import { portError, StartError } from './start-error.ts';
 import { VERSION } from './version.ts';
 
 const linkedPollMs = 20;
@@ -46,23 +43,22 @@ const quietTicksPerBeat = 5;
 /** A start on a damaged database is tried so often: to find out, to set it aside, and on the empty one. */
 const attemptsMax = 3;
 
-/** A start that cannot be, with words for the operator and the exit code. */
-export class StartError extends Error {
-  readonly exitCode: number;
-
-  constructor(exitCode: number, message: string) {
-    super(message);
-    this.exitCode = exitCode;
-  }
-}
-
 export interface NodeProcessOptions {
   readonly log: Log;
   /** Go on although storage lost commits it had promised to keep. */
   readonly acceptStorageLoss: boolean;
+  /**
+   * In the process of an application, which is a guest's: V8 keeps the settings it has, and with the memory engine
+   * no directory is touched. False if left out.
+   */
+  readonly isEmbedded?: boolean;
+  /** For tests: what to keep rows in, instead of the engine that the configuration names. */
+  readonly openStorage?: (onFail: (failure: string) => void) => Promise<Storage>;
 }
 
 export interface NodeProcess {
+  /** The node itself, for who lives in its process. */
+  readonly node: NodeApi;
   /** Waits until every member can be reached, at most so long. @returns whether they can. */
   linked(timeoutMs: number): Promise<boolean>;
   /** Settles, with the reason, when storage fails: the node serves nothing any more. */
@@ -96,61 +92,44 @@ async function assemble(
   options: NodeProcessOptions,
   undo: (() => unknown)[],
 ): Promise<NodeProcess> {
-  const { log } = options;
+  const { log, isEmbedded = false } = options;
   const clock = new SystemClock();
   const random = new SecureRandom();
   accelerateCrc32((bytes, seed) => crc32(bytes, seed));
-  // Frames, rows and chunks are short-lived memory outside the heap. A small young generation is swept
-  // often and frees them early; a large one lets them pile up until V8 collects the whole heap instead,
-  // several times a second (measured on a replicated SET: a tenth of the processor time).
-  setFlagsFromString('--semi-space-growth-factor=1');
-  undo.push(await lock(config));
+  if (!isEmbedded) tuneProcess();
+  if (!isEmbedded || config.storage.engine !== 'memory') undo.push(await lock(config));
   const { promise: failed, resolve: fail } = Promise.withResolvers<string>();
-  const storage = await openStorage(config, options, clock, random, fail);
+  const storage = await (
+    options.openStorage ?? ((onFail) => openStorage(config, options, clock, random, onFail))
+  )(fail);
   undo.push(() => closed(storage));
   const quietTickMs = Math.min(quietTickMaxMs, config.limits.heartbeatIntervalMs / quietTicksPerBeat);
   const driver = new NodeDriver({ clock, quietTickMs });
-  const transport = new TcpTransport({
-    nodeId: config.nodeId,
-    clusterName: config.clusterName,
-    members: config.members,
-    bind: { host: config.bind, port: config.self.peerPort },
-    life: random.u32(),
-    clock,
-    random,
-    log,
-  });
+  const tcp = makeTransport(config, clock, random, log);
+  const transport: Transport = tcp ?? LONE_TRANSPORT;
   const node = new Node(nodeOptions(config), { clock, random, transport, storage, log, turn: driver });
   driver.start(node);
   undo.push(() => driver.stop());
   // It is done when the other members were heard, so the pipes to them are opened meanwhile.
   const started = completed((done) => node.start(done));
   started.catch(() => {});
-  await completed((done) => transport.start(node, done)).catch((error: NodeJS.ErrnoException) => {
-    throw portError(error, config, 'peerPort');
-  });
-  undo.push(() => new Promise<void>((resolve) => transport.close(resolve)));
+  if (tcp !== undefined) {
+    await completed((done) => tcp.start(node, done)).catch((error: NodeJS.ErrnoException) => {
+      throw portError(error, config, 'peerPort');
+    });
+    undo.push(() => new Promise<void>((resolve) => tcp.close(resolve)));
+  }
   await started;
-  const { server, facts } = openDoor(config, node, log, random, driver);
-  undo.push(() => facts.close());
   let fault: string | undefined = 'the node is starting';
-  const http = new HttpServer(
-    httpOptions(config),
-    { node, door: server, version: VERSION, fault: () => fault },
-    log,
-  );
-  undo.push(() => http.close());
-  await http.listen().catch((error: NodeJS.ErrnoException) => {
-    throw portError(error, config, 'httpPort');
-  });
-  await server.listen().catch((error: NodeJS.ErrnoException) => {
-    throw portError(error, config, 'respPort');
-  });
-  undo.push(() => node.stop());
-  undo.push(() => server.close());
+  const stopNode = (): void => node.stop();
+  if (config.self.respPort > 0 || config.self.httpPort > 0) {
+    const { openDoors } = await import('./doors.ts');
+    await openDoors(config, { node, driver, log, random, fault: () => fault }, stopNode, undo);
+  } else undo.push(stopNode);
   fault = undefined;
   tellReady(config, log, storage.engine);
   return {
+    node,
     failed,
     async linked(timeoutMs) {
       const isLinked = (): boolean => node.members().every(({ live }) => live);
@@ -165,11 +144,43 @@ async function assemble(
   };
 }
 
+/**
+ * Frames, rows and chunks are short-lived memory outside the heap. A small young generation is swept often and
+ * frees them early; a large one lets them pile up until V8 collects the whole heap instead, several times a second
+ * (measured on a replicated SET: a tenth of the processor time).
+ */
+function tuneProcess(): void {
+  setFlagsFromString('--semi-space-growth-factor=1');
+}
+
+/** The pipes to the peers; none for a node that is alone and was given no port for them. */
+function makeTransport(
+  config: NodeConfig,
+  clock: SystemClock,
+  random: Random,
+  log: Log,
+): TcpTransport | undefined {
+  const { nodeId, clusterName, members, bind, self } = config;
+  if (self.peerPort === 0) return undefined;
+  return new TcpTransport({
+    nodeId,
+    clusterName,
+    members,
+    bind: { host: bind, port: self.peerPort },
+    life: random.u32(),
+    clock,
+    random,
+    log,
+  });
+}
+
 function tellReady(config: NodeConfig, log: Log, engine: string): void {
+  const { respPort, peerPort, httpPort } = config.self;
+  const address = (port: number): string | undefined => (port > 0 ? `${config.bind}:${port}` : undefined);
   log.write('info', 'node-ready', {
-    resp: `${config.bind}:${config.self.respPort}`,
-    peer: `${config.bind}:${config.self.peerPort}`,
-    http: `${config.bind}:${config.self.httpPort}`,
+    resp: address(respPort),
+    peer: address(peerPort),
+    http: address(httpPort),
     engine,
     durability: config.storage.durability,
     version: VERSION,
@@ -304,67 +315,6 @@ function nodeOptions(config: NodeConfig): ConstructorParameters<typeof Node>[0] 
   };
 }
 
-function openDoor(
-  config: NodeConfig,
-  node: Node,
-  log: Log,
-  random: Random,
-  driver: NodeDriver,
-): { server: RespServer; facts: ProcessFacts } {
-  const { storage, password } = config;
-  const facts = new ProcessFacts({
-    version: VERSION,
-    configFile: config.file ?? '',
-    random,
-    ...(password === undefined ? {} : { password }),
-    storage: {
-      engine: storage.engine,
-      durable: storage.engine !== 'memory',
-      durability: storage.durability,
-      memoryBytesMax: storage.memoryBytesMax,
-      eviction: storage.evictionPolicy === 'none' ? 'noeviction' : `allkeys-${storage.evictionPolicy}`,
-    },
-  });
-  const dispatcher = new Dispatcher(node, facts);
-  const server = new RespServer(
-    {
-      host: config.bind,
-      port: config.self.respPort,
-      limits: serverLimits(config),
-      passwordRequired: facts.passwordRequired,
-    },
-    dispatcher,
-    log,
-    driver,
-  );
-  facts.attach(server);
-  facts.settings = settingsOf(config, server);
-  driver.onTurnEnd(() => server.flush());
-  return { server, facts };
-}
-
-function httpOptions({ bind, self, http, password }: NodeConfig): HttpServerOptions {
-  return {
-    host: bind,
-    port: self.httpPort,
-    ...http,
-    password: password === undefined ? undefined : new Password(password),
-  };
-}
-
-function serverLimits({ limits }: NodeConfig): ServerLimits {
-  return {
-    ...SERVER_LIMITS_DEFAULT,
-    clientsMax: limits.clientsMax,
-    idleTimeoutMs: limits.idleTimeoutMs,
-    pendingCommandsMax: limits.pendingCommandsMax,
-    outputBytesHard: limits.outputBytesHard,
-    outputBytesSoft: limits.outputBytesSoft,
-    outputSoftMs: limits.outputSoftMs,
-    bufferedBytesMax: limits.bufferedBytesMax,
-  };
-}
-
 /** A call with a `done` as a promise. */
 function completed(call: (done: (error?: Error) => void) => void): Promise<void> {
   return new Promise((resolve, reject) => call((error) => (error === undefined ? resolve() : reject(error))));
@@ -372,24 +322,6 @@ function completed(call: (done: (error?: Error) => void) => void): Promise<void>
 
 function closed(storage: Storage): Promise<void> {
   return completed((done) => storage.close(done));
-}
-
-function portError(
-  error: NodeJS.ErrnoException,
-  config: NodeConfig,
-  which: 'respPort' | 'peerPort' | 'httpPort',
-): StartError {
-  const address = `${config.bind}:${config.self[which]}`;
-  const words: Readonly<Record<string, string>> = {
-    EADDRINUSE: 'is in use by another program; end it, or set another port',
-    EACCES: 'may not be used by this user; choose a port above 1023',
-    EADDRNOTAVAIL: 'is not an address of this machine; set bind',
-    ENOTFOUND: 'is not a host name that is known here; set bind',
-  };
-  return new StartError(
-    EXIT.failed,
-    `${which} ${address} ${words[error.code ?? ''] ?? `cannot be used: ${error.message}`}.`,
-  );
 }
 
 function asStartError(error: unknown, config: NodeConfig): Error {

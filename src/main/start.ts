@@ -12,7 +12,8 @@ import { PinoLog } from '../adapters/pino-log.ts';
 import { loadConfig, type NodeConfig, problemLines } from './config.ts';
 import type { Problem, Sources } from './config-sources.ts';
 import { EXIT } from './exit-codes.ts';
-import { type NodeProcess, StartError, startNode } from './node-process.ts';
+import { type NodeProcess, startNode } from './node-process.ts';
+import { StartError } from './start-error.ts';
 
 /** A stop that takes longer than this is cut short, milliseconds. */
 const stopMaxMs = 8000;

@@ -56,7 +56,8 @@ function addressesOf(looks: readonly NodeLook[]): Map<string, string> {
   const addresses = new Map<string, string>();
   for (const { answer } of looks) {
     for (const { id, host, httpPort } of answer!.members) {
-      if (!addresses.has(id)) addresses.set(id, addressWords(host, httpPort));
+      // A member without an HTTP port is seen through the others only.
+      if (httpPort > 0 && !addresses.has(id)) addresses.set(id, addressWords(host, httpPort));
     }
   }
   return addresses;
