@@ -33,6 +33,8 @@ export interface ClusterOptions {
   readonly links: boolean;
   /** Policy of keys that begin with `strict:`; PC/EC, unless one wants to see the nemesis find something. */
   readonly strictPolicy: string;
+  /** More of the configuration of every node, in place of what is said here. */
+  readonly settings?: Readonly<Record<string, unknown>>;
   /** Told of the cluster before its processes start, so that a signal can end them. */
   readonly onCreated?: (cluster: NemesisCluster) => void;
 }
@@ -122,6 +124,7 @@ export class NemesisCluster {
       policies: [{ prefix: 'strict:', policy: options.strictPolicy }],
       storage: { writeBufferBytes: '4MiB' },
       log: { level: 'info', format: 'json' },
+      ...options.settings,
     };
     writeFileSync(node.configFile, JSON.stringify(config, undefined, 2));
   }

@@ -5,6 +5,7 @@
  *
  * Cut by `reset`, connections end and new ones are refused. Cut by `silent`, nothing moves and nothing
  * ends, as when a switch swallows packets; healed, what was held arrives late, as TCP would send it again.
+ * A slow link carries everything, later.
  */
 
 import { connect, createServer, type Server, type Socket } from 'node:net';
@@ -22,6 +23,7 @@ export class Link {
   /** Accepted while silent: they hang. */
   readonly #hanging: Set<Socket> = new Set();
   #mode: CutMode | 'open' = 'open';
+  #delayMs = 0;
 
   private constructor(targetPort: number) {
     this.#targetPort = targetPort;
@@ -46,6 +48,11 @@ export class Link {
     this.#mode = mode;
     if (mode === 'reset') this.#dropAll();
     else for (const { near, far } of this.#pairs) for (const socket of [near, far]) socket.pause();
+  }
+
+  /** What is sent from now on arrives so much later, milliseconds; 0 for at once. Replies of TCP are not delayed. */
+  delay(ms: number): void {
+    this.#delayMs = ms;
   }
 
   heal(): void {
@@ -86,8 +93,8 @@ export class Link {
     const pair = { near, far };
     this.#pairs.add(pair);
     far.on('error', () => {});
-    this.#carry(near, far);
-    this.#carry(far, near);
+    this.#carry(near, far, true);
+    this.#carry(far, near, false);
     for (const socket of [near, far]) {
       socket.on('close', () => {
         near.destroy();
@@ -97,14 +104,27 @@ export class Link {
     }
   }
 
-  #carry(from: Socket, to: Socket): void {
+  #carry(from: Socket, to: Socket, isForward: boolean): void {
+    // What was sent first is written first, whatever the timers do: each of them lets the next one go.
+    const held: (() => void)[] = [];
+    const pass = (write: () => void): void => {
+      const delayMs = isForward ? this.#delayMs : 0;
+      if (delayMs === 0 && held.length === 0) {
+        write();
+        return;
+      }
+      held.push(write);
+      setTimeout(() => held.shift()?.(), delayMs);
+    };
     from.on('data', (chunk) => {
-      if (!to.write(chunk)) from.pause();
+      pass(() => {
+        if (!to.destroyed && !to.write(chunk)) from.pause();
+      });
     });
     to.on('drain', () => {
       if (this.#mode === 'open') from.resume();
     });
-    from.on('end', () => to.end());
+    from.on('end', () => pass(() => to.end()));
     from.resume();
   }
 }

@@ -74,4 +74,20 @@ describe('a link', () => {
     link.heal();
     await until(() => first.heard() === 'ab' && second.heard() === 'c', 'what was held');
   });
+
+  it('made slow delivers late and in order, also when it is made quick again', async () => {
+    const link = await echo();
+    const { socket, heard } = dial(link);
+    socket.write('a');
+    await until(() => heard() === 'a', 'the echo');
+    link.delay(150);
+    const from = performance.now();
+    socket.write('b');
+    await delay(50);
+    link.delay(0);
+    socket.write('c');
+    await until(() => heard().length === 3, 'the rest');
+    assert.equal(heard(), 'abc');
+    assert.ok(performance.now() - from > 140, `after ${performance.now() - from} ms`);
+  });
 });
