@@ -189,6 +189,19 @@ export const STATUS_METRICS: readonly StatusMetric[] = [
     'Bytes of the largest row of siblings written in the last minutes',
     (s) => s.siblings?.rowBytesMost,
   ),
+  gauge(
+    'dure_policy_rules',
+    'Policies of key prefixes that were set at run time, as known here',
+    (s) => s.policies?.atRunTime,
+  ),
+  gauge(
+    'dure_policy_changed_timestamp_seconds',
+    'When the newest change of a policy that is known here was made; 0 for none. Differs between nodes while one is behind',
+    (s) => (s.policies === undefined ? undefined : s.policies.changedAt / 1000),
+  ),
+  gauge('dure_policy_fingerprint', 'A number that is the same at nodes that go by the same policies', (s) =>
+    s.policies === undefined ? undefined : Number.parseInt(s.policies.inForce.slice(0, 8), 16),
+  ),
   gauge('dure_whole', 'Whether the node vouches for all it holds', (s) => flag(s.past?.whole)),
   gauge('dure_partitions_held', 'Partitions the node holds a replica of', (s) => s.past?.partitions),
   gauge('dure_partitions_vouched', 'Partitions the node vouches for', (s) => s.past?.vouched),

@@ -107,6 +107,7 @@ export const STATUS_SCHEMA: object = objectSchema(
       raised: WHOLE,
       abandoned: WHOLE,
     }),
+    policies: objectSchema({ atRunTime: WHOLE, changedAt: WHOLE, fingerprint: TEXT, inForce: TEXT }),
     past: objectSchema({
       whole: FLAG,
       state: wordSchema('sure', 'asking', 'new', 'lost'),

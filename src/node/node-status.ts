@@ -17,6 +17,7 @@ import type {
   MemberStatus,
   NodeStatus,
   PastStatus,
+  PoliciesStatus,
   RepairStatus,
   SiblingsStatus,
   StorageStatus,
@@ -41,6 +42,7 @@ export interface StatusParts {
   readonly horizon?: HorizonStatus;
   readonly horizonAlarmMs: number;
   readonly siblings?: SiblingsStatus;
+  readonly policies?: PoliciesStatus;
 }
 
 /** Thousandths are enough for people, and for JSON. */
@@ -49,7 +51,7 @@ function rounded(value: number): number {
 }
 
 export function nodeStatus(parts: StatusParts): NodeStatus {
-  const { node, hints, repair } = parts;
+  const { node, hints, repair, policies } = parts;
   const findings = {
     node: node.id,
     cluster: node.clusterName,
@@ -64,6 +66,7 @@ export function nodeStatus(parts: StatusParts): NodeStatus {
     ...horizonView(parts),
     ...pastStatus(parts),
     ...siblingsStatus(parts),
+    ...(policies === undefined ? {} : { policies }),
   };
   const reasons = reasonsOf(findings, { clockDoubted: parts.clockDoubted });
   return { ...findings, verdict: verdictOf(reasons), reasons, settled: isSettled(findings) };

@@ -145,7 +145,7 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
     this.#policies = new Policies(options.policies);
     this.#policyDesk = new PolicyDesk(this.#context, this.#policies, storage);
     this.#requests = new Requests(this.#context, this.#policies, options.updates);
-    this.#mender = new RowMender(this.#context, options.policies);
+    this.#mender = new RowMender(this.#context, this.#policies);
     const { table } = options;
     this.#repair = new RepairDesk({ context: this.#context, storage, table, forest, random, damaged });
     const rebuild = new Rebuild(this.#context, table);
@@ -508,6 +508,7 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
       differenceAgeMs: (member) => this.#repair.lagMs(member.id),
       horizonAlarmMs: this.#options.limits.horizonAlarmMs,
       siblings: this.#context.siblings.status(this.#context),
+      policies: this.#policies.status(),
     });
   }
 

@@ -7,10 +7,14 @@
  */
 
 import type { ByteString } from '../base/bytes.ts';
+import { murmur3 } from '../base/murmur3.ts';
 import type { Policy, PolicyRule } from '../coordinator/policy.ts';
 import { PolicyTable } from '../coordinator/policy.ts';
 import { PolicyDocument } from '../coordinator/policy-document.ts';
+import { policyText } from '../coordinator/policy-text.ts';
+import type { PolicyDigest } from '../wire/policy-messages.ts';
 import type { PolicyEntry } from './api.ts';
+import type { PoliciesStatus } from './status.ts';
 
 export class Policies {
   /** Those of the configuration. */
@@ -33,6 +37,14 @@ export class Policies {
 
   policyOf(key: ByteString): Policy {
     return this.#table.policyOf(key);
+  }
+
+  /**
+   * The fewest replicas that a write to the key was acknowledged by, as far as policies say: those of the
+   * configuration held before one was set at run time, and may again.
+   */
+  leastW(key: ByteString): number {
+    return Math.min(this.#configured.policyOf(key).w, this.#table.policyOf(key).w);
   }
 
   /**
@@ -89,4 +101,24 @@ export class Policies {
     }
     return [...entries.values()].sort((a, b) => (a.prefix < b.prefix ? -1 : 1));
   }
+
+  /** How this node can be told from one that goes by others. For people: it takes some microseconds a policy. */
+  status(): PoliciesStatus {
+    const rules = this.#document.rules();
+    const { n } = this.#configured;
+    const words = this.list().map(
+      ({ prefix, policy }) => `${prefix.length} ${prefix}${policyText(policy, n)}`,
+    );
+    const text = words.join('\n');
+    return {
+      atRunTime: rules.filter(({ policy }) => policy !== undefined).length,
+      changedAt: rules.reduce((latest, { time }) => Math.max(latest, time), 0),
+      fingerprint: hexOf(this.#document.digest),
+      inForce: hexOf({ high: murmur3(text, 1), low: murmur3(text, 2) }),
+    };
+  }
+}
+
+function hexOf({ high, low }: PolicyDigest): string {
+  return [high, low].map((half) => half.toString(16).padStart(8, '0')).join('');
 }

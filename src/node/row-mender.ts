@@ -20,12 +20,13 @@
  * of a request is over, and believes what all say then.
  */
 
-import type { Policy, PolicyTable } from '../coordinator/policy.ts';
+import type { Policy } from '../coordinator/policy.ts';
 import type { RowKey } from '../rows/key.ts';
 import { rowKeySlot, rowKeyUserKey } from '../rows/key.ts';
 import type { Row, Stamp } from '../rows/row.ts';
 import type { NodeContext } from './context.ts';
 import { isTooFarAhead, observeStamp } from './context.ts';
+import type { Policies } from './policies.ts';
 import { ReadFlight } from './read-flight.ts';
 
 /** Keys on the tray. */
@@ -47,7 +48,7 @@ interface Torn {
 export class RowMender {
   readonly #context: NodeContext;
   readonly #policy: Policy;
-  readonly #policies: PolicyTable;
+  readonly #policies: Policies;
   readonly #tray: Map<RowKey, Torn> = new Map();
   readonly #underway: Set<RowKey> = new Set();
   #tickAt = 0;
@@ -55,7 +56,7 @@ export class RowMender {
   mended = 0;
 
   /** @param policies say how many replicas hold what was acknowledged */
-  constructor(context: NodeContext, policies: PolicyTable) {
+  constructor(context: NodeContext, policies: Policies) {
     this.#context = context;
     this.#policies = policies;
     this.#policy = { r: Math.max(1, context.n - 1), w: Math.min(2, context.n), strict: true };
@@ -106,7 +107,7 @@ export class RowMender {
 
   /** How many of the others may hold the row damaged too. */
   #damagedBearable(rowKey: RowKey): number {
-    const { w } = this.#policies.policyOf(rowKeyUserKey(rowKey));
+    const w = this.#policies.leastW(rowKeyUserKey(rowKey));
     return Math.max(0, Math.min(w, this.#context.n) - 2);
   }
 

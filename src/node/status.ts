@@ -214,6 +214,18 @@ export interface SiblingsStatus {
   readonly readsValuesSum: number;
 }
 
+/** The policies of key prefixes that this node goes by. */
+export interface PoliciesStatus {
+  /** Policies that were set at run time. */
+  readonly atRunTime: number;
+  /** When the newest change known here was made, milliseconds since 1970; 0 if there was none. */
+  readonly changedAt: number;
+  /** Equal at nodes that know the same changes: 16 hex digits. */
+  readonly fingerprint: string;
+  /** Equal at nodes that go by the same policies, those of their configurations included. */
+  readonly inForce: string;
+}
+
 export interface StorageStatus {
   readonly engine: string;
   /** Whether data outlives the process. */
@@ -264,6 +276,7 @@ export interface NodeStatus {
   readonly repair?: RepairStatus;
   readonly horizon?: HorizonView;
   readonly past?: PastStatus;
+  readonly policies?: PoliciesStatus;
   /** Left out while no key under policy `siblings` was met. */
   readonly siblings?: SiblingsStatus;
 }

@@ -113,6 +113,7 @@ function answerOf(id: string, ids: readonly string[]): AnswerDraft {
       lagMs: 0,
       rebuildingMs: 0,
     })),
+    policies: { atRunTime: 0, changedAt: 0, fingerprint: '0123456789abcdef', inForce: 'fedcba9876543210' },
     partitions: { count: 1024, withoutQuorum: 0, onStandIns: 0, onRebuilding: 0 },
     hints: {
       count: 0,

@@ -15,10 +15,11 @@ import type { NodeApi } from '../../node/api.ts';
 import type { Log } from '../../ports/log.ts';
 import { addBatch } from './batch.ts';
 import type { Guard } from './guard.ts';
-import { KEY_ROUTE } from './key.ts';
+import { KEY_ROUTE, POLICY_ROUTE } from './key.ts';
 import { addList } from './list.ts';
 import { addOneKey } from './one-key.ts';
 import { openApiDocument } from './openapi.ts';
+import { addPolicies } from './policies.ts';
 import {
   isMarkedRepeatable,
   PROBLEM_KINDS,
@@ -66,6 +67,7 @@ export function addDataApi(app: FastifyInstance, parts: DataApiParts): void {
       addOneKey(scope, parts.node);
       addList(scope, parts.node);
       addBatch(scope, parts.node, parts.log);
+      addPolicies(scope, parts.node);
     },
     { prefix: '/v1' },
   );
@@ -125,6 +127,8 @@ const methods: Methods = new Map([
   ['/v1/keys', 'GET, HEAD'],
   [`/v1${KEY_ROUTE}`, 'GET, HEAD, PUT, DELETE'],
   ['/v1/batch', 'POST'],
+  ['/v1/policies', 'GET, HEAD'],
+  [`/v1${POLICY_ROUTE}`, 'PUT, DELETE'],
 ]);
 
 /** The problem of a request that no route takes: `no-such-page`, or `method-not-allowed`. */

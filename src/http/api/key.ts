@@ -11,9 +11,12 @@ import { byteString, bytesOf, utf8Bytes } from '../../base/bytes.ts';
 import { Problem } from './problem.ts';
 
 const keysPath = '/v1/keys/';
+export const POLICIES_PATH = '/v1/policies/';
 
 /** Where the router, below `/v1`, has requests for one key. */
 export const KEY_ROUTE = '/keys/-';
+/** And for the policy of one prefix, which may be any bytes too. */
+export const POLICY_ROUTE = '/policies/-';
 
 function pathEnd(url: string): number {
   const end = url.indexOf('?');
@@ -31,6 +34,7 @@ export function splitUrl(url: string): { readonly path: string; readonly host: s
 /** The address that the router is to see. */
 export function rewriteKeyUrl(url: string): string {
   const { path } = splitUrl(url);
+  if (path.startsWith(POLICIES_PATH)) return `/v1${POLICY_ROUTE}${path.slice(pathEnd(path))}`;
   return path.startsWith(keysPath) ? `/v1${KEY_ROUTE}${path.slice(pathEnd(path))}` : path;
 }
 
@@ -51,11 +55,16 @@ export function keyOfUrl(url: string): ByteString {
       'there is no key in the address; the empty key can only be reached by a batch',
     );
   }
-  const key = percentDecoded(encoded);
-  if (key === undefined) {
+  return pathDecoded(encoded);
+}
+
+/** The bytes of a part of a path. @throws Problem `invalid` for a percent sign without two hex digits */
+export function pathDecoded(encoded: string): ByteString {
+  const bytes = percentDecoded(encoded);
+  if (bytes === undefined) {
     throw new Problem('invalid', 'a percent sign in the address is not followed by two hex digits');
   }
-  return key;
+  return bytes;
 }
 
 function percentDecoded(text: string): ByteString | undefined {

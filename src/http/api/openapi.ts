@@ -5,6 +5,7 @@
 
 import { z } from 'zod';
 import type { NodeApi } from '../../node/api.ts';
+import { POLICY_SCHEMAS, policyPaths } from './policy-pages.ts';
 import { PROBLEM_KINDS, PROBLEM_TYPE, type ProblemCode } from './problem.ts';
 import { BODIES, QUERIES } from './schemas.ts';
 
@@ -219,6 +220,7 @@ export function openApiDocument(parts: {
       '/v1/keys/{key}': keyPath(parts.node.pairBytesMax),
       '/v1/keys': listPath,
       '/v1/batch': batchPath,
+      ...policyPaths(problems),
     },
     components: {
       schemas: {
@@ -227,6 +229,9 @@ export function openApiDocument(parts: {
         Keys: schemaOf(BODIES.keys),
         Batch: schemaOf(BODIES.batch),
         BatchAnswer: schemaOf(BODIES.batchAnswer),
+        Policies: schemaOf(POLICY_SCHEMAS.Policies),
+        PolicyWish: schemaOf(POLICY_SCHEMAS.PolicyWish),
+        PolicyChange: schemaOf(POLICY_SCHEMAS.PolicyChange),
       },
       securitySchemes: {
         bearer: { type: 'http', scheme: 'bearer', description: 'The password of the cluster.' },
