@@ -5,8 +5,9 @@ import { test } from 'node:test';
 import { connect } from '../../../client/index.ts';
 import { NearCache } from '../../../client/near-cache.ts';
 import { Prng } from '../../../src/base/prng.ts';
+import { ErrorReply } from '../../../src/resp/value.ts';
 import { FakeNodes } from '../../support/fake-nodes.ts';
-import { delay } from '../../support/wait.ts';
+import { delay, until } from '../../support/wait.ts';
 
 const bytes = (length: number): Uint8Array => new Uint8Array(length).fill(7);
 
@@ -86,6 +87,68 @@ test('in a client: hits, one flight for equal gets, own writes, expiry', async (
     assert.ok(nearHits >= 1 && nearShared >= 3, `${nearHits} ${nearShared}`);
   } finally {
     await Promise.all([client.close(), other.close()]);
+    await nodes.close();
+  }
+});
+
+test('an own write throws the note away before it is sent and after, whatever comes of it and whichever it is', async () => {
+  const nodes = await FakeNodes.start(1);
+  const near = { entriesMax: 100, bytesMax: 100_000, ttlMs: 60_000 };
+  const client = await connect<number>({ nodes: nodes.addresses, nearCache: near });
+  try {
+    let writes: 'late' | 'refused' = 'late';
+    nodes.script = (words) => {
+      if (!['SET', 'DEL', 'DURE.SET'].includes(words[0]!)) return 'default';
+      return writes === 'late' ? { afterMs: 30 } : new ErrorReply('OOM', 'full');
+    };
+    const asked = (): number => nodes.count('GET');
+    const noted = async (): Promise<boolean> => {
+      const before = asked();
+      await client.get('a');
+      return asked() === before;
+    };
+    await client.get('a');
+    assert.ok(await noted());
+    for (const write of [
+      () => client.put('a', 1),
+      () => client.delete('a'),
+      () => client.update('a', (value = 0) => value + 1),
+      () => client.batch([{ put: 'a', value: 4 }]),
+    ]) {
+      for (writes of ['late', 'refused'] as const) {
+        await client.get('a');
+        const before = asked();
+        const writing = write().catch(() => {});
+        // `update` reads before it writes.
+        if (writes === 'late')
+          await until(() => client.metrics().nearEntries === 0, 'gone before it is sent');
+        const during = client.get('a');
+        await Promise.all([writing, during]);
+        await client.get('a');
+        assert.ok(asked() > before, 'asked anew');
+        assert.ok(await noted());
+      }
+    }
+  } finally {
+    await client.close();
+    await nodes.close();
+  }
+});
+
+test('a get of strict consistency goes past the near cache', async () => {
+  const nodes = await FakeNodes.start(1);
+  const near = { entriesMax: 100, bytesMax: 100_000, ttlMs: 60_000 };
+  const client = await connect<number>({ nodes: nodes.addresses, nearCache: near });
+  try {
+    const strict = client.space<number>('', { consistency: 'PC/EC' });
+    const loose = client.space<number>('', { consistency: 'PA/EL' });
+    for (const space of [client, loose, strict, strict]) await space.get('a');
+    await client.get('a', { consistency: 'PA/EC' });
+    const asked = nodes.nodes[0]!.seen.filter((words) => words.includes('GET'));
+    assert.equal(asked.length, 1 + 2 + 1);
+    assert.equal(client.metrics().nearHits, 1);
+  } finally {
+    await client.close();
     await nodes.close();
   }
 });
