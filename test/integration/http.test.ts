@@ -7,6 +7,7 @@ import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
 import { Redis } from 'ioredis';
 import { TestCluster } from '../support/cluster.ts';
+import { checkChangeIsTold, checkCounter, checkOneWins, type MatchedKey } from '../support/if-match.ts';
 import { delay, until } from '../support/wait.ts';
 
 type Json = Record<string, unknown>;
@@ -135,24 +136,34 @@ describe('the data API of three nodes', { timeout: 120_000 }, async () => {
     assert.equal(await redis.get('dial'), 'timeout=5s');
   });
 
+  /** A key as `checkOneWins` and its like want it: writers go through all nodes, and reads too. */
+  function keyThroughAllNodes(key: string): MatchedKey {
+    let reads = 0;
+    return {
+      put: (writer, value, headers) => put(writer % 3, key, value, headers),
+      get: async () => {
+        const answer = await ask(reads++ % 3, `/keys/${key}?as=text`);
+        return { etag: answer.headers.get('etag') ?? '', value: await answer.text() };
+      },
+    };
+  }
+
   it('If-Match: refused when somebody wrote in between, by any door', async () => {
+    await checkChangeIsTold(keyThroughAllNodes('change'));
     await put(0, 'doc', '1', JSON_TYPE);
     const tag = async (): Promise<string> => (await ask(1, '/keys/doc')).headers.get('etag')!;
     const first = await tag();
-    assert.equal(await put(2, 'doc', '2', { 'if-match': first }), 204);
-    assert.equal(await put(0, 'doc', '3', { 'if-match': first }), 412);
+    await redis.set('doc', '1');
+    assert.equal(await put(0, 'doc', '2', { 'if-match': first }), 412, 'the same bytes, by RESP');
     const second = await tag();
-    await redis.set('doc', '2');
-    assert.equal(await put(0, 'doc', '4', { 'if-match': second }), 412, 'the same bytes, written again');
-    const third = await tag();
-    assert.equal((await ask(2, '/keys/doc', { headers: { 'if-none-match': third } })).status, 304);
-    assert.equal((await ask(2, '/keys/doc', { headers: { 'if-none-match': second } })).status, 200);
-    const stale = { method: 'DELETE', headers: { 'if-match': second } };
+    assert.equal((await ask(2, '/keys/doc', { headers: { 'if-none-match': second } })).status, 304);
+    assert.equal((await ask(2, '/keys/doc', { headers: { 'if-none-match': first } })).status, 200);
+    const stale = { method: 'DELETE', headers: { 'if-match': first } };
     assert.equal((await ask(0, '/keys/doc', stale)).status, 412);
-    const fresh = { method: 'DELETE', headers: { 'if-match': third } };
+    const fresh = { method: 'DELETE', headers: { 'if-match': second } };
     assert.equal((await ask(1, '/keys/doc', fresh)).status, 204);
     assert.equal(await redis.get('doc'), null);
-    assert.equal(await put(0, 'doc', '5', { 'if-match': third }), 412);
+    assert.equal(await put(0, 'doc', '5', { 'if-match': second }), 412);
     assert.equal(await put(0, 'doc', '5', { 'if-match': '*' }), 412);
     assert.equal(await put(0, 'doc', '5', { 'if-none-match': '*' }), 201);
     assert.equal(await put(1, 'doc', '6', { 'if-none-match': '*' }), 412);
@@ -160,43 +171,26 @@ describe('the data API of three nodes', { timeout: 120_000 }, async () => {
   });
 
   it('of many concurrent If-Match writes through all nodes just one wins, each time', async () => {
-    for (let round = 0; round < 8; round++) {
-      const [path, headers] =
-        round % 2 === 0
-          ? [`race:${round}`, { 'if-none-match': '*' }]
-          : ['race', { 'if-match': (await ask(0, '/keys/race')).headers.get('etag') ?? '' }];
-      if (round === 1) {
-        await put(0, 'race', 'start');
-        headers['if-match'] = (await ask(0, '/keys/race')).headers.get('etag')!;
-      }
-      const writes = Array.from({ length: 24 }, (_, i) => put(i % 3, path, `${round}.${i}`, headers));
-      const statuses = await Promise.all(writes);
-      const winners = statuses.flatMap((status, i) => (status < 300 ? [i] : []));
-      assert.equal(winners.length, 1, `round ${round}: ${statuses}`);
-      assert.ok(
-        statuses.every((status) => status < 300 || status === 412),
-        String(statuses),
-      );
-      assert.equal(await redis.get(path), `${round}.${winners[0]}`);
+    await put(0, 'race', 'start');
+    for (let round = 0; round < 6; round++) {
+      const race = keyThroughAllNodes('race');
+      await checkOneWins(race, { 'if-match': (await race.get()).etag });
+      await checkOneWins(keyThroughAllNodes(`race:${round}`), { 'if-none-match': '*' });
     }
   });
 
   it('a counter by read, If-Match and again loses no increment', async () => {
-    await put(0, 'counter', '0', JSON_TYPE);
-    let conflicts = 0;
-    const worker = async (node: number): Promise<void> => {
-      for (let done = 0; done < 15; ) {
-        const read = await ask(node, '/keys/counter');
-        const tag = read.headers.get('etag')!;
-        const next = Number(await read.text()) + 1;
-        const status = await put(node, 'counter', String(next), { ...JSON_TYPE, 'if-match': tag });
-        if (status === 204) done++;
-        else conflicts++;
-      }
-    };
-    await Promise.all([0, 1, 2, 0].map(worker));
+    const collisions = await checkCounter(keyThroughAllNodes('counter'), 4, 15);
     assert.equal(await redis.get('counter'), '60');
-    assert.ok(conflicts > 0, 'they raced');
+    assert.ok(collisions > 0, 'they raced');
+  });
+
+  it('an ETag of a value that has expired matches nothing', async () => {
+    await put(0, 'session?ttl=300ms', 'x');
+    const tag = (await ask(1, '/keys/session')).headers.get('etag')!;
+    await until(async () => (await ask(2, '/keys/session')).status === 404, 'it has expired', 5000);
+    assert.equal(await put(0, 'session', 'y', { 'if-match': tag }), 412);
+    assert.equal((await ask(1, '/keys/session')).status, 404);
   });
 
   it('siblings: two blind writes are both shown, and a write with their context replaces both', async () => {
