@@ -109,6 +109,18 @@ describe('the judge of the nemesis', () => {
     assert.deepEqual([readsBackwards, strictViolated, strictKeys], [1, 1, 1]);
   });
 
+  it('finds a strict read that missed an acknowledged write, by two ways, and not one that overlapped it', () => {
+    const strict = { group: 'strict' as const };
+    const both = ['a strict read went backwards', 'a strict key is not linearizable'];
+    const writes = [write('a', 0, 1, strict), write('b', 10, 20, strict)];
+    assert.deepEqual(promises([...writes, read('a', 21, 22, strict)], []), both);
+    assert.deepEqual(promises([...writes, read('a', 19, 22, strict)], []), []);
+    const unknown = write('b', 10, 20, { ...strict, outcome: 'unknown' });
+    assert.deepEqual(promises([writes[0]!, unknown, read('a', 21, 22, strict)], []), []);
+    const seenOnce = [writes[0]!, unknown, read('b', 21, 22, strict), read('a', 23, 24, strict)];
+    assert.deepEqual(promises(seenOnce, []), both);
+  });
+
   it('judges strict keys with deletes, and with the reads at the end', () => {
     const strict = { group: 'strict' as const };
     const history = [write('a', 0, 1, strict), remove(10, 11, strict), read(null, 20, 21, strict)];
