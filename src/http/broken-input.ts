@@ -11,6 +11,9 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { PROBLEM_TYPE, Problem, type ProblemCode, problemBody, problemHeaders } from './api/problem.ts';
 
+/** A refused connection is read from for so long, milliseconds: closed at once, it would lose its last answer. */
+const lingerMs = 1000;
+
 interface Connection {
   /** Those whose answers are not sent yet. */
   readonly requests: Set<IncomingMessage>;
@@ -31,6 +34,8 @@ type ParserError = Error & { readonly code?: string };
 export class BrokenInput {
   readonly #limits: BrokenInputLimits;
   readonly #connections: WeakMap<Duplex, Connection> = new WeakMap();
+  /** Connections that were answered for the last time. */
+  readonly #ended: WeakSet<Duplex> = new WeakSet();
 
   constructor(limits: BrokenInputLimits) {
     this.#limits = limits;
@@ -67,6 +72,8 @@ export class BrokenInput {
 
   /** Answers what the parser could not read, or what did not come in time, and closes. */
   refuse(error: ParserError, socket: Duplex): void {
+    // What the client sends on is more of the same.
+    if (this.#ended.has(socket)) return;
     if (error.code === 'ECONNRESET' || !socket.writable) {
       socket.destroy();
       return;
@@ -77,7 +84,7 @@ export class BrokenInput {
       connection.broken ??= error;
       return;
     }
-    end(socket, this.#problemOf(error));
+    this.#end(socket, this.#problemOf(error));
   }
 
   #problemOf({ code }: ParserError): Problem {
@@ -96,19 +103,22 @@ export class BrokenInput {
     const [kind, words] = kinds[code ?? ''] ?? nonsense;
     return new Problem(kind, words, 'fail');
   }
-}
 
-/** Sends an answer without the help of the server, which knows of no request, and closes. */
-function end(socket: Duplex, problem: Problem): void {
-  const body = problemBody(problem, false);
-  const text = JSON.stringify(body);
-  const headers = {
-    'content-type': PROBLEM_TYPE,
-    'content-length': String(Buffer.byteLength(text)),
-    'cache-control': 'no-store',
-    connection: 'close',
-    ...problemHeaders(problem),
-  };
-  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
-  socket.end(`HTTP/1.1 ${body.status} ${body.title}\r\n${lines.join('')}\r\n${text}`);
+  /** Sends an answer without the help of the server, which knows of no request, and closes. */
+  #end(socket: Duplex, problem: Problem): void {
+    this.#ended.add(socket);
+    const timer = setTimeout(() => socket.destroy(), lingerMs).unref();
+    socket.once('close', () => clearTimeout(timer));
+    const body = problemBody(problem, false);
+    const text = JSON.stringify(body);
+    const headers = {
+      'content-type': PROBLEM_TYPE,
+      'content-length': String(Buffer.byteLength(text)),
+      'cache-control': 'no-store',
+      connection: 'close',
+      ...problemHeaders(problem),
+    };
+    const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+    socket.end(`HTTP/1.1 ${body.status} ${body.title}\r\n${lines.join('')}\r\n${text}`);
+  }
 }
