@@ -47,10 +47,8 @@ export class BrokenInput {
     server.on('checkExpectation', (request, response) => server.emit('request', request, response));
     server.on('connect', (_request, socket) => {
       const words = 'CONNECT is not possible here: this is no proxy; nothing was done';
-      end(
-        socket,
-        new Problem('method-not-allowed', words, 'fail', { allow: 'GET, HEAD, PUT, POST, DELETE' }),
-      );
+      const allow = 'GET, HEAD, PUT, POST, DELETE';
+      this.#end(socket, new Problem('method-not-allowed', words, 'fail', { allow }));
     });
   }
 
