@@ -42,7 +42,8 @@ function getVersions(call: Call): void {
 
 /** A context as DURE.GET gives it. @throws CodedError `invalid` */
 function contextOf(text: Uint8Array): Uint8Array {
-  const bytes = text.length > contextTextMax ? undefined : bytesOfBase64Url(byteString(text));
+  const isPossible = text.length > 0 && text.length <= contextTextMax;
+  const bytes = !isPossible ? undefined : bytesOfBase64Url(byteString(text));
   if (bytes !== undefined) return bytes;
   const message = 'the causal context is not one that DURE.GET gave; nothing was written; read the key again';
   throw new CodedError('invalid', 'fail', message);
@@ -88,6 +89,7 @@ function setVersion(call: Call): void {
   writeWith(call, body, context);
 }
 
+/** It must have seen something: under `siblings` a delete that has not deletes nothing. */
 function deleteVersions(call: Call): void {
   writeWith(call, BODY_TOMBSTONE, optionsOf(call, 2).context);
 }

@@ -38,7 +38,7 @@ export const DURE_COMMANDS: readonly CommandSpec[] = [
   },
   {
     name: 'dure.del',
-    arity: -2,
+    arity: 4,
     flags: 'write',
     keys: { first: 1, last: 1, step: 1, flags: 'RM delete' },
     categories: 'write string slow',
@@ -46,9 +46,10 @@ export const DURE_COMMANDS: readonly CommandSpec[] = [
     since: '0.1.0',
     summary: 'Delete the values of a key that a causal context has seen',
     complexity: 'O(S) for S siblings',
-    syntax: 'key [CONTEXT context]',
+    syntax: 'key CONTEXT context',
     order: 'write',
-    differs: 'Replies OK, and not whether there was something. DEL deletes all that it sees itself.',
+    differs:
+      'Replies OK, and not whether there was something. Without a context there is DEL, which deletes all that it sees itself.',
   },
   {
     name: 'dure.consistency',

@@ -211,7 +211,7 @@ export const KEYS_COMMANDS: readonly CommandSpec[] = [
     syntax: 'key newkey',
     order: 'update',
     differs:
-      'Not atomic: the new key is written, then the old one deleted if it still is what was copied. In between others see both. If another client writes the old key meanwhile, it stays, as if written after the rename.',
+      'Not atomic: the new key is written, then the old one deleted if it still is what was copied. In between others see both. If another client writes the old key meanwhile, it stays, as if written after the rename. A key with several siblings is refused (`SIBLINGS`): only one of them would be renamed.',
   },
   {
     name: 'renamenx',
@@ -239,7 +239,8 @@ export const KEYS_COMMANDS: readonly CommandSpec[] = [
     complexity: 'O(N) where N is the length of the value',
     syntax: 'source destination [DB destination-db] [REPLACE]',
     order: 'update',
-    differs: 'Source and destination may lie on different nodes. Only database 0 exists.',
+    differs:
+      'Source and destination may lie on different nodes. Only database 0 exists. Of siblings the value that GET shows is copied.',
   },
   {
     name: 'scan',

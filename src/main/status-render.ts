@@ -248,7 +248,7 @@ const verdictTones: Readonly<Record<ClusterView['verdict'], Tone>> = {
 };
 
 function verdictLine({ verdict, settled }: ClusterView): string {
-  return settled ? 'All is well, and nothing is outstanding.' : verdictWords[verdict];
+  return settled && verdict === 'well' ? 'All is well, and nothing is outstanding.' : verdictWords[verdict];
 }
 
 function reasonLines(reason: SharedReason, width: number, paint: Paint): string[] {

@@ -3,9 +3,13 @@
  *
  * A version vector says "all writes of this actor up to that one", so an actor must know all its earlier writes of
  * a key when it makes another. A replica does: its writes are durable here before anybody else hears of them
- * (`write-flight.ts`), and after a loss of its disk it is another actor. A stand-in does not: its hint goes when it
- * is handed over. So it writes each time under a name of its own, except where the hint that it made last is still
- * there. The same for a replica that finds writes of itself which it has not made yet: somebody forged a context.
+ * (`write-flight.ts`), and after a loss of its disk it is another actor. But whether its disk is the one it had it
+ * knows only when every other member told. Until then, and after a damaged row was replaced by what others hold, it
+ * writes *aside*: under an actor drawn for this stretch of its life, of which nothing can be forgotten. So it does
+ * where it finds writes of itself that it has not made yet: somebody forged a context.
+ *
+ * A stand-in does not know its earlier writes: its hint goes when it is handed over. It writes each time under a
+ * name of its own, except where the hint that it made last is still there.
  */
 
 import { CodedError } from '../base/errors.ts';
@@ -50,6 +54,12 @@ export class SiblingComposer {
   readonly #random: Random;
   /** The last write this node made of a key it is no replica of. */
   readonly #standIns: Map<RowKey, WriteEvent> = new Map();
+  /**
+   * The actor to write as while the node's own may have written what this disk does not know; 0 if none is drawn.
+   * Of this life, and of one stretch of it in which no damaged row was replaced.
+   */
+  #aside = 0;
+  #asideSince = 0;
   /** The most siblings a write left behind, since the start. */
   siblingsMost = 0;
   readonly watch: SiblingWatch = new SiblingWatch();
@@ -95,20 +105,33 @@ export class SiblingComposer {
     );
     const asReplica = isReplica || context.mutants.has('sibling-stand-in-continues');
     const event = asReplica
-      ? this.#asReplica(living.vector, stamp)
+      ? this.#asReplica(context, living.vector, stamp)
       : this.#asStandIn(rowKey, living.vector, stamp);
     const set = writeInto(living, seen, event, body.kind === KIND_TOMBSTONE ? undefined : body);
     const row = rowOfVersions(rowKey, set)!;
     const written = { values: versionsOf(set).length, actors: set.vector.length, rowBytes: row.length };
-    this.#bound(context, rowKey, written, versionsOf(living).length, held?.length ?? 0);
+    const before = {
+      values: versionsOf(living).length,
+      actors: living.vector.length,
+      rowBytes: held?.length ?? 0,
+    };
+    this.#bound(context, rowKey, written, before);
     if (!isReplica) this.#remember(rowKey, event);
     return row;
   }
 
-  #asReplica(vector: readonly WriteEvent[], stamp: StampParts): WriteEvent {
-    const own = entryOf(vector, stamp.actor);
-    if (own === undefined || own.counter < stamp.counter) return stamp;
-    return { ...stamp, actor: drawActor(this.#random), counter: 1 };
+  #asReplica(context: ComposerContext, vector: readonly WriteEvent[], stamp: StampParts): WriteEvent {
+    const { identity, replica, mutants } = context;
+    const knowsAll =
+      (identity.isContinued && replica.rowsReplaced === 0) || mutants.has('sibling-actor-unproved');
+    if (knowsAll && isNews(vector, stamp)) return stamp;
+    const stale =
+      this.#asideSince !== replica.rowsReplaced || !isNews(vector, { ...stamp, actor: this.#aside });
+    if (this.#aside === 0 || stale) {
+      this.#aside = drawActor(this.#random);
+      this.#asideSince = replica.rowsReplaced;
+    }
+    return { ...stamp, actor: this.#aside };
   }
 
   #asStandIn(rowKey: RowKey, vector: readonly WriteEvent[], stamp: StampParts): WriteEvent {
@@ -127,21 +150,16 @@ export class SiblingComposer {
   }
 
   /** Siblings are never cut: a write that would make too much is refused. One that makes less never is. */
-  #bound(
-    context: ComposerContext,
-    rowKey: RowKey,
-    written: SiblingsWritten,
-    valuesBefore: number,
-    bytesBefore: number,
-  ): void {
+  #bound(context: ComposerContext, rowKey: RowKey, written: SiblingsWritten, before: SiblingsWritten): void {
     const { limits, log, tally } = context;
     const { values, actors, rowBytes } = written;
     tally.siblingWrites++;
     let why = '';
-    if (actors > VECTOR_ENTRIES_MAX) why = `it was written by more than ${VECTOR_ENTRIES_MAX} actors`;
-    else if (values > limits.siblingsMax && values > valuesBefore) {
-      why = `it has ${valuesBefore} siblings and the limit is ${limits.siblingsMax}`;
-    } else if (rowBytes > SIBLINGS_BYTES_MAX && rowBytes > bytesBefore) {
+    const isCrowded = actors > VECTOR_ENTRIES_MAX && actors > before.actors;
+    if (isCrowded) why = `it was written by more than ${VECTOR_ENTRIES_MAX} actors`;
+    else if (values > limits.siblingsMax && values > before.values) {
+      why = `it has ${before.values} siblings and the limit is ${limits.siblingsMax}`;
+    } else if (rowBytes > SIBLINGS_BYTES_MAX && rowBytes > before.rowBytes) {
       why = `its siblings would be ${rowBytes} bytes together and the limit is ${SIBLINGS_BYTES_MAX}`;
     }
     if (why === '') {
@@ -149,13 +167,16 @@ export class SiblingComposer {
       this.watch.written(context.now(), rowKey, written);
       return;
     }
-    if (values === 1 && valuesBefore <= 1 && actors <= VECTOR_ENTRIES_MAX) {
+    if (values === 1 && before.values <= 1 && !isCrowded) {
       const message = `the value and its causality are ${rowBytes} bytes and the limit under policy siblings is ${SIBLINGS_BYTES_MAX}; nothing was written`;
       throw new CodedError('pair-too-large', 'fail', message);
     }
     tally.siblingsRefused++;
     this.watch.refused(context.now(), rowKey, why, log);
-    const message = `the key is full: ${why}; nothing was written; read it with all its siblings (DURE.GET) and write one value with the context that comes with them`;
+    const remedy = isCrowded
+      ? 'read it with DURE.GET, and write one value without siblings, which forgets them (DURE.WITH PA/EC LWW DO SET)'
+      : 'read it with all its siblings (DURE.GET) and write one value with the context that comes with them';
+    const message = `the key is full: ${why}; nothing was written; ${remedy}`;
     throw new CodedError('siblings-full', 'fail', message);
   }
 
@@ -163,4 +184,10 @@ export class SiblingComposer {
   status(context: Pick<ComposerContext, 'tally' | 'limits' | 'now'>): SiblingsStatus {
     return this.watch.status(context.now(), context.tally, context.limits.siblingsMax);
   }
+}
+
+/** Whether an actor can have made the write, as far as a vector knows of its others. */
+function isNews(vector: readonly WriteEvent[], event: WriteEvent): boolean {
+  const own = entryOf(vector, event.actor);
+  return own === undefined || own.counter < event.counter;
 }

@@ -286,7 +286,7 @@ function siblingsReason({ siblings }: Findings, reasons: StatusReason[]): void {
   const { refused, refusedAgoMs, refusedPrefix, refusedWhy, valuesMax, valuesMost, valuesMostPrefix } =
     siblings;
   const action =
-    'make the clients that write those keys read first and hand the context back (DURE.GET key, then DURE.SET key value CONTEXT context); one such write of a key ends it there';
+    'make the clients that write those keys read first and hand the context back (DURE.GET key, then DURE.SET key value CONTEXT context); the error of a refused write says how to mend its key';
   if (refusedAgoMs !== null && refusedAgoMs <= SIBLINGS_REFUSED_MS) {
     reasons.push(
       reason('critical', 'siblings-full', '', [

@@ -19,7 +19,8 @@ describe('DURE commands', () => {
     assert.match(client.ask('dure.get k'), /\$6\|values\|\*1\|\$1\|v\|$/s);
     assert.equal(client.ask('dure.set k w ex 10'), '+OK|');
     assert.equal(client.ask('ttl k'), ':10|');
-    assert.equal(client.ask('dure.del k'), '+OK|');
+    const context = /\|context\|\$\d+\|([\w-]+)\|/.exec(client.ask('dure.get k'))![1];
+    assert.equal(client.ask(`dure.del k context ${context}`), '+OK|');
     assert.equal(client.ask('get k'), '$-1|');
   });
 
@@ -32,6 +33,7 @@ describe('DURE commands', () => {
       'dure.set k v ex 1 px 1',
       'dure.set k v nx 1',
       'dure.del k ex 1',
+      'dure.del k nocontext x',
     ]) {
       assert.equal(client.ask(command), '-ERR syntax error|', command);
     }
@@ -45,7 +47,12 @@ describe('DURE commands', () => {
     const context = /\$7\|context\|\$\d+\|([\w-]+)\|/.exec(client.ask('dure.get k'))?.[1];
     assert.ok(context !== undefined && context.length > 20, 'letters that no client spoils');
     assert.equal(client.ask(`dure.set k w context ${context}`), '+OK|');
-    for (const wrong of [`${context}=`, '"x"', 'a+b/', 'A', '\x01\x02', 'A'.repeat(100_000)]) {
+    assert.match(
+      client.ask('dure.del k'),
+      /^-ERR wrong number of arguments/,
+      'a delete that saw nothing deletes nothing',
+    );
+    for (const wrong of ['', `${context}=`, '"x"', 'a+b/', 'A', '\x01\x02', 'A'.repeat(100_000)]) {
       const answer = client.send([
         bytesOf('dure.set'),
         bytesOf('k'),

@@ -271,6 +271,34 @@ Degraded: everything is served; something is missing, late, or no longer spare.
     );
   });
 
+  it('siblings at the cap: which keys, and what to do; nothing outstanding is not well', () => {
+    const cluster = new Statuses();
+    for (const { siblings } of cluster.answers) {
+      Object.assign(siblings, {
+        refused: 3,
+        refusedAgoMs: 1400,
+        refusedPrefix: 'cart:',
+        refusedWhy: 'it has 32 siblings and the limit is 32',
+      });
+    }
+    const text = body(cluster.look(), 100);
+    assert.doesNotMatch(text, /All is well/);
+    golden(
+      text.slice(text.indexOf('Critical')),
+      `
+Critical: some requests fail now, or will before long.
+
+!! siblings cap reached: keys beginning with cart: (it has 32 siblings and the limit is 32) (n1, n2,
+   n3 say)
+   Means: writes that would add a value to them are refused, 3 since start, the last 1.4s ago; no
+          value is cut, and other keys are not concerned.
+   Do:    make the clients that write those keys read first and hand the context back (DURE.GET key,
+          then DURE.SET key value CONTEXT context); the error of a refused write says how to mend
+          its key.
+`,
+    );
+  });
+
   it('parts that a node does not tell of are left open, and nothing is called settled', () => {
     const cluster = new Statuses();
     const nodes = cluster.look().nodes.map((node) => {
