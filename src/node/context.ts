@@ -12,8 +12,9 @@ import type { Log } from '../ports/log.ts';
 import type { NodeId } from '../ports/transport.ts';
 import type { Replica } from '../replica/replica.ts';
 import type { Vouching } from '../replica/vouching.ts';
-import type { Stamp } from '../rows/row.ts';
-import { stampTime } from '../rows/row.ts';
+import type { Row, Stamp } from '../rows/row.ts';
+import { rowStamp, stampTime } from '../rows/row.ts';
+import { isSiblingsRow, versionsOfRow } from '../rows/siblings.ts';
 import type { Flights } from './flights.ts';
 import type { Identity } from './identity.ts';
 import type { Links } from './links.ts';
@@ -59,6 +60,17 @@ export function isTooFarAhead(context: NodeContext, stamp: Stamp): boolean {
 export function observeStamp(context: NodeContext, stamp: Stamp): void {
   if (context.mutants.has('hlc-not-observed') || isTooFarAhead(context, stamp)) return;
   context.identity.observe(stamp);
+}
+
+/** Takes note of an intact row that is to be stored: of its stamp, and of whose siblings are in it. */
+export function observeRow(context: NodeContext, row: Row): void {
+  observeStamp(context, rowStamp(row));
+  if (!isSiblingsRow(row) || context.mutants.has('sibling-not-noted')) return;
+  try {
+    context.past.wrote(versionsOfRow(row).siblings);
+  } catch (error) {
+    if (!(error instanceof CodedError)) throw error;
+  }
 }
 
 /**

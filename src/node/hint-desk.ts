@@ -20,7 +20,7 @@ import { HINT, readHint } from '../wire/hint-messages.ts';
 import { FAMILY_HINTS, writeHand } from '../wire/messages.ts';
 import type { HintFigures } from './api.ts';
 import type { NodeContext } from './context.ts';
-import { isTooFarAhead, observeStamp } from './context.ts';
+import { isTooFarAhead, observeRow } from './context.ts';
 import type { Desk } from './desk.ts';
 import { Flight } from './flights.ts';
 import { HintMender } from './hint-mender.ts';
@@ -111,7 +111,7 @@ export class HintDesk implements Desk {
       owed.stored(refusal);
       return;
     }
-    observeStamp(context, rowStamp(row));
+    observeRow(context, row);
     context.hints.accept(target, rowKey, row, owed);
   }
 

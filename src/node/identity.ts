@@ -110,6 +110,8 @@ export class Identity {
   };
   /** Set when the peers were heard: stamps may be issued. */
   isSettled = false;
+  /** Set when every other member told what it remembers of this node. */
+  isAllTold = false;
   /** The clock's mark in the last batch that is durable. */
   markDurable: HlcReading = markNone;
   #markHanded: HlcReading = markNone;
@@ -220,6 +222,14 @@ export class Identity {
   /** Takes note of a stamp seen elsewhere. */
   observe(stamp: Stamp): void {
     this.hlc.observe(stampTime(stamp), stampLogical(stamp));
+  }
+
+  /**
+   * Whether the disk is known to have all that this actor ever wrote: the actor was drawn in this life, or nobody
+   * remembers more of it than the disk does.
+   */
+  get isContinued(): boolean {
+    return this.isAllTold || this.opened.isNew || this.actor !== this.opened.actor;
   }
 
   /** The highest reading issued or observed, as the stamp of nobody. */

@@ -160,6 +160,7 @@ export class PastDesk implements Desk {
     this.#done = done;
     this.#startedAt = this.#context.now();
     identity.open(this.#storage, this.#random);
+    identity.isAllTold = this.#isAllTold;
     past.load(this.#storage);
     const heldAgainst = this.#baselines.load(this.#storage, this.#visitors.keys(), pastOf(identity));
     const intact = vouching.load(this.#storage) && heldAgainst && replica.areNotesIntact;
@@ -265,6 +266,7 @@ export class PastDesk implements Desk {
     }
     if (past === undefined) this.#rebuild.cleared(peer);
     else if (baseline !== undefined) this.#judge(peer, past, baseline);
+    context.identity.isAllTold = this.#isAllTold;
     // At once: rows that are acknowledged to it from now on are remembered, and durable not before this.
     this.#noteBaselines();
     if (this.#isAlone) this.#heardFirst();
@@ -296,6 +298,11 @@ export class PastDesk implements Desk {
         if (error === undefined && this.#isSettled) this.#mayMark = true;
       });
     }
+  }
+
+  get #isAllTold(): boolean {
+    for (const { told } of this.#visitors.values()) if (!told) return false;
+    return true;
   }
 
   // Settling.
@@ -393,6 +400,11 @@ export class PastDesk implements Desk {
     if (writer === undefined) return;
     visitor.askedAt = now;
     writePastAsk(writer, this.#askId);
+  }
+
+  /** A card that grew with rows of this turn is stored with them. */
+  endTurn(): void {
+    if (this.#context.past.isUrgent) this.#context.past.store(this.#context.replica);
   }
 
   tick(now: number): void {

@@ -16,6 +16,7 @@
 import { ByteReader, ByteWriter } from '../base/bytes.ts';
 import type { CodedError } from '../base/errors.ts';
 import { sealed, unsealedBody } from '../base/sealed-note.ts';
+import type { WriteEvent } from '../causality/version-set.ts';
 import type { Storage } from '../ports/storage.ts';
 import type { NodeId } from '../ports/transport.ts';
 import type { Replica } from '../replica/replica.ts';
@@ -128,6 +129,21 @@ export class PastMemory {
   /** The same, by the row's stamp. */
   acknowledgedStamp(id: NodeId, stamp: Stamp): void {
     this.acknowledged(id, stampTime(stamp), stampLogical(stamp));
+  }
+
+  /**
+   * A row came that holds values of these writes. Siblings are durable where they were made before anybody else is
+   * sent them, so the disk of a member whose actor made one has come as far. Stored with the row: should that disk
+   * forget it, its node must not go on as the same actor (`sibling-composer.ts`).
+   */
+  wrote(events: Iterable<{ readonly event: WriteEvent }>): void {
+    for (const { event } of events) {
+      for (const card of this.#cards.values()) {
+        if (!card.known || card.actor !== event.actor) continue;
+        card.raise(event.time, event.logical);
+        if (card.dirty) this.isUrgent = true;
+      }
+    }
   }
 
   /** Stores the cards that changed, with the next batch. */

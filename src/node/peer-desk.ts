@@ -32,7 +32,7 @@ import {
 } from '../wire/messages.ts';
 import type { RequestOptions, UpdateReply } from './api.ts';
 import type { NodeContext } from './context.ts';
-import { isTooFarAhead, observeStamp } from './context.ts';
+import { isTooFarAhead, observeRow, observeStamp } from './context.ts';
 import type { Desk } from './desk.ts';
 import {
   readUpdateCall,
@@ -197,7 +197,7 @@ export class PeerDesk implements MessageHandler<Link> {
       this.#refuse(link, id, 'corrupt');
       return;
     }
-    observeStamp(context, stamp);
+    observeRow(context, row);
     const owed = id === 0 ? undefined : new OwedStored(context, link, id);
     mergeHanded(context.replica, rowKey, row, horizon, owed);
   }

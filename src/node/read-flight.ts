@@ -29,7 +29,7 @@ import { compareStamps, rowStamp, STAMP_NONE } from '../rows/row.ts';
 import { isMade } from '../rows/siblings.ts';
 import { writeFloor, writeHand, writeRead, writeWrite } from '../wire/messages.ts';
 import type { NodeContext } from './context.ts';
-import { deadlineError, isTooFarAhead, observeStamp, quorumError } from './context.ts';
+import { deadlineError, isTooFarAhead, observeRow, observeStamp, quorumError } from './context.ts';
 import { Flight } from './flights.ts';
 import type { Link } from './links.ts';
 
@@ -303,7 +303,8 @@ export class ReadFlight extends Flight implements ReadWaiter {
     if (peer === context.self) {
       if (isTooFarAhead(context, stamp)) return false;
       // Once more: what was beyond belief when it came may not be so now, and no row is stored unobserved.
-      observeStamp(context, stamp);
+      if (row === undefined) observeStamp(context, stamp);
+      else observeRow(context, row);
       const waiter = id === 0 ? undefined : { stored: (error?: CodedError) => this.#storedHere(error) };
       if (row === undefined) context.replica.raiseFloor(stamp, waiter);
       else mergeHanded(context.replica, this.#rowKey, row, this.#horizon, waiter);

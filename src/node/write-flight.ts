@@ -28,6 +28,7 @@ import type { StoredWaiter } from '../replica/replica.ts';
 import type { RowKey } from '../rows/key.ts';
 import type { Row, RowBody, StampParts } from '../rows/row.ts';
 import { encodeRow, rowLogical, rowTime } from '../rows/row.ts';
+import { isSiblingsRow } from '../rows/siblings.ts';
 import { writeHint } from '../wire/hint-messages.ts';
 import { writeWrite } from '../wire/messages.ts';
 import type { WriteDone, WriteProgress } from './api.ts';
@@ -309,7 +310,8 @@ export class WriteFlight extends Flight implements StoredWaiter, WriteProgress {
       if (error !== undefined) {
         // Nobody else was sent it; a disk that became full in the middle may hold it.
         context.flights.remove(this);
-        this.#answer(new Coded(error.code, error.outcome === 'unknown' ? 'unknown' : 'fail', error.message));
+        const outcome = error.outcome === 'unknown' || this.#isBuiltUpon(error) ? 'unknown' : 'fail';
+        this.#answer(new Coded(error.code, outcome, error.message));
         return;
       }
       this.#sendToOthers(this.#row!);
@@ -322,8 +324,27 @@ export class WriteFlight extends Flight implements StoredWaiter, WriteProgress {
     context.log.write('warn', 'write-not-stored', { code: error.code });
     this.#refusedFor(error.code);
     // A disk that became full in the middle of a batch may hold it all the same.
-    if (error.outcome === 'unknown') this.#uncertain = true;
+    if (error.outcome === 'unknown' || this.#isBuiltUpon(error)) this.#uncertain = true;
     this.#lose(context.self, error.code);
+  }
+
+  /**
+   * Whether a later change of the key, which the failed batch did not carry, may hold the value: siblings are made of
+   * what lies on the tray, durable or not.
+   */
+  #isBuiltUpon({ code }: CodedError): boolean {
+    if (code !== 'storage-full') return false;
+    const { replica } = this.#context;
+    if (!this.#plan.selfIsReplica) return this.#seen !== undefined;
+    if (!replica.isPending(this.#rowKey)) return false;
+    if (this.#seen !== undefined) return true;
+    try {
+      const held = replica.held(this.#rowKey);
+      return held !== undefined && isSiblingsRow(held);
+    } catch (failure) {
+      if (!(failure instanceof Coded)) throw failure;
+      return true;
+    }
   }
 
   override storedBy(peer: NodeId): void {

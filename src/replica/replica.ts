@@ -90,6 +90,8 @@ export class Replica {
   areNotesIntact = true;
   /** Rows that failed their checksum when read, since start. */
   rowsDamaged = 0;
+  /** Damaged rows that gave way to others, since start: what they held besides is forgotten here. */
+  rowsReplaced = 0;
   readonly #marks: SlotMarks = new SlotMarks();
   readonly #mergeLastArrival: boolean;
   readonly #ackBeforeCommit: boolean;
@@ -313,6 +315,7 @@ export class Replica {
         return;
       }
       old = undefined; // a damaged row gives way to an intact one
+      this.rowsReplaced++;
     }
     const merged = this.#merged(rowKey, old, row);
     if (merged !== old) {
@@ -462,6 +465,7 @@ export class Replica {
     }
     // What a floor that may yet be forgotten declares dead is not deleted.
     if (!this.#floorDurable) return false;
+    this.rowsReplaced++;
     this.#tray.notes.push({ key: rowKey, value: undefined });
     this.#options.wake();
     return true;
