@@ -285,7 +285,7 @@ class Foreman {
   }
 
   #welcome(): string {
-    const { replicas, policy, storage } = this.#config;
+    const { replicas, policy, storage, http } = this.#config;
     const count = this.#crew.length;
     const n = Math.min(replicas, count);
     const rows = this.#crew.map(({ node, child, ready }) => [
@@ -299,6 +299,7 @@ class Foreman {
     const first = this.#crew[0]!.node.respPort;
     const last = this.#crew.at(-1)!.node.respPort;
     const auth = this.#config.password === undefined ? '' : ' -a PASSWORD';
+    const bearer = auth === '' ? '' : "-H 'Authorization: Bearer PASSWORD' ";
     const durability =
       storage.engine === 'memory' ? 'memory only' : `${storage.engine}, fsync ${storage.durability}`;
     return [
@@ -310,6 +311,9 @@ class Foreman {
       '',
       `  Try:   redis-cli -p ${first}${auth} SET greeting hello`,
       `         redis-cli -p ${last}${auth} GET greeting`,
+      ...(http.api
+        ? [`         curl ${bearer}http://127.0.0.1:${this.#crew[0]!.node.httpPort}/v1/keys/greeting`]
+        : []),
       '  Stop:  Ctrl-C',
       '',
       '',

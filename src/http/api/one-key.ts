@@ -126,6 +126,13 @@ function bytesOfRequest(request: FastifyRequest): Uint8Array {
       'fail',
     );
   }
+  if (/^multipart\//i.test(headers['content-type'] ?? '')) {
+    throw new Problem(
+      'unsupported-media-type',
+      'a form with parts is not taken apart here: send the value itself as the body (curl --data-binary @FILE); nothing was written',
+      'fail',
+    );
+  }
   const body = (request.body as Uint8Array | undefined) ?? BYTES_EMPTY;
   return isJson(headers['content-type']) ? compactJson(body) : body;
 }
