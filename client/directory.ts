@@ -1,5 +1,5 @@
 /**
- * The nodes a client knows, its links to them, and the table that says which of them hold a key.
+ * The nodes a client knows, its links to them, the table that says which of them hold a key, and the policies.
  *
  * The picture: an address book with a map in it. The map comes from the nodes themselves and is asked for
  * again now and then, when a link is lost or made, and when a node answers "try again". A node that the map
@@ -12,6 +12,7 @@ import { type Connection, Internal } from './connection.ts';
 import type { Emitter } from './events.ts';
 import { Link, type LinkOptions } from './link.ts';
 import type { Tally } from './metrics.ts';
+import { type Policies, readPolicies } from './policies.ts';
 import { readTopology, type Topology } from './topology.ts';
 
 export interface DirectoryOptions {
@@ -38,6 +39,7 @@ const refusals = new Set(['WRONGPASS', 'NOAUTH', 'NOPROTO', 'NOPERM']);
 
 export class Directory {
   topology: Topology | undefined;
+  policies: Policies | undefined;
   /** All links, in no order that means anything. */
   links: readonly Link[] = [];
   /** Why each node could not be reached last, for messages. */
@@ -177,6 +179,13 @@ export class Directory {
         },
         done,
       ),
+    );
+    connection.send(
+      new Internal(['DURE.POLICY', 'LIST'], (reply) => {
+        // A node that is starting says so; what is known stays.
+        if (!(reply instanceof ErrorReply)) this.policies = readPolicies(reply);
+        else this.policies ??= readPolicies([]);
+      }),
     );
   }
 

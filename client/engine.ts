@@ -75,14 +75,20 @@ export class Engine implements CallHost {
     return this.#options.deadlineMs;
   }
 
+  /** Whether the cluster's policy of a key is a strict one, as far as is known. */
+  isStrict(key: string): boolean {
+    return this.#directory.policies?.isStrict(key) === true;
+  }
+
   get callsUnderWay(): number {
     return this.#calls.size;
   }
 
-  /** Resolves when a node is connected and the table is known. */
+  /** Resolves when a node is connected, and the table and the policies are known. */
   async connected(): Promise<void> {
     const deadline = now() + this.#options.deadlineMs;
-    while (this.#directory.topology === undefined || !this.#directory.hasReady) {
+    const directory = this.#directory;
+    while (!directory.hasReady || directory.topology === undefined || directory.policies === undefined) {
       if (this.#refusal !== undefined) throw this.#refusal;
       if (now() > deadline) throw this.#unreachable('no node could be reached');
       await new Promise((resolve) => setTimeout(resolve, 5));

@@ -28,8 +28,8 @@ export interface ConnectOptions<T> {
   /** Said on each connection: of all operations that say nothing else. Default: the policy of the key's prefix. */
   readonly consistency?: Consistency | undefined;
   /**
-   * Whether a put or delete is sent again when it is unknown whether it was applied. Default: yes, unless its
-   * consistency is strict.
+   * Whether a put or delete is sent again when it is unknown whether it was applied. Default: yes, unless it is
+   * under a strict consistency.
    */
   readonly repeatWrites?: boolean | undefined;
   /** Of a call, all attempts together, milliseconds. Default 5000. */
@@ -86,7 +86,8 @@ function handshakeOf<T>({ password, clientName = 'dure-client', consistency }: C
     : [hello, ['DURE.CONSISTENCY', ...consistencyWords(consistency)]];
 }
 
-function retryBudgetOf(budget: RetryBudgetOptions = {}): RetryBudgetOptions {
+/** @throws DureError `invalid` for nonsense */
+export function retryBudgetOf(budget: RetryBudgetOptions = {}): RetryBudgetOptions {
   const { share = 0.1, reserve = 1000, attemptsMax = 8 } = budget;
   if (!(share >= 0 && share <= 1)) throw invalid('retryBudget.share is from 0 to 1');
   return {

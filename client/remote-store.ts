@@ -32,6 +32,10 @@ export class RemoteStore implements Store {
     return this.#engine.tally;
   }
 
+  isStrict(key: string): boolean {
+    return this.#engine.isStrict(key);
+  }
+
   get(prefix: Prefix, key: string, options: CallOptions | undefined): Promise<Uint8Array | null> {
     return this.#engine.call(getOperation(prefix, key), options);
   }

@@ -27,8 +27,8 @@ export interface SpaceOptions<T> {
   /** Of each value written that brings none of its own, merged ones included. Default: that of the policy. */
   readonly ttlMs?: number | undefined;
   /**
-   * Whether a put or delete is sent again when it is unknown whether it was applied. Default: yes, unless its
-   * consistency, as said to this client, is strict (docs/decisions/0015-client-repeats.md).
+   * Whether a put or delete is sent again when it is unknown whether it was applied. Default: yes, unless it is
+   * under a strict consistency (docs/decisions/0015-client-repeats.md).
    */
   readonly repeatWrites?: boolean | undefined;
 }
@@ -107,7 +107,8 @@ export class Space<T> {
   readonly #words: Prefix;
   readonly #ttlMs: number | undefined;
   readonly #repeatWrites: boolean | undefined;
-  readonly #isStrict: boolean;
+  /** Undefined: the policy of the key says. */
+  readonly #isStrict: boolean | undefined;
 
   /** @param consistency of the store, where the options say nothing of it, if that is known */
   constructor(
@@ -125,7 +126,8 @@ export class Space<T> {
     this.#words = options.consistency === undefined ? noPrefix : consistencyWords(options.consistency);
     this.#ttlMs = options.ttlMs;
     this.#repeatWrites = options.repeatWrites;
-    this.#isStrict = isStrict(options.consistency ?? consistency);
+    const said = options.consistency ?? consistency;
+    this.#isStrict = said === undefined ? undefined : isStrict(said);
   }
 
   /**
@@ -136,7 +138,7 @@ export class Space<T> {
    */
   async get(key: string, options?: GetOptions<T>): Promise<T | undefined> {
     const full = this.#full(key);
-    const near = this.#nearFor(options);
+    const near = this.#nearFor(full, options);
     const noted = near?.get(full);
     if (noted !== undefined) {
       this.#store.tally.nearHits += 1;
@@ -250,14 +252,19 @@ export class Space<T> {
   }
 
   /** The near cache for a get, unless that asks for more than a note can promise. */
-  #nearFor(options: GetOptions<T> | undefined): NearCache | undefined {
-    const isFresh = options?.fresh === true || options?.consistency !== undefined;
-    return isFresh || this.#isStrict ? undefined : this.#near;
+  #nearFor(full: string, options: GetOptions<T> | undefined): NearCache | undefined {
+    if (this.#near === undefined || options?.fresh === true || options?.consistency !== undefined) return;
+    return this.#isStrictFor(full, undefined) ? undefined : this.#near;
   }
 
-  #isRepeatable(options: WriteOptions | undefined): boolean {
-    const strict = options?.consistency === undefined ? this.#isStrict : isStrict(options.consistency);
-    return options?.repeat ?? this.#repeatWrites ?? !strict;
+  #isRepeatable(full: string, options: WriteOptions | undefined): boolean {
+    return options?.repeat ?? this.#repeatWrites ?? !this.#isStrictFor(full, options?.consistency);
+  }
+
+  /** Whether an operation is under a strict consistency, as far as is known. */
+  #isStrictFor(full: string, consistency: Consistency | undefined): boolean {
+    if (consistency !== undefined) return isStrict(consistency);
+    return this.#isStrict ?? this.#store.isStrict?.(full) ?? false;
   }
 
   #rawVersions(full: string, options: VersionsOptions | undefined): Promise<RawVersions> {
@@ -362,7 +369,7 @@ export class Space<T> {
     const full = this.#full(key);
     this.#near?.invalidate(full);
     try {
-      await write(full, this.#prefixOf(options), this.#isRepeatable(options));
+      await write(full, this.#prefixOf(options), this.#isRepeatable(full, options));
     } finally {
       this.#near?.invalidate(full);
     }

@@ -24,6 +24,8 @@ export interface Store {
   /** Of a call that brings none of its own, milliseconds. */
   readonly deadlineMs: number;
   readonly tally: SpaceTally;
+  /** Whether the policy of a key is a strict one, where the store knows. */
+  isStrict?(key: string): boolean;
   /** The value of a key, or null. The bytes belong to the store: they are good until the next turn. */
   get(prefix: Prefix, key: string, options: CallOptions | undefined): Promise<Uint8Array | null>;
   getVersions(prefix: Prefix, key: string, options: CallOptions | undefined): Promise<RawVersions>;

@@ -150,6 +150,29 @@ describe('siblings through the client', { timeout: 120_000 }, () => {
     assert.equal(await plain.get('k', { consistency: 'PC/EC' }), 'c');
   });
 
+  it('a policy that becomes strict at run time is known to the client soon', async () => {
+    const nodes = [`127.0.0.1:${cluster.respPort(2)}`];
+    const nearCache = { entriesMax: 100, bytesMax: 100_000, ttlMs: 60_000 };
+    const near = await connect({ nodes, nearCache, topologyRefreshMs: 100 });
+    const redis = new Redis({ host: '127.0.0.1', port: cluster.respPort(0) });
+    const hits = async (): Promise<number> => {
+      const before = near.metrics().nearHits;
+      for (let i = 0; i < 3; i++) await near.get('turned:k');
+      return near.metrics().nearHits - before;
+    };
+    try {
+      await near.put('turned:k', 1);
+      assert.equal(await hits(), 2);
+      await redis.call('DURE.POLICY', 'SET', 'turned:', 'PC/EC');
+      await until(async () => (await hits()) === 0, 'no notes of a strict key');
+      await redis.call('DURE.POLICY', 'UNSET', 'turned:');
+      await until(async () => (await hits()) > 0, 'notes again');
+    } finally {
+      redis.disconnect();
+      await near.close();
+    }
+  });
+
   it('a large batch and a scan of all nodes', async () => {
     const numbers = client.space<number>('n:');
     const count = 3000;

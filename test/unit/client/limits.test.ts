@@ -7,8 +7,8 @@ import assert from 'node:assert/strict';
 import { getEventListeners } from 'node:events';
 import { test } from 'node:test';
 import { type Client, type ConnectOptions, connect, DureError } from '../../../client/index.ts';
-import { bytesOf } from '../../../src/base/bytes.ts';
-import { ErrorReply } from '../../../src/resp/value.ts';
+import { bytesOf, utf8Bytes } from '../../../src/base/bytes.ts';
+import { ErrorReply, MapReply } from '../../../src/resp/value.ts';
 import { FakeNodes } from '../../support/fake-nodes.ts';
 import { delay, until } from '../../support/wait.ts';
 
@@ -243,6 +243,58 @@ test('a write of unknown outcome is sent again unless its consistency is strict,
       );
       assert.equal(outcome, isRepeated ? 'ok' : 'unknown', JSON.stringify([ofClient, ofSpace, ofCall]));
     });
+  }
+});
+
+test('the policies of the cluster say which keys are strict, and are asked for again', async () => {
+  const nodes = await FakeNodes.start(1);
+  let policies: [string, string][] = [
+    ['', 'PC/EC'],
+    ['loose:', 'PA/EC SIBLINGS'],
+    ['loose:not:', 'R=3 W=1 STRICT SIBLINGS-READ=ERROR'],
+    ['é:', 'R=2 W=2 SLOPPY'],
+  ];
+  nodes.script = (words) => {
+    if (words[0] === 'SET') return new ErrorReply('UNKNOWN', 'half written');
+    if (words[0] !== 'DURE.POLICY') return 'default';
+    return policies.map(
+      ([prefix, policy]) =>
+        new MapReply([
+          ['prefix', utf8Bytes(prefix)],
+          ['policy', policy],
+          ['set-at', 0],
+        ]),
+    );
+  };
+  const near = { entriesMax: 100, bytesMax: 100_000, ttlMs: 60_000 };
+  const options = { retryBudget: { attemptsMax: 2 }, topologyRefreshMs: 20, nearCache: near };
+  const client = await connect({ nodes: nodes.addresses, ...options });
+  const isRepeated = async (key: string): Promise<boolean> => {
+    const before = nodes.nodes[0]!.seen.filter((words) => words.includes('SET')).length;
+    assert.equal((await failure(client.put(key, 1))).outcome, 'unknown');
+    return nodes.nodes[0]!.seen.filter((words) => words.includes('SET')).length - before > 1;
+  };
+  const isNoted = async (key: string): Promise<boolean> => {
+    const before = client.metrics().nearHits;
+    for (let i = 0; i < 2; i++) await client.get(key);
+    return client.metrics().nearHits > before;
+  };
+  try {
+    for (const [key, isStrict] of [
+      ['any', true],
+      ['loose:a', false],
+      ['loose:not:a', true],
+      ['é:a', false],
+    ] as const) {
+      assert.equal(await isRepeated(key), !isStrict, key);
+      assert.equal(await isNoted(key), !isStrict, key);
+    }
+    policies = [['loose:', 'PC/EL']];
+    await until(async () => !(await isRepeated('loose:a')), 'the change is known');
+    assert.ok(await isRepeated('any'));
+  } finally {
+    await client.close();
+    await nodes.close();
   }
 });
 
