@@ -22,6 +22,7 @@
  * disk c full                     # full, ok, slow 50, error
  * advance 2s                      # time passes: ms or s
  * expect c holds k v1             # what is on the disk: a value, v1+v2, nothing, tombstone, damaged
+ * expect c forgot k               # nothing is on its disk: no tombstone either
  * expect a hedges 1               # a figure of the node is at least so much
  * expect replicas equal           # the replicas of every key hold the same (also: roots equal)
  * expect hints 0                  # hints on all disks together; expect a hints 2 for one
@@ -432,6 +433,12 @@ class Story {
     if (verb === 'sees' || verb === 'misses') {
       const live = machine.node?.members().find(({ id }) => id === third)?.live;
       return live === (verb === 'sees') ? undefined : `${first} ${live ? 'sees' : 'misses'} ${third}`;
+    }
+    if (verb === 'forgot') {
+      const row = machine.disk.peek(rowKeyOf(third!));
+      return row === undefined
+        ? undefined
+        : `${machine.id} still has a row of ${third}, ${this.#held(machine, third!)}`;
     }
     if (verb === 'holds') {
       const held = this.#held(machine, third!);

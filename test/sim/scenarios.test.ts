@@ -27,6 +27,7 @@ describe('scenarios', () => {
       'rot b k 99\nexpect b holds k v1',
       'within 1s c holds k v2',
       'expect hints 1',
+      'expect a forgot k',
       'expect a hints 1',
       'expect a misses b',
     ]) {
@@ -60,6 +61,8 @@ describe('scenarios', () => {
       ['straggler', 'straggler-taken'],
       ['hint-floor-survives-restart', 'hint-floor-forgotten'],
       ['damaged-hint', 'unreadable-hint-dropped'],
+      ['siblings-after-restored-copy', 'sibling-not-noted'],
+      ['siblings-written-aside', 'sibling-actor-unproved'],
     ] as const) {
       assert.throws(() => runScenario(story(name), undefined, new Set([mutant])), ScenarioError, mutant);
     }
