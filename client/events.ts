@@ -1,6 +1,6 @@
 /**
- * What a client tells its owner: a typed list of listeners an event. A listener that throws harms neither
- * the client nor the other listeners: its error surfaces as an uncaught one.
+ * What a client (or an embedded node) tells its owner: a typed list of listeners an event. A listener that throws
+ * harms neither the client nor the other listeners: its error surfaces as an uncaught one.
  */
 
 /** The events of a client and what comes with them. */
@@ -17,25 +17,25 @@ export interface ClientEvents {
 
 export type Listener<E> = (event: E) => void;
 
-export class Emitter {
-  readonly #listeners: Map<keyof ClientEvents, Set<Listener<never>>> = new Map();
+export class Emitter<Events = ClientEvents> {
+  readonly #listeners: Map<keyof Events, Set<Listener<never>>> = new Map();
 
   /** @returns a function that takes the listener off again. */
-  on<K extends keyof ClientEvents>(name: K, listener: Listener<ClientEvents[K]>): () => void {
+  on<K extends keyof Events>(name: K, listener: Listener<Events[K]>): () => void {
     const listeners = this.#listeners.get(name) ?? new Set();
     this.#listeners.set(name, listeners);
     listeners.add(listener);
     return () => listeners.delete(listener);
   }
 
-  has(name: keyof ClientEvents): boolean {
+  has(name: keyof Events): boolean {
     return (this.#listeners.get(name)?.size ?? 0) > 0;
   }
 
-  emit<K extends keyof ClientEvents>(name: K, event: ClientEvents[K]): void {
+  emit<K extends keyof Events>(name: K, event: Events[K]): void {
     for (const listener of this.#listeners.get(name) ?? []) {
       try {
-        (listener as Listener<ClientEvents[K]>)(event);
+        (listener as Listener<Events[K]>)(event);
       } catch (error) {
         queueMicrotask(() => {
           throw error;

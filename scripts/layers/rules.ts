@@ -60,10 +60,12 @@ export const OUTSIDE_FOLDERS: ReadonlyMap<string, OutsideFolder> = new Map([
     },
   ],
   ['cli', { layerMax: 1, folders: ['client'] }],
+  // An embedded node is a composition root like src/main, and speaks to programs as the client does.
+  ['embed', { layerMax: LAYER_MAIN, folders: ['client'] }],
   // Examples show the doors of the package and see nothing behind them: what a reader copies must run there too.
   [
     'examples',
-    { layerMax: LAYER_MAIN, folders: ['client'], sources: [], laboratories: ['examples/consistency/'] },
+    { layerMax: LAYER_MAIN, folders: ['client', 'embed'], sources: [], laboratories: ['examples/consistency/'] },
   ],
 ]);
 

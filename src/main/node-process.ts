@@ -139,7 +139,16 @@ async function assemble(
     },
     async stop() {
       fault = 'the node is stopping';
-      for (const step of undo.reverse()) await step();
+      // Whatever one step says, the others are done: a storage that failed must not keep the lock.
+      let failure: unknown;
+      for (const step of undo.reverse()) {
+        try {
+          await step();
+        } catch (error) {
+          failure ??= error;
+        }
+      }
+      if (failure !== undefined) throw failure;
     },
   };
 }
