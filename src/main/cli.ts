@@ -1,5 +1,5 @@
 /**
- * The command line of the server: `dure dev`, `dure start`, `dure status`, `dure repair`,
+ * The command line of the server: `dure dev`, `dure start`, `dure status`, `dure repair`, `dure policy`,
  * `dure config check`.
  *
  * Every setting of the configuration is a flag too; `--help` lists them from the tree of settings. A
@@ -185,6 +185,42 @@ function repairCommand(): Command {
   });
 }
 
+function policyCommand(): Command {
+  const list = addSeedOptions(new Command('list'))
+    .description('what every node goes by, prefix by prefix')
+    .option('--json', 'for programs');
+  list.action(async (options: Given) => {
+    endWithReader();
+    const { runPolicyList } = await import('./policy.ts');
+    process.exitCode = await runPolicyList({ ...seedOptionsOf(options), json: options.json === true });
+  });
+  const change = async (prefix: string, words: string | undefined, options: Given): Promise<void> => {
+    endWithReader();
+    const { runPolicyChange } = await import('./policy.ts');
+    const json = options.json === true;
+    process.exitCode = await runPolicyChange({ ...seedOptionsOf(options), json, prefix, words });
+  };
+  const set = addSeedOptions(new Command('set'))
+    .description('set the policy of the keys that begin with a prefix, on all nodes')
+    .argument('<prefix>', '"" for the default')
+    .argument(
+      '<words...>',
+      'PA/EL, PA/EC, PC/EL, PC/EC, or R=1 W=3 STRICT; then what changes it: SIBLINGS TTL=30s',
+    )
+    .option('--json', 'for programs');
+  set.action((prefix: string, words: string[], options: Given) => change(prefix, words.join(' '), options));
+  const unset = addSeedOptions(new Command('unset'))
+    .description('take back what was set: the configurations of the nodes apply again')
+    .argument('<prefix>', '"" for the default')
+    .option('--json', 'for programs');
+  unset.action((prefix: string, options: Given) => change(prefix, undefined, options));
+  return new Command('policy')
+    .description('the consistency of keys by their prefixes: see it, and change it while the cluster runs')
+    .addCommand(list)
+    .addCommand(set)
+    .addCommand(unset);
+}
+
 function configCommand(): Command {
   const check = new Command('check').description('tell every problem of a configuration; starts nothing');
   addSettings(check.addOption(configOption()), nodeSettings);
@@ -217,6 +253,7 @@ async function main(): Promise<void> {
     .addCommand(startCommand())
     .addCommand(statusCommand())
     .addCommand(repairCommand())
+    .addCommand(policyCommand())
     .addCommand(configCommand());
   for (const command of [
     program,

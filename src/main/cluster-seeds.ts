@@ -39,6 +39,20 @@ export function findSeeds(options: SeedOptions, complain: Output): readonly stri
   }
 }
 
+/** The password of the cluster, as the environment or a configuration says; undefined for none. */
+export function passwordOf({ config, dataDir, environment }: SeedOptions): string | undefined {
+  const given = environment.DURE_PASSWORD;
+  if (given !== undefined && given !== '') return given;
+  try {
+    const file = config === '' ? readClusterFile(resolve(dataDir))?.nodes[0]?.config : config;
+    if (file === undefined) return undefined;
+    return loadConfig({ file, flags: new Map(), environment }).config?.password;
+  } catch {
+    // Whoever needs it is told so by the node.
+    return undefined;
+  }
+}
+
 /** What is said when none of them answers. */
 export function nobodyWords({ problems }: ClusterLook, command: string): string {
   const lines = problems.map((problem) => `  ${problem}\n`).join('');

@@ -93,7 +93,7 @@ function makeRespDoor(
     driver,
   );
   facts.attach(server);
-  facts.settings = settingsOf(config, server);
+  facts.settings = settingsOf(config, server, node);
   driver.onTurnEnd(() => server.flush());
   return { server, facts };
 }

@@ -8,9 +8,10 @@
 import { type IncomingMessage, request } from 'node:http';
 
 export interface HttpCall {
-  readonly method?: 'GET' | 'POST';
+  readonly method?: 'GET' | 'POST' | 'PUT' | 'DELETE';
   /** Sent as JSON; left out, nothing is. */
   readonly body?: unknown;
+  readonly headers?: Readonly<Record<string, string>>;
   /** The whole answer must be there by then, milliseconds; left out, it is waited for. */
   readonly timeoutMs?: number;
 }
@@ -33,7 +34,7 @@ export function addressWords(host: string, port: number): string {
  *   `TimeoutError` when the time was over.
  */
 export async function httpCall(address: string, path: string, call: HttpCall = {}): Promise<HttpAnswer> {
-  const { method = 'GET', body, timeoutMs } = call;
+  const { method = 'GET', body, headers = {}, timeoutMs } = call;
   const text = body === undefined ? undefined : JSON.stringify(body);
   const signal = timeoutMs === undefined ? undefined : AbortSignal.timeout(timeoutMs);
   const response = await new Promise<IncomingMessage>((resolve, reject) => {
@@ -41,7 +42,7 @@ export async function httpCall(address: string, path: string, call: HttpCall = {
       method,
       // A connection of its own, closed after the answer.
       agent: false,
-      headers: text === undefined ? {} : { 'content-type': 'application/json' },
+      headers: text === undefined ? headers : { ...headers, 'content-type': 'application/json' },
       ...(signal === undefined ? {} : { signal }),
     });
     sent.on('error', (error) => reject(signal?.aborted ? signal.reason : error));

@@ -3,16 +3,16 @@
  * names where there is such a thing (tools ask for some of them), ours under `dure-`.
  */
 
+import { bytesOf, utf8Text } from '../base/bytes.ts';
 import type { Setting } from '../commands/facts.ts';
 import { fixedSetting, integerSetting } from '../commands/settings.ts';
-import type { Policy } from '../coordinator/policy.ts';
+import { policyText } from '../coordinator/policy-text.ts';
+import type { NodeApi } from '../node/api.ts';
 import type { RespServer } from '../server/resp-server.ts';
 import type { NodeConfig } from './config.ts';
 
-const policyWords = ({ r, w, strict }: Policy): string => `r=${r} w=${w} ${strict ? 'strict' : 'sloppy'}`;
-
 /** The parameters of a node whose RESP door is `server`. */
-export function settingsOf(config: NodeConfig, server: RespServer): readonly Setting[] {
+export function settingsOf(config: NodeConfig, server: RespServer, node: NodeApi): readonly Setting[] {
   const { storage, limits, self } = config;
   const durable = storage.engine !== 'memory';
   const eviction = storage.evictionPolicy === 'none' ? 'noeviction' : `allkeys-${storage.evictionPolicy}`;
@@ -35,10 +35,6 @@ export function settingsOf(config: NodeConfig, server: RespServer): readonly Set
     'dure-config-file': config.file ?? '',
     'dure-partitions': String(config.partitions),
     'dure-replicas': String(config.replicas),
-    'dure-policy': policyWords(config.policy),
-    'dure-policies': config.policies
-      .map(({ prefix, policy }) => `${prefix} ${policyWords(policy)}`)
-      .join('; '),
     'dure-storage-engine': storage.engine,
     'dure-storage-durability': storage.durability,
     'dure-pair-bytes-max': String(limits.pairBytesMax),
@@ -46,6 +42,9 @@ export function settingsOf(config: NodeConfig, server: RespServer): readonly Set
   };
   return [
     ...Object.entries(fixed).map(([name, value]) => fixedSetting(name, () => value)),
+    // What holds now: DURE.POLICY changes it, and no configuration.
+    fixedSetting('dure-policy', () => policyWords(node, (prefix) => prefix === '')),
+    fixedSetting('dure-policies', () => policyWords(node, (prefix) => prefix !== '')),
     integerSetting(
       'maxclients',
       [1, 4_294_967_295],
@@ -63,4 +62,15 @@ export function settingsOf(config: NodeConfig, server: RespServer): readonly Set
       },
     ),
   ];
+}
+
+/** The policies of some prefixes in one line: `cart: PA/EC SIBLINGS; lock: PC/EC`. */
+function policyWords(node: NodeApi, isShown: (prefix: string) => boolean): string {
+  return node
+    .policies()
+    .filter(({ prefix }) => isShown(prefix))
+    .map(({ prefix, policy }) => {
+      return `${utf8Text(bytesOf(prefix))} ${policyText(policy, node.replicas)}`.trimStart();
+    })
+    .join('; ');
 }

@@ -9,6 +9,7 @@
 import { plural } from '../base/words.ts';
 import type { StatusAnswer } from '../http/status.ts';
 import type { MemberStatus, ReasonCode, StatusReason, Verdict } from '../node/status.ts';
+import { differencesOf } from './policy-view.ts';
 import type { ClusterLook, NodeLook } from './status-fetch.ts';
 
 /** What the others say of a node. */
@@ -43,7 +44,7 @@ export interface NodeView {
 
 /** A reason, and who gives it. */
 export interface SharedReason {
-  readonly code: ReasonCode | 'no-answer' | 'not-serving';
+  readonly code: ReasonCode | 'no-answer' | 'not-serving' | 'policies-differ';
   readonly severity: 'degraded' | 'critical';
   readonly subject: string;
   readonly what: string;
@@ -80,7 +81,11 @@ export function clusterView({ nodes }: ClusterLook): ClusterView {
   const answers = nodes.flatMap(({ answer }) => (answer === undefined ? [] : [answer]));
   const first = answers[0];
   const views = nodes.map((look) => nodeView(look, answers));
-  const reasons = mutual([...sharedReasons(answers), ...views.flatMap(ownFinding)]);
+  const reasons = mutual([
+    ...sharedReasons(answers),
+    ...views.flatMap(ownFinding),
+    ...policyFindings(answers),
+  ]);
   const sorted = [
     ...reasons.filter(({ severity }) => severity === 'critical'),
     ...reasons.filter(({ severity }) => severity !== 'critical'),
@@ -171,6 +176,25 @@ function mutual(reasons: readonly SharedReason[]): readonly SharedReason[] {
     };
   }
   return result;
+}
+
+/** Nodes that go by other policies than the rest. */
+function policyFindings(answers: readonly StatusAnswer[]): readonly SharedReason[] {
+  const told = answers.flatMap(({ node, policies }) =>
+    policies === undefined ? [] : [{ node, known: policies }],
+  );
+  return differencesOf(told).map(({ node, what, action }) => ({
+    code: 'policies-differ',
+    severity: 'degraded',
+    subject: node,
+    what,
+    meaning:
+      node === ''
+        ? 'a request may be served by another consistency at another node; dure policy list shows both'
+        : 'requests that it takes go by the former policies; dure policy list shows which',
+    action: node === '' ? action : `nothing yet: ${action}; if not, look at the network between the nodes`,
+    saidBy: [],
+  }));
 }
 
 /** What only we can tell, from outside. */
