@@ -65,7 +65,12 @@ export const OUTSIDE_FOLDERS: ReadonlyMap<string, OutsideFolder> = new Map([
   // Examples show the doors of the package and see nothing behind them: what a reader copies must run there too.
   [
     'examples',
-    { layerMax: LAYER_MAIN, folders: ['client', 'embed'], sources: [], laboratories: ['examples/consistency/'] },
+    {
+      layerMax: LAYER_MAIN,
+      folders: ['client', 'embed'],
+      sources: [],
+      laboratories: ['examples/consistency/'],
+    },
   ],
 ]);
 
