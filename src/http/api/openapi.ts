@@ -73,10 +73,11 @@ const versionHeaders: Json = {
 
 const anyBody: Json = {
   'application/json': { schema: {} },
+  'text/plain': { schema: { type: 'string' } },
   'application/octet-stream': { schema: { type: 'string', format: 'binary' } },
 };
 
-function problems(...codes: readonly ProblemCode[]): Json {
+function problems(...codes: readonly ProblemCode[]): Readonly<Record<string, Json>> {
   const byStatus = new Map<number, ProblemCode[]>();
   for (const code of [...codes, ...anywhere]) {
     const { status } = PROBLEM_KINDS[code];
@@ -93,20 +94,30 @@ function problems(...codes: readonly ProblemCode[]): Json {
   );
 }
 
-/** Errors that any route gives. */
+/** Errors of the door, that any route gives. */
 const anywhere: readonly ProblemCode[] = [
   'invalid',
   'unauthorized',
   'origin-refused',
   'host-refused',
-  'quorum-unreachable',
-  'unavailable',
+  'request-timeout',
+  'headers-too-large',
   'overloaded',
-  'deadline-exceeded',
-  'storage-failed',
   'internal',
 ];
+/** Errors of a node that asks others. */
+const asking: readonly ProblemCode[] = [
+  'quorum-unreachable',
+  'deadline-exceeded',
+  'unavailable',
+  'clock-offset',
+  'storage-failed',
+  'corrupt',
+  'protocol',
+  'unsupported',
+];
 const writing: readonly ProblemCode[] = [
+  ...asking,
   'pair-too-large',
   'body-too-large',
   'precondition-failed',
@@ -114,29 +125,38 @@ const writing: readonly ProblemCode[] = [
   'siblings-full',
   'unsupported-media-type',
   'storage-full',
-  'clock-offset',
+  'straggler',
 ];
+
+const reading: { readonly parameters: readonly Json[]; readonly responses: Readonly<Record<string, Json>> } =
+  {
+    parameters: [
+      headerParameter('If-None-Match', 'An ETag: answer 304 if there is nothing newer.'),
+      ...parametersOf(QUERIES.get),
+    ],
+    responses: {
+      200: { description: 'The value, as stored.', headers: versionHeaders, content: anyBody },
+      300: {
+        description: 'Several siblings, written concurrently; write one with this ETag to replace them.',
+        headers: valueHeaders,
+        content: { 'application/json': { schema: reference('Siblings') } },
+      },
+      304: { description: 'The reader has it already.' },
+      ...problems(...asking, 'not-found', 'not-acceptable'),
+    },
+  };
 
 function keyPath(pairBytesMax: number): Json {
   return {
     parameters: [keyParameter],
-    get: {
-      operationId: 'getKey',
-      summary: 'Read a key',
-      parameters: [
-        headerParameter('If-None-Match', 'An ETag: answer 304 if there is nothing newer.'),
-        ...parametersOf(QUERIES.get),
-      ],
-      responses: {
-        200: { description: 'The value, as stored.', headers: versionHeaders, content: anyBody },
-        300: {
-          description: 'Several siblings, written concurrently; write one with this ETag to replace them.',
-          headers: valueHeaders,
-          content: { 'application/json': { schema: reference('Siblings') } },
-        },
-        304: { description: 'The reader has it already.' },
-        ...problems('not-found', 'not-acceptable'),
-      },
+    get: { operationId: 'getKey', summary: 'Read a key', ...reading },
+    head: {
+      operationId: 'headKey',
+      summary: 'Read a key without its value',
+      ...reading,
+      responses: Object.fromEntries(
+        Object.entries(reading.responses).map(([status, { content: _, ...rest }]) => [status, rest]),
+      ),
     },
     put: {
       operationId: 'putKey',
@@ -175,7 +195,7 @@ const listPath: Json = {
     parameters: parametersOf(QUERIES.list),
     responses: {
       200: { description: 'A page.', content: { 'application/json': { schema: reference('Keys') } } },
-      ...problems(),
+      ...problems(...asking),
     },
   },
 };
@@ -220,7 +240,7 @@ export function openApiDocument(parts: {
       '/v1/keys/{key}': keyPath(parts.node.pairBytesMax),
       '/v1/keys': listPath,
       '/v1/batch': batchPath,
-      ...policyPaths(problems),
+      ...policyPaths(problems, asking),
     },
     components: {
       schemas: {

@@ -105,13 +105,20 @@ function jsonBody(name: keyof PolicySchemas): Json {
   return { 'application/json': { schema: { $ref: `#/components/schemas/${name}` } } };
 }
 
-/** The paths of the document. @param problems makes the answers that are errors */
-export function policyPaths(problems: (...codes: readonly ProblemCode[]) => Json): Json {
+/**
+ * The paths of the document.
+ * @param problems makes the answers that are errors
+ * @param asking errors of a node that asks others
+ */
+export function policyPaths(
+  problems: (...codes: readonly ProblemCode[]) => Json,
+  asking: readonly ProblemCode[],
+): Json {
   const changed: Json = {
     description: 'Durable at all nodes that were reached.',
     content: jsonBody('PolicyChange'),
   };
-  const failing = problems('storage-full', 'clock-offset', 'body-too-large', 'unsupported-media-type');
+  const failing = problems(...asking, 'storage-full', 'body-too-large', 'unsupported-media-type');
   return {
     '/v1/policies': {
       get: {
