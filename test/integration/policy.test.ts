@@ -7,6 +7,8 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { after, before, describe, it } from 'node:test';
 import { Redis } from 'ioredis';
+import { createClient } from 'redis';
+import { connect as connectDure } from '../../client/index.ts';
 import type { PoliciesStatus } from '../../src/node/status.ts';
 import { TestCluster } from '../support/cluster.ts';
 import { DURE } from '../support/process.ts';
@@ -258,6 +260,55 @@ describe('policies at run time', { timeout: 240_000 }, () => {
     await set(1, 'doc:', 'PA/EC', 'SIBLINGS');
     await at(2).set('doc:1', 'beside');
     assert.deepEqual((await valuesAt(0, 'doc:1')).values, ['beside', 'last']);
+  });
+
+  it('for one command: by pipelines, RESP3 clients and our own, with one node away', async () => {
+    await cluster.kill(2);
+    const resp3 = createClient({ url: `redis://127.0.0.1:${cluster.respPort(1)}`, RESP: 3 });
+    const own = await connectDure<string>({ nodes: [`127.0.0.1:${cluster.respPort(0)}`] });
+    try {
+      // Strict, and all three are needed: refused, while the same command by itself goes through.
+      const all = ['DURE.WITH', 'R=1', 'W=3', 'STRICT', 'DO'] as const;
+      const replies = await at(0)
+        .pipeline()
+        .call(...all, 'SET', 'with:a', '1')
+        .set('with:a', '2')
+        .call('DURE.WITH', 'PC/EC', 'DO', 'INCR', 'with:a')
+        .call('DURE.WITH', 'PA/EL', 'DO', 'GET', 'with:a')
+        .call('DURE.WITH', 'nonsense', 'DO', 'GET', 'with:a')
+        .get('with:a')
+        .exec();
+      assert.match(String(replies![0]![0]), /TRYAGAIN/);
+      assert.deepEqual(
+        [1, 2, 3, 5].map((i) => replies![i]![1]),
+        ['OK', 3, '3', '3'],
+      );
+      assert.match(String(replies![4]![0]), /ERR expected PA\/EL.*found "nonsense"/);
+
+      await resp3.connect();
+      assert.equal(await resp3.sendCommand(['DURE.WITH', 'PC/EC', 'DO', 'GET', 'with:a']), '3');
+      assert.deepEqual(await resp3.sendCommand(['COMMAND', 'GETKEYS', ...all, 'MSET', 'a', '1', 'b', '2']), [
+        'a',
+        'b',
+      ]);
+      const versions = await resp3.sendCommand(['DURE.WITH', 'PC/EC', 'DO', 'DURE.GET', 'with:a']);
+      assert.deepEqual((versions as unknown as Record<string, unknown>).values, ['3']);
+
+      await own.put('with:own', 'v', { consistency: 'PC/EC' });
+      assert.equal(await own.get('with:own', { consistency: { r: 1, w: 1 } }), 'v');
+      await assert.rejects(
+        own.put('with:own', 'w', { consistency: { r: 1, w: 4 } }),
+        /W=4 is impossible with N=3/,
+      );
+      await assert.rejects(
+        own.put('with:own', 'w', { consistency: { r: 1, w: 3, quorum: 'strict' }, deadlineMs: 700 }),
+      );
+    } finally {
+      resp3.destroy();
+      await own.close();
+    }
+    await cluster.restart(2);
+    await connect(2);
   });
 
   it('a strict read does not vouch for what was written with W=1 before', async () => {
