@@ -9,10 +9,13 @@ import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 const [major, minor] = process.versions.node.split('.').map(Number);
-const cli = fileURLToPath(new URL('./cli.ts', import.meta.url));
+// In a checkout the sources are run; the package holds what was built of them.
+const source = new URL('./cli.ts', import.meta.url);
+const url = existsSync(source) ? source : new URL('../../dist/src/main/cli.js', import.meta.url);
+const cli = fileURLToPath(url);
 
 if (major > 22 || (major === 22 && minor >= 18)) {
-  await import('./cli.ts');
+  await import(url.href);
 } else {
   const pinned = ['../../node_modules/node/bin/node', '../../../node/bin/node']
     .map((path) => fileURLToPath(new URL(path, import.meta.url)))

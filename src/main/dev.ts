@@ -50,7 +50,8 @@ const killAfterMs = 10_000;
 /** The nodes of a run that was killed may still be ending. */
 const portPatienceMs = 3000;
 const portPollMs = 100;
-const script = fileURLToPath(new URL('./cli.ts', import.meta.url));
+/** Beside this file: a source here, JavaScript in the package. */
+const script = fileURLToPath(import.meta.url).replace(/dev(\.[jt]s)$/, 'cli$1');
 
 /** Runs the cluster until it is told to stop. @returns the exit code. */
 export async function runDev(options: DevOptions): Promise<number> {

@@ -1,8 +1,9 @@
-/** The version of this package. */
+/** The version of this package, from its manifest: two folders up, or three in what is built (`dist/`). */
 
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 
-const manifest = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+const places = ['../../package.json', '../../../package.json'].map((path) => new URL(path, import.meta.url));
+const manifest = JSON.parse(readFileSync(places.find((place) => existsSync(place))!, 'utf8')) as {
   version: string;
 };
 
