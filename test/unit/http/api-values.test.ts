@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { bytesOf } from '../../../src/base/bytes.ts';
+import { jsonOf } from '../../../src/http/api/media.ts';
 import { pairError } from '../../../src/node/update-rounds.ts';
 import { KIND_STRING, rowValue } from '../../../src/rows/row.ts';
 import { FakeNode } from '../../support/fake-node.ts';
@@ -173,6 +174,15 @@ test('the reader says as what a value is shown: by ?as= or by Accept', () =>
       assert.equal(await typeOf(path, accept), expected, `${path} with Accept: ${accept}`);
     }
   }));
+
+test('bytes are told to be JSON by what they are, blanks included', () => {
+  for (const text of ['{}', '[1]', '"a"', '-1', '0', 'true', 'false', 'null', ' 1', '\t1', '\r\n[]\n']) {
+    assert.equal(jsonOf(bytesOf(text)), text);
+  }
+  for (const text of ['', ' ', 'tru', 'nul', 'Infinity', 'word', '{', '\u00ff', '\v1', "'a'", '+1', '.5']) {
+    assert.equal(jsonOf(bytesOf(text)), undefined, text);
+  }
+});
 
 test('HEAD is GET without the body', () =>
   withHttpApi(async (api) => {
