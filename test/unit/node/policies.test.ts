@@ -7,9 +7,10 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { byteString, readU32, writeU32 } from '../../../src/base/bytes.ts';
 import { CodedError } from '../../../src/base/errors.ts';
-import type { Policy } from '../../../src/coordinator/policy.ts';
+import { type Policy, PolicyTable } from '../../../src/coordinator/policy.ts';
 import { POLICY_RULES_MAX, PolicyDocument } from '../../../src/coordinator/policy-document.ts';
 import type { PolicyChange, Versions } from '../../../src/node/api.ts';
+import { Policies } from '../../../src/node/policies.ts';
 import { policiesKey } from '../../../src/node/policy-desk.ts';
 import { rowExpireAt } from '../../../src/rows/row.ts';
 import { POLICY_PREFIX_MAX, writePolicyChange, writePolicyRules } from '../../../src/wire/policy-messages.ts';
@@ -369,5 +370,43 @@ describe('requests under policies', () => {
     cluster.mustWrite('n2', 't:a', 'y');
     assert.equal(rowExpireAt(cluster.stored('n1', 't:a')!), 0);
     cluster.finish();
+  });
+
+  test('the status tells nodes that know or do otherwise from one another', () => {
+    const cluster = new PumpedCluster();
+    const of = (id: string) => cluster.node(id).status().policies!;
+    const unset = of('n1');
+    assert.deepEqual([unset.atRunTime, unset.changedAt], [0, 0]);
+    assert.deepEqual(of('n2'), unset);
+    change(cluster, 'n1', 'a:', strict);
+    const { wallMs } = cluster.seat('n1').clock;
+    assert.equal(of('n1').atRunTime, 1);
+    assert.ok(Math.abs(of('n1').changedAt - wallMs) < 5, `${of('n1').changedAt} at ${wallMs}`);
+    assert.notEqual(of('n1').fingerprint, unset.fingerprint);
+    assert.notEqual(of('n1').inForce, unset.inForce);
+    assert.deepEqual(of('n3'), of('n1'));
+    change(cluster, 'n2', 'a:', undefined);
+    assert.equal(of('n1').atRunTime, 0);
+    assert.equal(of('n1').inForce, unset.inForce, 'they go by what they went by');
+    assert.notEqual(of('n1').fingerprint, unset.fingerprint, 'and know more');
+    cluster.finish();
+  });
+
+  test('what a key was acknowledged by is the least W of the configuration and of what was set', () => {
+    const table = new PolicyTable(
+      { r: 2, w: 2, strict: false },
+      [{ prefix: 'all:', policy: { r: 1, w: 3, strict: true } }],
+      3,
+    );
+    const policies = new Policies(table);
+    assert.deepEqual([policies.leastW('k'), policies.leastW('all:k')], [2, 3]);
+    const rule = { time: 1, logical: 0, node: 'n1' };
+    policies.use(
+      PolicyDocument.EMPTY.with([
+        { ...rule, prefix: '', policy: { r: 1, w: 3, strict: true } },
+        { ...rule, prefix: 'all:', policy: fast },
+      ]),
+    );
+    assert.deepEqual([policies.leastW('k'), policies.leastW('all:k')], [2, 1]);
   });
 });
