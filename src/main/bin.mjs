@@ -15,7 +15,9 @@ const url = existsSync(source) ? source : new URL('../../dist/src/main/cli.js', 
 const cli = fileURLToPath(url);
 
 if (major > 22 || (major === 22 && minor >= 18)) {
-  await import(url.href);
+  // Each by its name: the second is what the manifest says of this package's own built files.
+  if (url === source) await import('./cli.ts');
+  else await import('dure/cli');
 } else {
   const pinned = ['../../node_modules/node/bin/node', '../../../node/bin/node']
     .map((path) => fileURLToPath(new URL(path, import.meta.url)))
