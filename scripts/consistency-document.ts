@@ -16,7 +16,20 @@ const tablesPart = 'what each policy does: made by npm run presets:table';
 const experimentTimeoutMs = 120_000;
 
 /** The experiments, by the names of their files in examples/consistency. */
-export const EXPERIMENTS: readonly string[] = [];
+export const EXPERIMENTS: readonly string[] = [
+  '01-quorum',
+  '02-partition',
+  '03-siblings',
+  '04-sloppy-stale-read',
+  '05-last-write-wins',
+  '06-latency',
+  '07-deletes-and-expiry',
+];
+
+/** A transcript without the times that were measured, which differ from run to run. */
+export function withoutTimes(transcript: string): string {
+  return transcript.replace(/ +[\d.]+ (ms|s)\b/g, ' … $1').trim();
+}
 
 export function consistencyDocument(): string {
   return readFileSync(file, 'utf8');

@@ -15,16 +15,20 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { utf8Text } from '../../src/base/bytes.ts';
+import type { RespValue } from '../../src/resp/value.ts';
 import { liveSeenBy, NemesisCluster } from '../../test/nemesis/cluster.ts';
 import { closeHttp, getJson } from '../../test/nemesis/http.ts';
 import { nodeName } from '../../test/nemesis/plan.ts';
-import { type Answer, Terminal } from './terminal.ts';
+import { type Answer, replyShown, replyText, Terminal } from './terminal.ts';
 
 export interface LabOptions {
   /** 3 if left out. N, the copies of each row, is 3 as everywhere. */
   readonly nodes?: number;
   /** Policies by key prefix, as in the configuration: `{'cart:': 'PA/EC SIBLINGS'}`. */
   readonly policies?: Readonly<Record<string, string>>;
+  /** Replicas are compared so often; 5 s if left out, instead of 10 minutes, so that after a cut nobody waits. */
+  readonly repairInterval?: string;
   /** Where lines go; the standard output if left out. */
   readonly print?: (line: string) => void;
 }
@@ -35,18 +39,22 @@ export type Side = readonly number[];
 /** Whatever is waited for must come within so long, milliseconds. */
 const patienceMs = 30_000;
 const lineWidth = 100;
+const keystrokeMs = 5;
+const quietMs = 250;
 
 export class Lab {
   readonly cluster: NemesisCluster;
   readonly #directory: string;
   readonly #print: (line: string) => void;
-  readonly #terminals: readonly Terminal[];
+  readonly #terminals: Terminal[];
+  /** Causal contexts that were seen, by the names they are shown under. */
+  readonly #contexts: Map<string, string> = new Map();
   readonly #stop = (): void => this.#endNow();
 
   private constructor(
     cluster: NemesisCluster,
     directory: string,
-    terminals: readonly Terminal[],
+    terminals: Terminal[],
     print: (line: string) => void,
   ) {
     this.cluster = cluster;
@@ -69,7 +77,11 @@ export class Lab {
         smallDisks: [],
         links: true,
         strictPolicy: 'PC/EC',
-        settings: { clusterName: 'lab', policies },
+        settings: {
+          clusterName: 'lab',
+          policies,
+          limits: { repairIntervalMs: options.repairInterval ?? '5s' },
+        },
       });
       const terminals = await Promise.all(cluster.nodes.map(({ respPort }) => Terminal.open(respPort)));
       const lab = new Lab(cluster, directory, terminals, options.print ?? ((line) => console.log(line)));
@@ -95,12 +107,28 @@ export class Lab {
     return this.#terminals[node - 1]!.ask(...words);
   }
 
-  /** Types a command (words between blanks) at a node's terminal, and prints it and what comes back. */
-  async type(node: number, command: string): Promise<Answer> {
-    const answer = await this.ask(node, ...command.split(' '));
-    this.#print(`${nodeName(node - 1)}> ${command}`);
-    this.#print(`    ${answer.text}`);
+  /**
+   * Types a command at a node's terminal, and prints it and what comes back. Causal contexts, which say nothing to
+   * a person, are shown by names: C1, C2, …; the same context has the same name.
+   */
+  async type(node: number, ...words: readonly string[]): Promise<Answer> {
+    const answer = await this.ask(node, ...words);
+    // Clocks count milliseconds, and nobody types faster: what is typed later is later.
+    await delay(keystrokeMs);
+    const shown = words.map((word, i) => (words[i - 1] === 'CONTEXT' ? this.#nameOfContext(word) : word));
+    this.#print(`${nameOf(node)}> ${shown.join(' ')}`);
+    const versions = versionsOf(words, answer.reply);
+    if (versions === undefined) this.#print(`    ${replyShown(answer.reply)}`);
+    else this.#print(`    context ${this.#nameOfContext(versions.context)}: ${versions.values}`);
     return answer;
+  }
+
+  /** `DURE.GET` at a node's terminal. @returns the causal context, to write with. */
+  async typeGet(node: number, key: string): Promise<string> {
+    const { reply } = await this.type(node, 'DURE.GET', key);
+    const versions = versionsOf(['DURE.GET'], reply);
+    if (versions === undefined) throw new Error(`DURE.GET ${key}: ${replyText(reply)}`);
+    return versions.context;
   }
 
   /** Prints an explanation, a paragraph of it. */
@@ -122,8 +150,14 @@ export class Lab {
     this.#print(line);
   }
 
+  /** Waits a moment: what was acknowledged by some replicas is then at all that can be reached. */
+  async quiet(): Promise<void> {
+    await delay(quietMs);
+  }
+
   /** Cuts the network into sides, and waits until every node sees its own side only. Nodes not named are alone. */
   async cut(...sides: readonly Side[]): Promise<void> {
+    await this.quiet();
     const count = this.cluster.nodes.length;
     const sideOf = (node: number): number => sides.findIndex((side) => side.includes(node));
     const isTogether = (a: number, b: number): boolean =>
@@ -155,6 +189,29 @@ export class Lab {
     await this.cluster.linked(patienceMs);
     this.#print('');
     this.#print('=== the network is whole again ===');
+  }
+
+  /** `kill -9`, and waits until the others take the node for dead. */
+  async kill(node: number): Promise<void> {
+    await this.cluster.kill(this.cluster.nodes[node - 1]!);
+    this.#print('');
+    this.#print(`=== kill -9 of ${nameOf(node)} ===`);
+    await this.#until('the others see that it is gone', async () => {
+      const others = this.cluster.nodes.filter(({ index }) => index !== node - 1);
+      const views = await Promise.all(others.map((other) => liveSeenBy(other)));
+      return views.every((seen) => !seen.has(nameOf(node)));
+    });
+  }
+
+  /** Starts a node that was killed, and waits until it has what it missed. */
+  async restart(node: number): Promise<void> {
+    await this.cluster.startNode(this.cluster.nodes[node - 1]!);
+    await this.cluster.linked(patienceMs);
+    this.#terminals[node - 1]!.close();
+    this.#terminals[node - 1] = await Terminal.open(this.cluster.nodes[node - 1]!.respPort);
+    this.#print('');
+    this.#print(`=== ${nameOf(node)} is started again ===`);
+    await this.settled();
   }
 
   /** Makes what one node sends to another arrive so much later, milliseconds. */
@@ -202,6 +259,12 @@ export class Lab {
     process.exit(130);
   }
 
+  #nameOfContext(context: string): string {
+    const name = this.#contexts.get(context) ?? `C${this.#contexts.size + 1}`;
+    this.#contexts.set(context, name);
+    return name;
+  }
+
   async #until(what: string, condition: () => Promise<boolean>): Promise<void> {
     const deadline = performance.now() + patienceMs;
     while (!(await condition())) {
@@ -211,6 +274,18 @@ export class Lab {
   }
 }
 
-function nameOf(node: number): string {
+export function nameOf(node: number): string {
   return nodeName(node - 1);
+}
+
+/** What `DURE.GET` answers: in RESP2 names and values in turn. Undefined for anything else. */
+function versionsOf(
+  words: readonly string[],
+  reply: RespValue,
+): { context: string; values: string } | undefined {
+  if (words[0] !== 'DURE.GET' || !Array.isArray(reply)) return undefined;
+  const [, context, , values] = reply as RespValue[];
+  if (!(context instanceof Uint8Array) || !Array.isArray(values)) return undefined;
+  const shown = values.map((value) => replyShown(value as RespValue)).join(' and ');
+  return { context: utf8Text(context), values: shown === '' ? '(no value)' : shown };
 }

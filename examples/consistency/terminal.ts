@@ -13,7 +13,7 @@ import { ErrorReply, type RespValue, SimpleString } from '../../src/resp/value.t
 export interface Answer {
   /** `TRYAGAIN`, `UNKNOWN`, … of an error; empty of any other reply. */
   readonly code: string;
-  /** As redis-cli shows it, without quotes around strings. */
+  /** In one line, strings without quotation marks. */
   readonly text: string;
   readonly reply: RespValue;
   /** From the request to its reply, milliseconds. */
@@ -85,10 +85,20 @@ export class Terminal {
 
 /** A reply in one line. */
 export function replyText(reply: RespValue): string {
+  return textOf(reply, (text) => text);
+}
+
+/** The same with strings in quotation marks, as redis-cli prints them. */
+export function replyShown(reply: RespValue): string {
+  return textOf(reply, (text) => JSON.stringify(text));
+}
+
+function textOf(reply: RespValue, stringText: (text: string) => string): string {
   if (reply === null) return '(nil)';
+  if (typeof reply === 'number') return `(integer) ${reply}`;
   if (reply instanceof ErrorReply) return `(error) ${reply.text}`;
   if (reply instanceof SimpleString) return reply.text;
-  if (reply instanceof Uint8Array) return utf8Text(reply);
-  if (Array.isArray(reply)) return `[${reply.map((item) => replyText(item as RespValue)).join(', ')}]`;
-  return String(reply);
+  if (reply instanceof Uint8Array) return stringText(utf8Text(reply));
+  if (!Array.isArray(reply)) return String(reply);
+  return `[${reply.map((item) => textOf(item as RespValue, stringText)).join(', ')}]`;
 }

@@ -9,6 +9,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Lab, type Side } from '../../examples/consistency/lab.ts';
 import { replyText } from '../../examples/consistency/terminal.ts';
+import { utf8Text } from '../../src/base/bytes.ts';
 import type { RespValue } from '../../src/resp/value.ts';
 
 /** The policies of the table: the presets, others by number, and siblings. */
@@ -98,7 +99,7 @@ interface Trial {
   readonly key: string;
   readonly isSiblings: boolean;
   /** The causal context read before the cut, for siblings: what a side writes replaces what was there. */
-  context: string | Uint8Array;
+  context: string;
   readonly sides: SideOutcome[];
 }
 
@@ -189,7 +190,7 @@ async function healedOf(lab: Lab, trial: Trial): Promise<string> {
 
 interface Versions {
   readonly values: readonly string[];
-  readonly context: Uint8Array;
+  readonly context: string;
 }
 
 async function versionsAt(lab: Lab, node: number, key: string): Promise<Versions> {
@@ -197,5 +198,5 @@ async function versionsAt(lab: Lab, node: number, key: string): Promise<Versions
   // In RESP2 names and values come in turn: context, …, values, ….
   const [, context, , values] = Array.isArray(reply) ? (reply as RespValue[]) : [];
   if (!(context instanceof Uint8Array)) throw new Error(`DURE.GET ${key}: ${replyText(reply)}`);
-  return { context, values: (values as RespValue[]).map(replyText) };
+  return { context: utf8Text(context), values: (values as RespValue[]).map(replyText) };
 }
