@@ -233,6 +233,21 @@ describe('the data API of three nodes', { timeout: 120_000 }, async () => {
     assert.equal((await ask(2, '/keys/cart')).status, 404);
   });
 
+  it('a last-write-wins write over siblings leaves one value', async () => {
+    for (const headers of [{}, { 'if-match': 'tag' }, { 'if-match': '*' }]) {
+      await put(0, `mixed?${SIBLINGS}`, '1');
+      await put(1, `mixed?${SIBLINGS}`, '2');
+      const read = await ask(2, '/keys/mixed');
+      assert.equal(read.status, 300);
+      await read.arrayBuffer();
+      const own = 'if-match' in headers && headers['if-match'] === 'tag';
+      const sent = own ? { 'if-match': read.headers.get('etag')! } : headers;
+      assert.equal(await put(1, 'mixed', '3', sent), 204);
+      const after = await ask(0, '/keys/mixed');
+      assert.deepEqual([after.status, await after.text()], [200, '3']);
+    }
+  });
+
   it('siblings by Dure-Context, and a context of another key is refused', async () => {
     await put(0, `a?${SIBLINGS}`, '1');
     await put(1, `a?${SIBLINGS}`, '2');
@@ -326,6 +341,21 @@ describe('the data API of three nodes', { timeout: 120_000 }, async () => {
       statuses.filter((status) => status !== 204 && status !== 200),
       [],
     );
+    const page = (await (await ask(1, '/keys?prefix=kill:&limit=1000')).json()) as { keys: Json[] };
+    assert.equal(page.keys.length, 60, 'a listing needs one replica of each partition');
+    const some = await ask(0, '/batch?w=3&timeout=1s', {
+      method: 'POST',
+      headers: JSON_TYPE,
+      body: JSON.stringify({
+        operations: [
+          { op: 'get', key: 'kill:1', as: 'text' },
+          { op: 'put', key: 'kill:1', text: 'y' },
+        ],
+      }),
+    });
+    const { results } = (await some.json()) as { results: Json[] };
+    assert.deepEqual([some.status, results[0]!.status, results[0]!.text], [200, 200, 'x']);
+    assert.ok([503, 504].includes(results[1]!.status as number), JSON.stringify(results[1]));
     const tag = (await ask(0, '/keys/kill')).headers.get('etag')!;
     assert.equal(await put(1, 'kill', 'after', { 'if-match': tag }), 204);
 

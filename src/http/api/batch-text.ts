@@ -76,6 +76,7 @@ class Splitter {
         this.#valueLetter(at);
       }
     }
+    if (this.#valueAt >= 0) throw refused('the body is not JSON: it ends inside of a value');
     return { frame: parsedJson(this.#frame + text.slice(this.#taken)), values: this.#values };
   }
 

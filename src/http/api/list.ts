@@ -24,7 +24,7 @@ const roundsMax = 16;
 /** Keys that one scan is to meet at most: more than are wanted, where a prefix leaves most of them out. */
 const keysPerRound = 1000;
 const placesPerSlot = 2 ** 32;
-/** A page that was not given a time begins no further scan after this, milliseconds. */
+/** A page that was not given a time takes at most so long, milliseconds. */
 const pageMsMax = 1000;
 
 interface Page {
@@ -86,10 +86,11 @@ async function list(node: NodeApi, query: ListQuery): Promise<Page> {
   let count = limit;
   const met: Met[] = [];
   for (let round = 0; round < roundsMax && met.length < limit; round++) {
-    if (round > 0 && node.monotonic() >= deadline) break;
+    const timeoutMs = deadline - node.monotonic();
+    if (round > 0 && timeoutMs <= 0) break;
     let page: ScanPage;
     try {
-      page = await scan(node, position, count, options);
+      page = await scan(node, position, count, { ...options, timeoutMs: Math.max(1, timeoutMs) });
     } catch (error) {
       // What was met is shown, and the next page says what is wrong if it still is.
       if (met.length === 0) throw error;

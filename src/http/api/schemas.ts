@@ -240,7 +240,8 @@ export function checked<T>(schema: z.ZodType<T>, sent: unknown, where: string): 
   if (result.success) return result.data;
   const mistakes = result.error.issues.slice(0, 8).map(({ path, message }) => {
     const place = path.map(String).join('.');
-    return place === '' ? message : `${place}: ${message}`;
+    // A name that was sent may be as long as the body.
+    return (place === '' ? message : `${place}: ${message}`).slice(0, 200);
   });
   throw new Problem('invalid', `${where}: ${mistakes.join('; ')}; nothing was done`);
 }

@@ -4,10 +4,12 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { type ByteString, byteString, bytesOf } from '../../../src/base/bytes.ts';
+import { CodedError } from '../../../src/base/errors.ts';
 import { cursorText, positionOf } from '../../../src/http/api/cursor.ts';
 import { bytesOfBase64, keyJson, keyOfJson, keyOfUrl, rewriteKeyUrl } from '../../../src/http/api/key.ts';
 import { Problem } from '../../../src/http/api/problem.ts';
 import { KIND_STRING } from '../../../src/rows/row.ts';
+import { FakeNode } from '../../support/fake-node.ts';
 import { type HttpApi, withHttpApi } from '../../support/http-api.ts';
 
 interface Page {
@@ -179,6 +181,44 @@ test('a page does a bounded part of the walk, and may be empty', () =>
     assert.deepEqual(keys, ['b']);
     assert.ok(sizes.length > 1, String(sizes));
     assert.ok(api.node.log.length <= 16 * sizes.length);
+  }));
+
+test('a page is done within its time: what was met is shown, and scans are given what is left', () => {
+  const timeouts: (number | undefined)[] = [];
+  const node = new (class extends FakeNode {
+    override scan(...[cursor, count, options, done]: Parameters<FakeNode['scan']>): void {
+      timeouts.push(options.timeoutMs);
+      this.now += 300;
+      super.scan(cursor, Math.min(count, 5), options, done);
+    }
+  })();
+  return withHttpApi(
+    async (api) => {
+      fill(api, many);
+      const page = (await (await api.ask('/v1/keys?prefix=user:')).json()) as Page;
+      assert.deepEqual(timeouts.splice(0), [1000, 700, 400, 100]);
+      assert.equal(page.keys.length, 20);
+      assert.equal(typeof page.cursor, 'string');
+      await (await api.ask('/v1/keys?prefix=user:&timeout=400ms')).arrayBuffer();
+      assert.deepEqual(timeouts, [400, 100]);
+    },
+    {},
+    node,
+  );
+});
+
+test('a scan that fails ends the page; only a page that met nothing fails', () =>
+  withHttpApi(async (api) => {
+    fill(api, many);
+    const late = new CodedError('deadline-exceeded', 'none', 'too late');
+    api.node.failures.push(undefined, late);
+    const page = (await (await api.ask('/v1/keys?prefix=user:1&limit=100')).json()) as Page;
+    assert.ok(page.keys.length > 0 && page.keys.length < 111);
+    api.node.failures.push(late);
+    const answer = await api.ask(`/v1/keys?prefix=user:1&cursor=${page.cursor}`);
+    assert.equal(answer.status, 504);
+    const { keys } = await listed(api, `prefix=user:1&cursor=${page.cursor}`);
+    assert.equal(new Set([...page.keys.map(keyOfJson), ...keys]).size, 111);
   }));
 
 test('a cursor is good for the prefix it was given for, and nothing else passes for one', () =>
