@@ -272,23 +272,6 @@ export const MUTANTS: readonly Mutant[] = [
     seedsMax: 30,
   },
   {
-    name: 'sibling-sent-early',
-    bug: 'a replica sends a sibling before its own copy is durable: it may forget what others know of it',
-    // Nobody but its clients tells it what it forgot.
-    bias: {
-      ...SIBLINGS,
-      keys: 20,
-      ops: 600,
-      opKinds: { read: 0.3, write: 5 },
-      durability: 'always',
-      faultKinds: ['crash', 'disk-slow', 'crash-loop'],
-      faults: [10, 16],
-      bursts: 12,
-      upkeep: { repairIntervalMs: 600_000, hintBytesMax: 1 },
-    },
-    seedsMax: 60,
-  },
-  {
     name: 'sibling-stand-in-continues',
     bug: 'a stand-in writes as the same actor again, though its hint was handed over',
     bias: {
@@ -297,37 +280,14 @@ export const MUTANTS: readonly Mutant[] = [
       n: 2,
       r: 1,
       w: 1,
-      faultKinds: ['split', 'isolate', 'cut'],
-      faults: [6, 12],
-    },
-    seedsMax: 60,
-  },
-  {
-    name: 'sibling-forgotten-early',
-    bug: 'a dead row of siblings is deleted at the first horizon that covers it',
-    bias: {
-      ...SIBLINGS,
-      keys: 4,
-      opKinds: { read: 2, write: 2, delete: 2 },
+      keys: 8,
+      ops: 500,
+      opKinds: { read: 0.3, write: 5 },
+      faultKinds: ['isolate'],
+      faults: [12, 20],
       durationMs: 6000,
-      faultKinds: ['delay', 'slow', 'reorder', 'freeze'],
-      faults: [4, 10],
-      upkeep: { repairIntervalMs: 300, horizonIntervalMs: 100, horizonMarginMs: 100, lingerMs: 3000 },
     },
-    seedsMax: 60,
-  },
-  {
-    name: 'sibling-on-lost-ground',
-    bug: 'a replica that does not vouch for what it holds makes rows of siblings all the same',
-    bias: {
-      ...SIBLINGS,
-      opKinds: { read: 2, write: 2, delete: 1 },
-      faultKinds: ['wipe', 'restore', 'torn'],
-      faults: [4, 8],
-      durationMs: 6000,
-      upkeep: { repairIntervalMs: 300, horizonIntervalMs: 100, horizonMarginMs: 100, lingerMs: 3000 },
-    },
-    seedsMax: 60,
+    seedsMax: 30,
   },
 ];
 

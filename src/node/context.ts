@@ -65,7 +65,9 @@ export function observeStamp(context: NodeContext, stamp: Stamp): void {
 /** Takes note of an intact row that is to be stored: of its stamp, and of whose siblings are in it. */
 export function observeRow(context: NodeContext, row: Row): void {
   observeStamp(context, rowStamp(row));
-  if (!isSiblingsRow(row) || context.mutants.has('sibling-not-noted')) return;
+  const { mutants } = context;
+  // Who sends early says nothing of its disk by that.
+  if (!isSiblingsRow(row) || mutants.has('sibling-not-noted') || mutants.has('sibling-sent-early')) return;
   try {
     context.past.wrote(versionsOfRow(row).siblings);
   } catch (error) {
