@@ -3,7 +3,7 @@
  * key and once to a node chosen at random, which has to pass on what it does not hold.
  *
  * `node bench/client/main.ts [--nodes 5] [--replicas 3] [--policies PA/EL,PA/EC] [--rounds 3] [--seconds 4]
- *   [--workers 128] [--value-bytes 128] [--profile] [--json FILE]`
+ *   [--workers 128] [--kinds get,put] [--routings replicas,any] [--value-bytes 128] [--profile] [--json FILE]`
  *
  * The picture: a race of two on one track. They run in turn, round by round, in changing order, so that whatever
  * else the machine does falls on both; the figure is the median of the rounds. Where nodes and client share
@@ -41,6 +41,8 @@ const { values: flags } = parseArgs({
     rounds: { type: 'string', default: '3' },
     seconds: { type: 'string', default: '4' },
     workers: { type: 'string', default: '128' },
+    kinds: { type: 'string', default: 'get,put' },
+    routings: { type: 'string', default: 'replicas,any' },
     'value-bytes': { type: 'string', default: '128' },
     profile: { type: 'boolean', default: false },
     json: { type: 'string' },
@@ -49,6 +51,9 @@ const { values: flags } = parseArgs({
 
 type Routing = 'replicas' | 'any';
 type Kind = 'get' | 'put';
+
+/** One of them alone is for profiles. */
+const routings = flags.routings.split(',') as Routing[];
 
 interface Cluster {
   readonly ports: readonly number[];
@@ -208,12 +213,17 @@ async function race(policy: string, directory: string): Promise<Record<string, u
     await Promise.all(Array.from({ length: 500 }, (_, i) => filler.put(`bench:${from + i}`, value)));
   }
   await filler.close();
-  await measure(cluster, 'any', 'get', value);
-  for (const kind of ['get', 'put'] as const) {
+  const kinds = flags.kinds.split(',') as Kind[];
+  await measure(cluster, routings.at(-1)!, kinds[0]!, value);
+  for (const kind of kinds) {
     const runs: Record<Routing, Run[]> = { replicas: [], any: [] };
     for (let round = 0; round < Number(flags.rounds); round++) {
-      const order: Routing[] = round % 2 === 0 ? ['replicas', 'any'] : ['any', 'replicas'];
-      for (const routing of order) runs[routing].push(await measure(cluster, routing, kind, value));
+      for (const routing of round % 2 === 0 ? routings : routings.toReversed())
+        runs[routing].push(await measure(cluster, routing, kind, value));
+    }
+    if (routings.length < 2) {
+      console.log(line(`${policy} ${kind}, ${routings[0]}`, medianRun(runs[routings[0]!])));
+      continue;
     }
     const [routed, random] = [medianRun(runs.replicas), medianRun(runs.any)];
     const ratio = median(runs.replicas.map((run, i) => run.perSecond / runs.any[i]!.perSecond));
