@@ -234,14 +234,21 @@ export const BODIES: Bodies = {
   }),
 };
 
+/** What an object may have. */
+function namesOf(schema: z.ZodType): string {
+  const { shape = {} } = schema as { readonly shape?: object };
+  return Object.keys(shape).join(', ');
+}
+
 /** What `schema` makes of what a client sent. @throws Problem `invalid` that names every mistake */
 export function checked<T>(schema: z.ZodType<T>, sent: unknown, where: string): T {
   const result = schema.safeParse(sent);
   if (result.success) return result.data;
-  const mistakes = result.error.issues.slice(0, 8).map(({ path, message }) => {
+  const mistakes = result.error.issues.slice(0, 8).map(({ code, path, message }) => {
     const place = path.map(String).join('.');
     // A name that was sent may be as long as the body.
-    return (place === '' ? message : `${place}: ${message}`).slice(0, 200);
+    const words = (place === '' ? message : `${place}: ${message}`).slice(0, 200);
+    return code === 'unrecognized_keys' && place === '' ? `${words}, expected ${namesOf(schema)}` : words;
   });
   throw new Problem('invalid', `${where}: ${mistakes.join('; ')}; nothing was done`);
 }

@@ -249,8 +249,11 @@ for (const ttl of ['0s', '0ms', '-1s', '30', '', '1.5s', '36501d', '30S', '99999
     }));
 }
 
-test('a misspelt parameter is refused and stores nothing', () =>
+test('a misspelt parameter is refused and stores nothing; the answer says what there is', () =>
   withHttpApi(async (api) => {
+    const answer = await api.ask('/v1/keys/k?tlt=30s', { method: 'PUT', body: 'x' });
+    const { detail } = (await answer.json()) as Record<string, string>;
+    assert.match(detail!, /"tlt", expected ttl, consistency, r, w, quorum, timeout; nothing was done/);
     assert.equal(await put(api, 'k?tlt=30s', 'x'), 400);
     assert.equal(await put(api, 'k?ttl=30s&ttl=1h', 'x'), 400);
     assert.equal(api.node.rows.size, 0);
