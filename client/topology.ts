@@ -83,7 +83,9 @@ function addressOf(node: RespValue, askedHost: string): string {
   if (!Array.isArray(node)) throw malformed();
   const [host, port] = node as readonly RespValue[];
   if (typeof port !== 'number' || !(port > 0 && port < 65_536)) throw malformed();
-  return joinAddress(textOf(host) || askedHost, port);
+  const address = joinAddress(textOf(host) || askedHost, port);
+  if (splitAddress(address) === undefined) throw malformed();
+  return address;
 }
 
 /** `host:port`, with brackets round an IPv6 address. */
