@@ -146,7 +146,7 @@ export function rowOfVersions(rowKey: RowKey, set: RowVersions): Row | undefined
     return encodeRow(rowKey, { kind, value, expireAt: register.expireAt }, register.event);
   }
   const causal = new ByteWriter(64 + set.vector.length * 20);
-  const payload = new ByteWriter(256);
+  const payload = new ByteWriter(payloadBytes(set));
   payload.u8(formatVersion);
   payload.u16(set.vector.length);
   for (const event of set.vector) writeEvent(payload, event);
@@ -174,6 +174,13 @@ export function rowOfVersions(rowKey: RowKey, set: RowVersions): Row | undefined
     expireAt: lastExpiry(versions),
   };
   return encodeRow(rowKey, body, { time, logical, actor, counter });
+}
+
+/** Room for the value of the row, so that large values are copied once. */
+function payloadBytes({ vector, register, siblings }: RowVersions): number {
+  let bytes = 64 + vector.length * 20 + (register?.value?.value.length ?? 0);
+  for (const { value } of siblings) bytes += 31 + value.value.length;
+  return bytes;
 }
 
 function writeVersion(writer: ByteWriter, version: Version): void {
