@@ -45,11 +45,20 @@ export class BrokenInput {
   attach(server: Server): void {
     // A server may leave what it does not know of `Expect` alone (RFC 9110, 10.1.1).
     server.on('checkExpectation', (request, response) => server.emit('request', request, response));
+    server.on('checkContinue', (request, response) => {
+      // Node.js would send the "100 Continue" of a request in a queue between the headers and the body of its answer.
+      if (!this.#isAnswering(request.socket)) response.writeContinue();
+      server.emit('request', request, response);
+    });
     server.on('connect', (_request, socket) => {
       const words = 'CONNECT is not possible here: this is no proxy; nothing was done';
       const allow = 'GET, HEAD, PUT, POST, DELETE';
       this.#end(socket, new Problem('method-not-allowed', words, 'fail', { allow }));
     });
+  }
+
+  #isAnswering(socket: Duplex): boolean {
+    return (this.#connections.get(socket)?.requests.size ?? 0) > 0;
   }
 
   /** Notes a request whose headers have arrived. */

@@ -102,6 +102,17 @@ describe('what is no request', () => {
       assert.match(told, /^HTTP\/1\.1 100 Continue\r\n\r\nHTTP\/1\.1 204 /);
     }));
 
+  test('nor does an interim answer fall into the answer of a request in a queue', () =>
+    withHttpApi(async (api) => {
+      const get = `GET /v1/keys/a HTTP/1.1\r\n${head}`;
+      const first = answerIn(await api.raw(`${get}\r\n${get}Expect: 100-continue\r\n\r\n`));
+      assert.equal(problemIn(first).code, 'not-found');
+      const second = answerIn(first.rest);
+      assert.equal(problemIn(second).code, 'not-found');
+      // Whether its body comes, nobody knows: so this is the last answer.
+      assert.deepEqual([second.headers.connection, second.rest], ['close', '']);
+    }));
+
   test('headers above 32 KiB are refused, also those of an address; just below they are taken', () =>
     withHttpApi(async (api) => {
       for (const bytes of [
