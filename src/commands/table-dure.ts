@@ -77,7 +77,7 @@ export const DURE_COMMANDS: readonly CommandSpec[] = [
     syntax: 'policy... DO command [arg ...]',
     order: 'free',
     differs:
-      'A prefix: `DURE.WITH PC/EC DO GET key`. The words are those of `DURE.CONSISTENCY`, whose policy it takes the place of for this command; what they leave open (siblings, expiry) is as the policy of the key says. For commands that ask for data, whatever they reply is replied; others, and DURE.WITH itself, are refused. Order, statistics and slow cases are those of the command.',
+      'A prefix: `DURE.WITH PC/EC DO GET key`. The words are those of `DURE.CONSISTENCY`, whose policy it takes the place of for this command; what they leave open (siblings, expiry) is as the policy of the key says. For commands that ask for data, whatever they reply is replied; others, and DURE.WITH itself, are refused. Order and statistics are those of the command; the prefix is counted beside it.',
   },
   {
     name: 'dure.policy',
@@ -87,7 +87,7 @@ export const DURE_COMMANDS: readonly CommandSpec[] = [
     group: 'dure',
     since: '0.1.0',
     summary: 'A container for commands on the policies of key prefixes',
-    complexity: 'Depends on subcommand.',
+    complexity: 'Depends on subcommand',
     syntax: '',
     subcommands: [
       {

@@ -311,6 +311,24 @@ describe('policies at run time', { timeout: 240_000 }, () => {
     await connect(2);
   });
 
+  it('to strict without a gap: set, see that nobody was missed, repair', async () => {
+    await set(0, 'gap:', 'PA/EL');
+    await Promise.all([1, 2].map((index) => cluster.kill(index)));
+    await until(async () => (await awayAt(0)) === 2, 'n1 is alone', 20_000);
+    const keys = Array.from({ length: 30 }, (_, i) => `gap:${i}`);
+    await Promise.all(keys.map((key) => at(0).set(key, 'early')));
+    await Promise.all([1, 2].map((index) => cluster.restart(index)));
+    for (const index of [1, 2]) await connect(index);
+    await until(async () => (await awayAt(0)) === 0, 'n1 reaches both', 20_000);
+    assert.deepEqual((await set(1, 'gap:', 'PC/EC')).missed, []);
+    const repair = dure('repair');
+    assert.equal(repair.code, 0, repair.complaints);
+    await cluster.kill(0);
+    for (const key of keys) assert.equal(await at(2).get(key), 'early', key);
+    await cluster.restart(0);
+    await connect(0);
+  });
+
   it('a strict read does not vouch for what was written with W=1 before', async () => {
     await set(0, 'early:', 'PA/EL');
     const away = [1, 2].map((index) => cluster.node(index));
@@ -318,14 +336,14 @@ describe('policies at run time', { timeout: 240_000 }, () => {
     const pids = away.map(({ httpPort }) => pidAt(httpPort));
     for (const pid of pids) process.kill(await pid, 'SIGSTOP');
     try {
-      await until(async () => (await downAt(0)) === 2, 'n1 takes the two for dead', 20_000);
+      await until(async () => (await awayAt(0)) === 2, 'n1 takes the two for dead', 20_000);
       assert.equal(await at(0).set('early:k', 'acknowledged'), 'OK', 'W=1: by n1 alone');
       await cluster.kill(0);
     } finally {
       for (const pid of pids) process.kill(await pid, 'SIGCONT');
     }
     await until(
-      async () => (await downAt(1)) === 1 && (await downAt(2)) === 1,
+      async () => (await awayAt(1)) === 1 && (await awayAt(2)) === 1,
       'n2 and n3 have each other',
       20_000,
     );
@@ -339,7 +357,7 @@ describe('policies at run time', { timeout: 240_000 }, () => {
     for (const index of [0, 1, 2]) assert.equal(await at(index).get('early:k'), 'acknowledged');
   });
 
-  async function downAt(index: number): Promise<number> {
+  async function awayAt(index: number): Promise<number> {
     const answer = await fetch(`http://127.0.0.1:${cluster.node(index).httpPort}/status`);
     const { members } = (await answer.json()) as { members: readonly { reachable: boolean }[] };
     return members.filter(({ reachable }) => !reachable).length;
