@@ -92,6 +92,10 @@ export class LocalStore implements Store, CallHost {
     return { ...counts, callsUnderWay: this.#calls.size };
   }
 
+  isStrict(key: string): boolean {
+    return this.#node.policyOf(keyOf(key)).strict;
+  }
+
   async get(prefix: Prefix, key: string, options: CallOptions | undefined): Promise<Uint8Array | null> {
     this.#check('none', options);
     const bytes = keyOf(key);
