@@ -29,6 +29,7 @@ class Load {
         this.calls += 2;
       } catch (error) {
         const { code, message } = error as DureError;
+        if (code === 'closed') return;
         this.failures.push(`${own}: ${code}: ${message}`);
         await delay(5);
       }
@@ -93,6 +94,24 @@ describe('the client and a cluster of three', { timeout: 120_000 }, async () => 
         [],
       );
       assert.ok(whileFrozen > 50, `${whileFrozen} calls while the node was frozen`);
+    } finally {
+      await client.close();
+    }
+  });
+
+  it('a node that is stopped in good order and started again fails no call', async () => {
+    const client = await connect<number>({ nodes });
+    try {
+      const load = new Load(client, 'stop');
+      await until(() => load.calls > 500, 'the load runs', 20_000);
+      await cluster.kill(2, 'SIGTERM');
+      const stoppedAt = load.calls;
+      await until(() => load.calls > stoppedAt + 500, 'the load goes on', 20_000);
+      await cluster.restart(2);
+      await until(() => client.metrics().connectionsMade >= 4, 'connected to the new process', 20_000);
+      await load.stop();
+      console.log({ calls: load.calls, failed: load.failures.length, retries: client.metrics().retries });
+      assert.deepEqual(load.failures.slice(0, 5), []);
     } finally {
       await client.close();
     }
