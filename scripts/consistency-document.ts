@@ -24,11 +24,18 @@ export const EXPERIMENTS: readonly string[] = [
   '05-last-write-wins',
   '06-latency',
   '07-deletes-and-expiry',
+  '08-unknown',
 ];
 
-/** A transcript without the times that were measured, which differ from run to run. */
-export function withoutTimes(transcript: string): string {
-  return transcript.replace(/ +[\d.]+ (ms|s)\b/g, ' … $1').trim();
+/**
+ * A transcript without what differs from run to run: times that were measured, and the reasons of errors (a node
+ * that does not answer may be found out by its silence or by the deadline of the request).
+ */
+export function comparable(transcript: string): string {
+  return transcript
+    .replace(/ +[\d.]+ (ms|s)\b/g, ' … $1')
+    .replace(/\(error\) ([A-Z]+) [^;\n]*;/g, '(error) $1 …;')
+    .trim();
 }
 
 export function consistencyDocument(): string {

@@ -115,12 +115,26 @@ export class Lab {
     const answer = await this.ask(node, ...words);
     // Clocks count milliseconds, and nobody types faster: what is typed later is later.
     await delay(keystrokeMs);
+    this.#transcribe(node, words, answer);
+    return answer;
+  }
+
+  /** Types commands, each at a node's terminal, all at the same moment. */
+  async typeAtOnce(...commands: readonly (readonly [node: number, command: string])[]): Promise<void> {
+    const answers = await Promise.all(
+      commands.map(([node, command]) => this.ask(node, ...command.split(' '))),
+    );
+    for (const [i, [node, command]] of commands.entries()) {
+      this.#transcribe(node, command.split(' '), answers[i]!);
+    }
+  }
+
+  #transcribe(node: number, words: readonly string[], answer: Answer): void {
     const shown = words.map((word, i) => (words[i - 1] === 'CONTEXT' ? this.#nameOfContext(word) : word));
     this.#print(`${nameOf(node)}> ${shown.join(' ')}`);
     const versions = versionsOf(words, answer.reply);
     if (versions === undefined) this.#print(`    ${replyShown(answer.reply)}`);
     else this.#print(`    context ${this.#nameOfContext(versions.context)}: ${versions.values}`);
-    return answer;
   }
 
   /** `DURE.GET` at a node's terminal. @returns the causal context, to write with. */
@@ -158,23 +172,42 @@ export class Lab {
   /** Cuts the network into sides, and waits until every node sees its own side only. Nodes not named are alone. */
   async cut(...sides: readonly Side[]): Promise<void> {
     await this.quiet();
-    const count = this.cluster.nodes.length;
-    const sideOf = (node: number): number => sides.findIndex((side) => side.includes(node));
-    const isTogether = (a: number, b: number): boolean =>
-      a === b || (sideOf(a) >= 0 && sideOf(a) === sideOf(b));
-    const all = Array.from({ length: count }, (_, i) => i + 1);
-    for (const from of all) {
-      for (const to of all) if (!isTogether(from, to)) this.cluster.link(from - 1, to - 1).cut('reset');
-    }
-    const names = all.map((node) => sides[sideOf(node)] ?? [node]).map((side) => side.map(nameOf).join(' '));
-    this.#print('');
-    this.#print(`=== the network is cut: ${[...new Set(names)].join(' | ')} ===`);
+    this.#sever('reset', sides);
+    await this.noticed(...sides);
+  }
+
+  /** Waits until every node sees its own side only. */
+  async noticed(...sides: readonly Side[]): Promise<void> {
+    const all = this.#numbers();
     await this.#until('every node sees its side only', async () => {
       const views = await Promise.all(this.cluster.nodes.map((node) => liveSeenBy(node)));
       return views.every((seen, i) =>
-        all.every((node) => seen.has(nameOf(node)) === isTogether(i + 1, node)),
+        all.every((node) => seen.has(nameOf(node)) === isTogether(sides, i + 1, node)),
       );
     });
+  }
+
+  /** The same without a sign of it, as when a switch swallows all packets, and without waiting for anything. */
+  async cutSilently(...sides: readonly Side[]): Promise<void> {
+    await this.quiet();
+    this.#sever('silent', sides);
+  }
+
+  #sever(mode: 'reset' | 'silent', sides: readonly Side[]): void {
+    const all = this.#numbers();
+    for (const from of all) {
+      for (const to of all) {
+        if (!isTogether(sides, from, to)) this.cluster.link(from - 1, to - 1).cut(mode);
+      }
+    }
+    const names = all.map((node) => sideOf(sides, node).map(nameOf).join(' '));
+    const how = mode === 'silent' ? ', silently' : '';
+    this.#print('');
+    this.#print(`=== the network is cut${how}: ${[...new Set(names)].join(' | ')} ===`);
+  }
+
+  #numbers(): number[] {
+    return this.cluster.nodes.map(({ index }) => index + 1);
   }
 
   /** Mends all links, and waits until the nodes see each other and have told each other what they missed. */
@@ -272,6 +305,15 @@ export class Lab {
       await delay(20);
     }
   }
+}
+
+/** A node that is on no side is alone. */
+function sideOf(sides: readonly Side[], node: number): Side {
+  return sides.find((side) => side.includes(node)) ?? [node];
+}
+
+function isTogether(sides: readonly Side[], a: number, b: number): boolean {
+  return sideOf(sides, a).includes(b);
 }
 
 export function nameOf(node: number): string {

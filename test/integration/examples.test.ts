@@ -1,6 +1,6 @@
 /**
  * The experiments of docs/consistency.md, run as a reader runs them: each prints what the page says it prints, but
- * for measured times, and those lie where they must. What they started ends with them.
+ * for measured times, which lie where they must, and the reasons of errors. What they started ends with them.
  */
 
 import assert from 'node:assert/strict';
@@ -8,11 +8,11 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import {
+  comparable,
   consistencyDocument,
   documentedTranscript,
   EXPERIMENTS,
   experimentFile,
-  withoutTimes,
 } from '../../scripts/consistency-document.ts';
 import { run } from '../support/process.ts';
 
@@ -65,6 +65,23 @@ const essential: Readonly<Record<string, readonly string[]>> = {
     '"new"',
     '(nil)',
   ],
+  '08-unknown': [
+    'SET session:a bob',
+    'UNKNOWN',
+    'SET seat:a bob',
+    'TRYAGAIN',
+    'SET session:a eve',
+    'TRYAGAIN',
+    '"before"',
+    '"before"',
+    'whole again',
+    '"bob"',
+    '"bob"',
+    '"bob"',
+    '"before"',
+    '"before"',
+    '"before"',
+  ],
 };
 
 function assertInOrder(transcript: string, words: readonly string[]): void {
@@ -94,7 +111,7 @@ describe('the experiments of docs/consistency.md', { concurrency: 2, timeout: 22
       });
       assert.equal(code, 0, `${stdout}\n${stderr}`);
       assertInOrder(stdout, essential[name]!);
-      assert.equal(withoutTimes(stdout), withoutTimes(documentedTranscript(document, name)));
+      assert.equal(comparable(stdout), comparable(documentedTranscript(document, name)));
       if (name === '01-quorum') {
         const [w1, w2, w3] = times(stdout.slice(stdout.indexOf('W=1:')), 's') as [number, number, number];
         assert.ok(w1 < 0.2 && w2 >= 0.2 && w3 >= 0.8, `writes took ${w1}, ${w2}, ${w3} s`);
@@ -103,7 +120,20 @@ describe('the experiments of docs/consistency.md', { concurrency: 2, timeout: 22
     });
   }
 
-  it('are all of the scripts there are, and the page says how to run and draws each', () => {
+  it('are drawn: what the arrows say was said', () => {
+    const drawings = [...document.matchAll(/^```mermaid\nsequenceDiagram\n([\s\S]*?)^```$/gm)];
+    assert.equal(drawings.length, EXPERIMENTS.length);
+    for (const [i, name] of EXPERIMENTS.entries()) {
+      const [, drawing] = drawings[i]!;
+      const transcript = documentedTranscript(document, name);
+      const said = [...drawing!.matchAll(/"[^"]+"|TRYAGAIN|UNKNOWN|SET [a-z0-9]+:?[a-z]* [a-z]+/g)];
+      for (const [words] of said)
+        assert.ok(transcript.includes(words), `${name}: ${words} is drawn, and not said`);
+      assert.ok(name === '06-latency' || said.length >= 2, `${name}: the drawing shows values`);
+    }
+  });
+
+  it('are all of the scripts there are, and the page says how to run each', () => {
     const folder = fileURLToPath(new URL('../../examples/consistency', import.meta.url));
     const scripts = readdirSync(folder).filter((file) => /^\d/.test(file));
     assert.deepEqual(
@@ -118,24 +148,22 @@ describe('the experiments of docs/consistency.md', { concurrency: 2, timeout: 22
         `${name}.ts does not say how to run it`,
       );
     }
-    const drawings = document.match(/^```mermaid\nsequenceDiagram\n/gm) ?? [];
-    assert.ok(drawings.length >= EXPERIMENTS.length, `${drawings.length} sequence drawings`);
   });
 });
 
-/** A round trip takes 80 ms: nothing waits for one, or for one, or for two. */
+/** A round trip takes 80 ms. The quickest request waits for none, for one, or for two, however busy the machine. */
 function checkLatencies(stdout: string): void {
   const row = (preset: string): number[] =>
     times(new RegExp(`^${preset}.*$`, 'm').exec(stdout)?.[0] ?? '', 'ms');
   const isLocal = (time: number): boolean => time < 40;
-  const isTrip = (time: number): boolean => time >= 80 && time < 155;
+  const isTrip = (time: number): boolean => time >= 78 && time < 155;
   for (const [preset, write, read] of [
     ['PA/EL', isLocal, isLocal],
     ['PA/EC', isTrip, isTrip],
     ['PC/EL', isTrip, isLocal],
-    ['PC/EC', (time: number) => time >= 160, isTrip],
+    ['PC/EC', (time: number) => time >= 156, isTrip],
   ] as const) {
-    const [writeMs, readMs] = row(preset) as [number, number];
+    const [writeMs, , readMs] = row(preset) as [number, number, number, number];
     assert.ok(write(writeMs) && read(readMs), `${preset}: ${writeMs} ms, ${readMs} ms`);
   }
 }
