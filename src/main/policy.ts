@@ -70,26 +70,29 @@ async function ask<T>(
   try {
     const body: unknown = JSON.parse(text);
     if (status === 200) return { body: body as T };
-    return refusal(id, address, status, body as Partial<ProblemBody>);
+    return refusal(id, address, status, body as Partial<ProblemBody>, password !== undefined);
   } catch {
     return { problem: `${id} (${address}) answered HTTP ${status}, and no JSON`, mayAskAnother: false };
   }
 }
 
+/** @param isShown a password was sent along */
 function refusal(
   id: string,
   address: string,
   status: number,
   { code, detail, outcome, retryable }: Partial<ProblemBody>,
+  isShown: boolean,
 ): Reply<never> {
   const mayAskAnother = outcome !== 'unknown' && retryable === true;
   if (code === 'unauthorized') {
-    const problem =
-      'the cluster asks for its password: name its configuration with --config, or set DURE_PASSWORD';
+    const problem = isShown
+      ? 'the cluster does not take this password (DURE_PASSWORD, or that of the configuration)'
+      : 'the cluster asks for its password: name its configuration with --config, or set DURE_PASSWORD';
     return { problem, mayAskAnother: false };
   }
   // Without the data API the page itself is missing, and says so in other words.
-  if (status === 404 && code === undefined) {
+  if (status === 404 && (code === undefined || code === 'no-such-page')) {
     const words = 'does not serve the data API (http.api), or is of an older version';
     return {
       problem: `${id} (${address}) ${words}; DURE.POLICY at its Redis port does the same`,

@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import fc from 'fast-check';
 import { utf8Bytes } from '../../../src/base/bytes.ts';
 import { CodedError } from '../../../src/base/errors.ts';
 import type { Policy } from '../../../src/coordinator/policy.ts';
@@ -14,7 +15,7 @@ import type {
   VersionsDone,
   WriteDone,
 } from '../../../src/node/api.ts';
-import type { RespValue } from '../../../src/resp/value.ts';
+import { ErrorReply, type RespValue } from '../../../src/resp/value.ts';
 import type { Row, RowBody } from '../../../src/rows/row.ts';
 import { FakeClient, fakeServer } from '../../support/fake-facts.ts';
 import { FakeNode } from '../../support/fake-node.ts';
@@ -187,6 +188,43 @@ describe('DURE.WITH', () => {
     for (let ms = 1; ms <= 200; ms++) {
       assert.equal(client.ask(`dure.with PC/EC TTL=${ms}ms do set k v`), '+OK|');
     }
+  });
+
+  it('whatever stands there is answered once, and the connection goes on', () => {
+    const { client } = fakeServer(new PolicyNode());
+    const known = [
+      'DURE.WITH',
+      'DURE.POLICY',
+      'DO',
+      'PC/EC',
+      'R=1',
+      'W=3',
+      'W=99999999999',
+      'STRICT',
+      'SIBLINGS',
+      'TTL=1s',
+    ];
+    const commands = ['GET', 'SET', 'MSET', 'DEL', 'COMMAND', 'GETKEYS', 'LIST', 'UNSET', 'k', ''];
+    const word = fc.oneof(
+      fc.constantFrom(...known),
+      fc.constantFrom(...commands),
+      fc.uint8Array({ maxLength: 12 }),
+    );
+    let errors = 0;
+    fc.assert(
+      fc.property(fc.array(word, { maxLength: 12 }), (words) => {
+        const answer = client.send(['dure.with', ...words]);
+        assert.equal(answer.pending, false);
+        if (answer.reply instanceof ErrorReply) errors++;
+        const keys = client.send(['command', 'getkeys', 'dure.with', ...words]);
+        assert.equal(keys.pending, false);
+        const change = client.send(['dure.policy', ...words]);
+        assert.equal(change.pending, false);
+        assert.equal(client.ask('dure.with PC/EC do get nothing-there'), '$-1|');
+      }),
+      { numRuns: 500 },
+    );
+    assert.ok(errors > 300, `${errors} were refused`);
   });
 
   it('keeps the order that the command has without it', () => {

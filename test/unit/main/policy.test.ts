@@ -201,6 +201,22 @@ describe('dure policy set and unset', () => {
     }
   });
 
+  it('tells a password that is wrong from one that is missing', async () => {
+    const { node } = await cluster(() => problem('unauthorized', 'none', 'password'));
+    const wrong = await change(node, 'a', 'PC/EC', { environment: { DURE_PASSWORD: 'guess' } });
+    assert.match(wrong.complaints, /does not take this password/);
+  });
+
+  it('says where the data API is switched off, and how it goes without', async () => {
+    for (const body of [{ error: 'no such page' }, problem('no-such-page', 'fail', 'no page').body]) {
+      const { asked, node } = await cluster(() => ({ status: 404, body }));
+      const { code, complaints } = await change(node, 'a', 'PC/EC');
+      assert.equal(code, 1);
+      assert.equal(asked.length, 3, 'another node may have it switched on');
+      assert.match(complaints, /n3 .*http\.api.*DURE\.POLICY at its Redis port does the same\n$/);
+    }
+  });
+
   it('shows the password of the environment', async () => {
     const body = { prefix: '', policy: 'PC/EC', acknowledged: ['n1'], missed: [] };
     const { asked, node } = await cluster(() => ({ status: 200, body }));
