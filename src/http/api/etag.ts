@@ -76,6 +76,12 @@ export function conditionOf({ ifMatch, ifNoneMatch }: ConditionHeaders): Conditi
   return seenOfTag(ifMatch);
 }
 
+/** Whether a reader that wants only what `ifMatch` lists is to be given `etag`. */
+export function isWanted(etag: string, ifMatch: string | undefined): boolean {
+  if (ifMatch === undefined || ifMatch.trim() === '*') return true;
+  return ifMatch.split(',').some((tag) => tag.trim() === etag);
+}
+
 /** Whether a reader that has what `ifNoneMatch` lists need not be sent `etag` again. */
 export function isKnown(etag: string, ifNoneMatch: string | undefined): boolean {
   if (ifNoneMatch === undefined) return false;

@@ -6,6 +6,7 @@
  * | 200    | the value, as stored; its causal context in `ETag` and `Dure-Context`                       |
  * | 300    | several siblings, all of them in the body; write one with `If-Match` to replace them        |
  * | 304    | the reader has what is there already                                                        |
+ * | 412    | the key is not as `If-Match` or `If-None-Match` says                                        |
  * | 404    | no such key; `Dure-Context` says what was seen of it all the same                           |
  * | 201    | created (`If-None-Match: *`)                                                                |
  * | 204    | written, or deleted                                                                         |
@@ -15,7 +16,15 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { BYTES_EMPTY } from '../../base/bytes.ts';
 import type { NodeApi, Version, Versions } from '../../node/api.ts';
 import { momentOf, siblingsBody } from './answers.ts';
-import { type Condition, conditionOf, contextOfText, contextText, etagOf, isKnown } from './etag.ts';
+import {
+  type Condition,
+  conditionOf,
+  contextOfText,
+  contextText,
+  etagOf,
+  isKnown,
+  isWanted,
+} from './etag.ts';
 import { KEY_ROUTE, keyOfUrl } from './key.ts';
 import { BLANK_BYTES_MAX, compactJson, kindOf, MEDIA_TYPES } from './media.ts';
 import { deleteKey, isRepeatable, type Options, putValue, readVersions } from './operations.ts';
@@ -63,7 +72,11 @@ function sendVersion(
 ): FastifyReply {
   reply.header('dure-written-at', momentOf(time));
   if (expireAt !== 0) reply.header('dure-expires-at', momentOf(expireAt));
-  if (isKnown(etagOf(read), request.headers['if-none-match'])) return reply.code(304).send();
+  const etag = etagOf(read);
+  if (!isWanted(etag, request.headers['if-match'])) {
+    throw new Problem('precondition-failed', 'the key is not as If-Match says');
+  }
+  if (isKnown(etag, request.headers['if-none-match'])) return reply.code(304).send();
   const kind = kindOf(value, query.as, request.headers.accept);
   const bytes = Buffer.from(value.buffer, value.byteOffset, value.byteLength);
   return reply.type(MEDIA_TYPES[kind]).send(bytes);

@@ -148,6 +148,19 @@ test('304 for who has it already; other tags, and a key that is gone, are answer
     assert.equal(await ask(tag), 404);
   }));
 
+test('a read with If-Match: what was seen or nothing', () =>
+  withHttpApi(async (api) => {
+    const ask = async (ifMatch: string): Promise<number> =>
+      (await api.ask('/v1/keys/k', { headers: { 'if-match': ifMatch } })).status;
+    assert.equal(await ask('*'), 404);
+    await put(api, 'k');
+    const tag = await tagOf(api, 'k');
+    assert.deepEqual([await ask('*'), await ask(tag), await ask(`"other", ${tag}`)], [200, 200, 200]);
+    assert.deepEqual([await ask('"other"'), await ask(`W/${tag}`)], [412, 412]);
+    await put(api, 'k');
+    assert.equal(await ask(tag), 412);
+  }));
+
 for (const [what, headers] of [
   ['a weak tag', { 'if-match': 'W/"abc"' }],
   ['a list', { 'if-match': '"abc", "def"' }],
