@@ -21,7 +21,7 @@ import { ByteReader, ByteWriter, byteString } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
 import { murmur3 } from '../base/murmur3.ts';
 import type { Register, Sibling, VersionSet, WriteEvent } from '../causality/version-set.ts';
-import { emptySet, versionsOf, withoutDead } from '../causality/version-set.ts';
+import { compareEvents, emptySet, versionsOf, withoutDead } from '../causality/version-set.ts';
 import type { RowKey } from './key.ts';
 import type { Row, RowBody, Stamp } from './row.ts';
 import {
@@ -243,6 +243,23 @@ export function withoutFlushed(rowKey: RowKey, row: Row, floor: Stamp): Row {
   if (!isSiblingsRow(row) || rowOldestTime(row) > stampTime(floor)) return row;
   const set = versionsOfRow(row);
   const living = withoutDead(set, (event) => compareStamps(encodeStamp(event), floor) <= 0);
+  return living === set ? row : rowOfVersions(rowKey, living)!;
+}
+
+/**
+ * The row without the values from before `horizon` that `held` does not show; itself if there are none. Up to its
+ * horizon a replica had all that the others had: what it does not show of that was overwritten, and whoever still
+ * shows it has an old copy of a disk. The vector stays, so that he hears of it.
+ * @param horizon milliseconds
+ */
+export function withoutSettled(rowKey: RowKey, row: Row, held: Row | undefined, horizon: number): Row {
+  if (rowKind(row) !== KIND_SIBLINGS || rowOldestTime(row) > horizon) return row;
+  const set = versionsOfRow(row);
+  const shown = versionsOf(versionsOfRow(held));
+  const living = withoutDead(
+    set,
+    (event) => event.time <= horizon && !shown.some((one) => compareEvents(one.event, event) === 0),
+  );
   return living === set ? row : rowOfVersions(rowKey, living)!;
 }
 

@@ -63,6 +63,7 @@ describe('scenarios', () => {
       ['damaged-hint', 'unreadable-hint-dropped'],
       ['siblings-after-restored-copy', 'sibling-not-noted'],
       ['siblings-written-aside', 'sibling-actor-unproved'],
+      ['siblings-of-an-old-copy', 'sibling-settled-returns'],
     ] as const) {
       assert.throws(() => runScenario(story(name), undefined, new Set([mutant])), ScenarioError, mutant);
     }
