@@ -131,7 +131,8 @@ const writing: readonly ProblemCode[] = [
 const reading: { readonly parameters: readonly Json[]; readonly responses: Readonly<Record<string, Json>> } =
   {
     parameters: [
-      headerParameter('If-None-Match', 'An ETag: answer 304 if there is nothing newer.'),
+      headerParameter('If-Match', 'ETags: answer 412 if the key is not as one of them says.'),
+      headerParameter('If-None-Match', 'ETags: answer 304 if there is nothing newer.'),
       ...parametersOf(QUERIES.get),
     ],
     responses: {
@@ -142,7 +143,7 @@ const reading: { readonly parameters: readonly Json[]; readonly responses: Reado
         content: { 'application/json': { schema: reference('Siblings') } },
       },
       304: { description: 'The reader has it already.' },
-      ...problems(...asking, 'not-found', 'not-acceptable'),
+      ...problems(...asking, 'not-found', 'not-acceptable', 'precondition-failed'),
     },
   };
 
