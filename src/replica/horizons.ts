@@ -17,10 +17,10 @@ import { readU48, writeU48 } from '../base/bytes.ts';
 import { sealed, unsealed } from '../base/sealed-note.ts';
 import type { Storage } from '../ports/storage.ts';
 import { SLOT_COUNT } from '../ring/slots.ts';
-import { META_PREFIX } from '../rows/key.ts';
+import { META_PREFIX, type RowKey, rowKeySlot } from '../rows/key.ts';
 import type { Row } from '../rows/row.ts';
 import { rowDeathTime, rowTime } from '../rows/row.ts';
-import { isSiblingsRow } from '../rows/siblings.ts';
+import { isSiblingsRow, withoutSettled } from '../rows/siblings.ts';
 
 /** `take`; `dead`: it is gone already, there is nothing to keep; `straggler`: it came too late. */
 export type HorizonVerdict = 'take' | 'dead' | 'straggler';
@@ -47,6 +47,7 @@ export class Horizons {
   readonly #handed: Uint32Array;
   readonly #handedRefused: boolean;
   readonly #forgottenEarly: boolean;
+  readonly #settledReturns: boolean;
 
   /** @param partitionCount a power of two, up to 16,384 */
   constructor(partitionCount: number, mutants: ReadonlySet<string>) {
@@ -59,6 +60,7 @@ export class Horizons {
     this.#handed = new Uint32Array(partitionCount);
     this.#handedRefused = mutants.has('handed-row-refused');
     this.#forgottenEarly = mutants.has('sibling-forgotten-early');
+    this.#settledReturns = mutants.has('sibling-settled-returns');
     this.#shift = Math.log2(SLOT_COUNT / partitionCount);
     this.#stragglersTaken = mutants.has('straggler-taken');
     this.#fenceForgotten = mutants.has('fence-forgotten');
@@ -191,6 +193,18 @@ export class Horizons {
   isPast(slot: number, row: Row): boolean {
     const horizon = this.#horizons[slot >> this.#shift]!;
     return horizon > 0 && rowTime(row) <= horizon && rowDeathTime(row) <= horizon;
+  }
+
+  /**
+   * A row of siblings as it is to be merged: without values that were overwritten before the horizon, whatever an
+   * old copy of a disk says. @param held what is held of it here
+   */
+  unsettled(rowKey: RowKey, row: Row, held: Row | undefined, storage: Storage): Row {
+    if (!isSiblingsRow(row) || this.#settledReturns) return row;
+    const horizon = this.#horizons[rowKeySlot(rowKey) >> this.#shift]!;
+    // What was evicted was not overwritten.
+    if (horizon === 0 || storage.figures().evictions > 0) return row;
+    return withoutSettled(rowKey, row, held, horizon);
   }
 
   /** What to do with a row that would change what is held. */

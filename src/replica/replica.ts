@@ -38,7 +38,7 @@ import {
   STAMP_NONE,
   tombstoneOf,
 } from '../rows/row.ts';
-import { isSiblingsRow, withoutFlushed, withoutSettled } from '../rows/siblings.ts';
+import { isSiblingsRow, withoutFlushed } from '../rows/siblings.ts';
 import { Horizons } from './horizons.ts';
 import { Notes } from './notes.ts';
 import type { MergeSource, ReadWaiter, ReplicaOptions } from './replica-options.ts';
@@ -99,7 +99,6 @@ export class Replica {
   readonly #damagedServed: boolean;
   readonly #siblingsLaidBlindly: boolean;
   readonly #siblingsDropped: boolean;
-  readonly #settledReturn: boolean;
   /** What is too old to be taken, a partition. */
   readonly horizons: Horizons;
   /** Notes of the node that are looked at before they are changed: hints. */
@@ -122,7 +121,6 @@ export class Replica {
     this.#damagedServed = options.mutants.has('damaged-row-served');
     this.#siblingsLaidBlindly = options.mutants.has('sibling-laid-blindly');
     this.#siblingsDropped = options.mutants.has('sibling-dropped');
-    this.#settledReturn = options.mutants.has('sibling-settled-returns');
   }
 
   /**
@@ -319,7 +317,8 @@ export class Replica {
       old = undefined; // a damaged row gives way to an intact one
       this.rowsReplaced++;
     }
-    const merged = this.#merged(rowKey, old, source === 'mend' ? row : this.#unsettled(rowKey, old, row));
+    const news = source === 'mend' ? row : this.horizons.unsettled(rowKey, row, old, this.#options.storage);
+    const merged = this.#merged(rowKey, old, news);
     if (merged !== old) {
       if (old === undefined || compareRowStamps(old, merged) !== 0) {
         const verdict = this.horizons.judge(rowKeySlot(rowKey), row, source);
@@ -334,16 +333,6 @@ export class Replica {
     const tray = this.#trayOf(rowKey);
     if (tray === undefined) waiter?.stored(undefined);
     else this.#await(tray, waiter);
-  }
-
-  /** A row of siblings without values that were overwritten before the horizon, whatever an old disk says. */
-  #unsettled(rowKey: RowKey, old: Row | undefined, row: Row): Row {
-    if (!isSiblingsRow(row) || this.#settledReturn) return row;
-    const { horizons } = this;
-    const horizon = horizons.horizonOf(horizons.partitionOf(rowKeySlot(rowKey)));
-    // What was evicted was not overwritten.
-    if (horizon === 0 || this.#options.storage.figures().evictions > 0) return row;
-    return withoutSettled(rowKey, row, old, horizon);
   }
 
   /** What is to be held after `row` came: `old` itself if that says it all. */

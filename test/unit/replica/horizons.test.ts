@@ -7,6 +7,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { bytesOf } from '../../../src/base/bytes.ts';
 import type { CodedError } from '../../../src/base/errors.ts';
+import type { WriteEvent } from '../../../src/causality/version-set.ts';
 import { LOG_SILENT } from '../../../src/ports/log.ts';
 import { horizonOfRow, mergeHanded } from '../../../src/replica/hand.ts';
 import { type MergeSource, Replica } from '../../../src/replica/replica.ts';
@@ -22,6 +23,7 @@ import {
   rowTime,
   tombstoneOf,
 } from '../../../src/rows/row.ts';
+import { rowOfVersions, versionsOfRow } from '../../../src/rows/siblings.ts';
 import { ManualStorage } from '../../support/manual-storage.ts';
 
 const key = rowKeyOf('plum');
@@ -202,5 +204,90 @@ describe('horizons', () => {
     replica.dropRows([{ key, stamp: row(50).slice(2, 22) }], undefined);
     replica.commit();
     assert.deepEqual(changed, [key, key]);
+  });
+});
+
+describe('siblings behind the horizon', () => {
+  const event = (time: number, actor = 7): WriteEvent => ({ time, logical: 0, actor, counter: time });
+  const siblings = (vector: readonly WriteEvent[], shown: readonly WriteEvent[]): Row =>
+    rowOfVersions(key, {
+      vector,
+      register: undefined,
+      siblings: shown.map((one) => ({
+        event: one,
+        value: { kind: KIND_STRING, value: bytesOf(`at ${one.time}`), expireAt: 0 },
+      })),
+    })!;
+  const shownTimes = (replica: Replica): number[] =>
+    versionsOfRow(replica.held(key)).siblings.map((one) => one.event.time);
+
+  /** The sweep that deletes what may be. */
+  const sweep = (replica: Replica, storage: ManualStorage): void => {
+    const entries = [...storage.entries].filter(([name]) => name === key);
+    replica.cleanUp(
+      entries.map(([name, value]) => ({ key: name, value })),
+      0,
+    );
+    replica.commit();
+  };
+  const raise = (replica: Replica, time: number, wall: number): void => {
+    replica.raiseHorizon(partition, time, { stored: () => {} }, wall);
+    replica.commit();
+  };
+
+  test('a dead row is deleted when a second horizon stands beyond the proof of the first', () => {
+    for (const mutant of [undefined, 'sibling-forgotten-early']) {
+      const storage = new ManualStorage(true);
+      const replica = replicaOn(storage, mutant === undefined ? [] : [mutant]);
+      assert.equal(taken(replica, siblings([event(100)], [])), 'ok');
+      raise(replica, 150, 10_000);
+      sweep(replica, storage);
+      assert.equal(storage.entries.has(key), mutant === undefined, 'the first horizon covers it');
+      raise(replica, 9000, 11_000);
+      sweep(replica, storage);
+      assert.equal(storage.entries.has(key), mutant === undefined, 'not beyond the moment of the proof');
+      raise(replica, 13_000, 15_000);
+      sweep(replica, storage);
+      assert.equal(storage.entries.has(key), false);
+    }
+  });
+
+  test('a value from before it that is not held was overwritten, whatever a younger row says', () => {
+    const young = siblings([event(100), event(300, 8)], [event(100), event(300, 8)]);
+    for (const [mutant, times] of [
+      [undefined, [300]],
+      ['sibling-settled-returns', [100, 300]],
+    ] as const) {
+      const replica = replicaOn(new ManualStorage(true), mutant === undefined ? [] : [mutant]);
+      raise(replica, 150, 10_000);
+      assert.equal(taken(replica, young, 'sync'), 'ok');
+      assert.deepEqual(shownTimes(replica), times);
+    }
+  });
+
+  test('a value from before it that is held stays, and one from after it is taken', () => {
+    const replica = replicaOn(new ManualStorage(true));
+    assert.equal(taken(replica, siblings([event(100)], [event(100)])), 'ok');
+    raise(replica, 150, 10_000);
+    const young = siblings(
+      [event(100), event(200, 8), event(300, 9)],
+      [event(100), event(200, 8), event(300, 9)],
+    );
+    assert.equal(taken(replica, young), 'ok');
+    assert.deepEqual(shownTimes(replica), [100, 200, 300]);
+  });
+
+  test('what mends a damaged row brings its values back', () => {
+    const storage = new ManualStorage(true);
+    const replica = replicaOn(storage);
+    const held = siblings([event(100)], [event(100)]);
+    assert.equal(taken(replica, held), 'ok');
+    raise(replica, 150, 10_000);
+    const rotten = held.slice();
+    rotten[rotten.length - 1]! ^= 1;
+    storage.entries.set(key, rotten);
+    assert.equal(replica.replaceDamaged(key, held, Number.POSITIVE_INFINITY), true);
+    replica.commit();
+    assert.deepEqual(shownTimes(replica), [100]);
   });
 });
