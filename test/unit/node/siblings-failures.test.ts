@@ -153,4 +153,35 @@ describe('siblings of a disk that may have forgotten', () => {
     assert.equal(actors(cluster, owner).length, actorsBefore + 1);
     assert.deepEqual(values(cluster, others[1]!, one), ['known', 'later']);
   });
+
+  test('nobody is sent a value before it is durable here: by mutant, the next one hides what a crash forgot', () => {
+    for (const mutant of [undefined, 'sibling-sent-early']) {
+      const cluster = new PumpedCluster(mutant === undefined ? {} : { mutants: [mutant] });
+      cluster.seat('n1').storage.automatic = false;
+      const first = begin(cluster, 'n1', 'first');
+      cluster.pump();
+      assert.equal(first.answered, mutant !== undefined);
+      assert.equal(cluster.stored('n2', key) === undefined, mutant === undefined);
+      cluster.kill('n1');
+      cluster.pump();
+      cluster.restart('n1');
+      put(cluster, 'n1', 'second');
+      assert.deepEqual(values(cluster, 'n2', { ...policy, r: 3 }), ['second'], 'acknowledged or not');
+    }
+  });
+
+  test('a replica that lost rows makes no siblings of what is left: another one does', () => {
+    for (const mutant of [undefined, 'sibling-on-lost-ground']) {
+      const cluster = new PumpedCluster(mutant === undefined ? {} : { mutants: [mutant] });
+      put(cluster, 'n2', 'a');
+      put(cluster, 'n3', 'b');
+      cluster.advance(500);
+      cluster.kill('n1');
+      cluster.pump();
+      cluster.restart('n1', 'its log is torn');
+      put(cluster, 'n1', 'c');
+      assert.equal(actors(cluster, 'n2').length, mutant === undefined ? 2 : 3);
+      assert.deepEqual(values(cluster, 'n2'), ['a', 'b', 'c']);
+    }
+  });
 });
