@@ -19,6 +19,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setImmediate as turn } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { bytesCodec, connect } from '../../client/index.ts';
@@ -69,6 +70,7 @@ async function runWay({ keys, read }: Way, parallel: number, peer: Started): Pro
   const startedAt = performance.now();
   const end = startedAt + runMs;
   let reads = 0;
+  let strides = 0;
   const work = async (from: number): Promise<void> => {
     for (let at = from; performance.now() < end; ) {
       for (let i = 0; i < stride; i++, at += parallel) {
@@ -77,6 +79,8 @@ async function runWay({ keys, read }: Way, parallel: number, peer: Started): Pro
           throw new Error('a read found nothing');
         reads += 1;
       }
+      // Members must hear of each other meanwhile: reads that are answered at once let nobody else in.
+      if (++strides % 64 === 0) await turn();
     }
   };
   await Promise.all(Array.from({ length: parallel }, (_, i) => work(i)));

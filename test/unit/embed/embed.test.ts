@@ -137,6 +137,25 @@ test('reading own replicas sends nothing, over many turns; with R=2 each read se
   });
 });
 
+test('a loop of reads that are answered at once does not keep the node from its peers', async () => {
+  await withCluster(2, { policy: 'PA/EL', replicas: 2 }, async ([one, two]) => {
+    await one!.put('k', 'v', { consistency: { r: 1, w: 2 } });
+    await until(() => two!.peek('k')?.value === 'v', 'the row is here');
+    let isOver = false;
+    setTimeout(() => {
+      isOver = true;
+    }, 50);
+    let reads = 0;
+    // Without giving way the timer would never come.
+    while (!isOver && reads < 2_000_000) {
+      assert.equal(await two!.get('k'), 'v');
+      reads += 1;
+    }
+    assert.ok(isOver, `${reads} reads in a row`);
+    assert.equal(two!.metrics().requests, 0);
+  });
+});
+
 test('a key of other members is read through them, and a get says so', async () => {
   await withCluster(3, { policy: 'PA/EL', replicas: 1 }, async (nodes) => {
     const [one] = nodes;
