@@ -155,6 +155,7 @@ const samples: readonly (readonly [number, Sample])[] = [
       [403, sample('json', { origin: 'https://evil.example' })],
       [404, sample('nothing')],
       [406, sample('bytes?as=json')],
+      [412, sample('json', { 'if-match': '"another"' })],
       [421, sample('json', { host: 'evil.example' })],
     ];
   }),
