@@ -40,7 +40,7 @@ export function shownRow(
 }
 
 function siblingsError(count: number): CodedError {
-  const message = `the key has ${count} siblings, written concurrently; read them all with DURE.GET, and write one value with the context it gives with DURE.SET`;
+  const message = `the key has ${count} siblings, written concurrently; read them all with DURE.GET, and write one value with the context it gives (DURE.SET), or delete them with it (DURE.DEL)`;
   return new CodedError('siblings', 'none', message);
 }
 
