@@ -2,13 +2,14 @@
  * What routing saves: the same client against the same cluster, once sending each request to a replica of its
  * key and once to a node chosen at random, which has to pass on what it does not hold.
  *
- * `node bench/client/main.ts [--nodes 5] [--replicas 3] [--policies PA/EL,PA/EC] [--rounds 3] [--seconds 4]
- *   [--workers 128] [--kinds get,put] [--routings replicas,any] [--value-bytes 128] [--profile] [--json FILE]`
+ * `node bench/client/main.ts [--nodes 5] [--replicas 3] [--policies PA/EL,PA/EC] [--seconds 10]
+ *   [--slice-ms 250] [--workers 128] [--kinds get,put] [--routings replicas,any] [--value-bytes 128] [--profile] [--json FILE]`
  *
- * The picture: a race of two on one track. They run in turn, round by round, in changing order, so that whatever
- * else the machine does falls on both; the figure is the median of the rounds. Where nodes and client share
- * the cores, throughput is one over the processor time of a request, so that time is counted too, for nodes
- * and client apart: it tells where the hop costs, and how much of the difference the client hides.
+ * The picture: a race of two on one track. They run in turn, in slices of a quarter of a second, in changing order, so
+ * that whatever else the machine does falls on both; the figures are those of all slices together, and the ratio is
+ * told with the middle half of the ratios of neighbouring slices. Where nodes and client share the cores, throughput is
+ * one over the processor time of a request, so that time is counted too, for nodes and client apart: it tells where the
+ * hop costs, and how much of the difference the client hides.
  */
 
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
@@ -31,15 +32,15 @@ import { describe, describeParts, summarise } from '../cluster/profile.ts';
 
 const cli = fileURLToPath(new URL('../../src/main/cli.ts', import.meta.url));
 const keyCount = 10_000;
-const warmUpMs = 1500;
+const warmUpMs = 500;
 
 const { values: flags } = parseArgs({
   options: {
     nodes: { type: 'string', default: '5' },
     replicas: { type: 'string', default: '3' },
     policies: { type: 'string', default: 'PA/EL,PA/EC' },
-    rounds: { type: 'string', default: '3' },
-    seconds: { type: 'string', default: '4' },
+    seconds: { type: 'string', default: '10' },
+    'slice-ms': { type: 'string', default: '250' },
     workers: { type: 'string', default: '128' },
     kinds: { type: 'string', default: 'get,put' },
     routings: { type: 'string', default: 'replicas,any' },
@@ -60,17 +61,20 @@ interface Cluster {
   readonly processes: readonly Started[];
 }
 
-/** One run: what was done, and what it took. */
-interface Run {
-  readonly operations: number;
-  readonly perSecond: number;
-  readonly p50Ms: number;
-  readonly p99Ms: number;
-  /** Processor time an operation, microseconds. */
-  readonly nodesUs: number;
-  readonly clientUs: number;
-  /** Share of the requests that went to a node that does not hold the key. */
-  readonly hops: number;
+/** What one of the two did, in all its slices. */
+class Lane {
+  readonly client: Client<Uint8Array>;
+  readonly rates: number[] = [];
+  operations = 0;
+  ms = 0;
+  nodesMs = 0;
+  clientMs = 0;
+  hops = 0;
+  requests = 0;
+
+  constructor(client: Client<Uint8Array>) {
+    this.client = client;
+  }
 }
 
 async function startCluster(directory: string, policy: string): Promise<Cluster> {
@@ -138,60 +142,61 @@ async function work(
   return operations;
 }
 
-async function measure(cluster: Cluster, routing: Routing, kind: Kind, value: Uint8Array): Promise<Run> {
+async function open(cluster: Cluster, routing: Routing): Promise<Lane> {
   const nodes = cluster.ports.map((port) => `127.0.0.1:${port}`);
   const client = await connect({ nodes, routing, codec: bytesCodec });
-  try {
-    const deadline = performance.now() + 5000;
-    while (client.metrics().connectionsMade < nodes.length && performance.now() < deadline) {
-      await new Promise((resolve) => setTimeout(resolve, 10));
-    }
-    await work(client, kind, performance.now() + warmUpMs / 3, value);
-    const before = client.metrics();
-    const nodesBefore = cpuTime(cluster.processes)!;
-    const clientBefore = process.cpuUsage();
-    const startedAt = performance.now();
-    const operations = await work(client, kind, startedAt + Number(flags.seconds) * 1000, value);
-    const seconds = (performance.now() - startedAt) / 1000;
-    const clientTime = process.cpuUsage(clientBefore);
-    const nodesAfter = cpuTime(cluster.processes)!;
-    const metrics = client.metrics();
-    if (metrics.failures > 0) throw new Error(`${metrics.failures} calls failed`);
-    const taken = metrics.hopsTaken - before.hopsTaken;
-    const saved = metrics.hopsSaved - before.hopsSaved;
-    const nodesMs = nodesAfter.userMs + nodesAfter.systemMs - nodesBefore.userMs - nodesBefore.systemMs;
-    return {
-      operations,
-      perSecond: operations / seconds,
-      p50Ms: metrics.latency.p50Ms,
-      p99Ms: metrics.latency.p99Ms,
-      nodesUs: (nodesMs * 1000) / operations,
-      clientUs: (clientTime.user + clientTime.system) / operations,
-      hops: taken / (taken + saved),
-    };
-  } finally {
-    await client.close();
+  const deadline = performance.now() + 5000;
+  while (client.metrics().connectionsMade < nodes.length && performance.now() < deadline) {
+    await new Promise((resolve) => setTimeout(resolve, 10));
   }
+  return new Lane(client);
 }
 
-function median(numbers: readonly number[]): number {
-  return numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)]!;
+/** One slice. */
+async function run(cluster: Cluster, lane: Lane, kind: Kind, value: Uint8Array): Promise<void> {
+  const before = lane.client.metrics();
+  const nodesBefore = cpuTime(cluster.processes)!;
+  const clientBefore = process.cpuUsage();
+  const startedAt = performance.now();
+  const operations = await work(lane.client, kind, startedAt + Number(flags['slice-ms']), value);
+  const ms = performance.now() - startedAt;
+  const clientTime = process.cpuUsage(clientBefore);
+  const nodesAfter = cpuTime(cluster.processes)!;
+  const metrics = lane.client.metrics();
+  if (metrics.failures > 0) throw new Error(`${metrics.failures} calls failed`);
+  lane.operations += operations;
+  lane.ms += ms;
+  lane.rates.push(operations / ms);
+  lane.nodesMs += nodesAfter.userMs + nodesAfter.systemMs - nodesBefore.userMs - nodesBefore.systemMs;
+  lane.clientMs += (clientTime.user + clientTime.system) / 1000;
+  lane.hops += metrics.hopsTaken - before.hopsTaken;
+  lane.requests += metrics.hopsTaken + metrics.hopsSaved - before.hopsTaken - before.hopsSaved;
 }
 
-function medianRun(runs: readonly Run[]): Run {
-  const of = (key: keyof Run): number => median(runs.map((run) => run[key]));
+interface Figures {
+  readonly perSecond: number;
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+  /** Processor time an operation, microseconds. */
+  readonly nodesUs: number;
+  readonly clientUs: number;
+  /** Share of the requests that went to a node that does not hold the key. */
+  readonly hops: number;
+}
+
+function figuresOf({ client, operations, ms, nodesMs, clientMs, hops, requests }: Lane): Figures {
+  const { p50Ms, p99Ms } = client.metrics().latency;
   return {
-    operations: of('operations'),
-    perSecond: of('perSecond'),
-    p50Ms: of('p50Ms'),
-    p99Ms: of('p99Ms'),
-    nodesUs: of('nodesUs'),
-    clientUs: of('clientUs'),
-    hops: of('hops'),
+    perSecond: (operations / ms) * 1000,
+    p50Ms,
+    p99Ms,
+    nodesUs: (nodesMs / operations) * 1000,
+    clientUs: (clientMs / operations) * 1000,
+    hops: hops / requests,
   };
 }
 
-function line(label: string, run: Run): string {
+function line(label: string, run: Figures): string {
   const cells = [
     Math.round(run.perSecond).toLocaleString('en').padStart(9),
     run.p50Ms.toFixed(2).padStart(8),
@@ -213,36 +218,50 @@ async function race(policy: string, directory: string): Promise<Record<string, u
     await Promise.all(Array.from({ length: 500 }, (_, i) => filler.put(`bench:${from + i}`, value)));
   }
   await filler.close();
-  const kinds = flags.kinds.split(',') as Kind[];
-  await measure(cluster, routings.at(-1)!, kinds[0]!, value);
-  for (const kind of kinds) {
-    const runs: Record<Routing, Run[]> = { replicas: [], any: [] };
-    for (let round = 0; round < Number(flags.rounds); round++) {
-      for (const routing of round % 2 === 0 ? routings : routings.toReversed())
-        runs[routing].push(await measure(cluster, routing, kind, value));
-    }
-    if (routings.length < 2) {
-      console.log(line(`${policy} ${kind}, ${routings[0]}`, medianRun(runs[routings[0]!])));
-      continue;
-    }
-    const [routed, random] = [medianRun(runs.replicas), medianRun(runs.any)];
-    const ratio = median(runs.replicas.map((run, i) => run.perSecond / runs.any[i]!.perSecond));
-    console.log(line(`${policy} ${kind}, to a replica`, routed));
-    console.log(line(`${policy} ${kind}, to any node`, random));
-    console.log(
-      `  ratio ${ratio.toFixed(2)}; of node time alone ${(random.nodesUs / routed.nodesUs).toFixed(2)}`,
-    );
-    results.push({ policy, kind, ratio, routed, random, runs });
-  }
+  for (const kind of flags.kinds.split(',') as Kind[])
+    results.push(await raceOf(cluster, policy, kind, value));
   return results;
+}
+
+async function raceOf(
+  cluster: Cluster,
+  policy: string,
+  kind: Kind,
+  value: Uint8Array,
+): Promise<Record<string, unknown>> {
+  const lanes = await Promise.all(routings.map((routing) => open(cluster, routing)));
+  try {
+    const slices = Math.ceil((Number(flags.seconds) * 1000) / Number(flags['slice-ms']));
+    for (const lane of lanes) await work(lane.client, kind, performance.now() + warmUpMs, value);
+    for (let slice = 0; slice < slices; slice++) {
+      for (const lane of slice % 2 === 0 ? lanes : lanes.toReversed()) await run(cluster, lane, kind, value);
+    }
+    const figures = lanes.map(figuresOf);
+    for (const [i, routing] of routings.entries()) {
+      const words = routing === 'any' ? 'to any node' : 'to a replica';
+      console.log(line(`${policy} ${kind}, ${words}`, figures[i]!));
+    }
+    const [routed, random] = figures;
+    if (routed === undefined || random === undefined) return { policy, kind, figures };
+    const ratio = routed.perSecond / random.perSecond;
+    const ratios = lanes[0]!.rates.map((rate, i) => rate / lanes[1]!.rates[i]!).sort((a, b) => a - b);
+    const at = (share: number): string => ratios[Math.floor(share * ratios.length)]!.toFixed(2);
+    console.log(
+      `  ratio ${ratio.toFixed(2)}; by slice ${at(0.5)} (${at(0.25)} to ${at(0.75)}); ` +
+        `of node time alone ${(random.nodesUs / routed.nodesUs).toFixed(2)}`,
+    );
+    return { policy, kind, ratio, routed, random, ratios };
+  } finally {
+    await Promise.all(lanes.map(({ client }) => client.close()));
+  }
 }
 
 async function main(): Promise<void> {
   const directory = mkdtempSync(join(tmpdir(), 'dure-bench-client-'));
-  const { nodes, replicas, workers, rounds, seconds } = flags;
+  const { nodes, replicas, workers, seconds, 'slice-ms': sliceMs } = flags;
   console.log(
     `${nodes} nodes, N=${replicas}, ${workers} requests under way, values of ${flags['value-bytes']} bytes, ` +
-      `${rounds} rounds of ${seconds} s, ${availableParallelism()} cores for all; medians`,
+      `${seconds} s each in slices of ${sliceMs} ms, ${availableParallelism()} cores for all`,
   );
   console.log('                             per s  p50 ms  p99 ms nodes µs client µs   hops');
   const results: Record<string, unknown>[] = [];
