@@ -156,7 +156,12 @@ describe('connection and server commands', () => {
         ],
       },
       horizon: { ageMs: 9.6, held: 1, heldBy: 'n3', reason: 'it is away', raised: 4, abandoned: 2 },
-      siblings: { ...new Statuses().of('n1').siblings, refused: 2, refusedAgoMs: 90_000, refusedPrefix: 'cart:' },
+      siblings: {
+        ...new Statuses().of('n1').siblings,
+        refused: 2,
+        refusedAgoMs: 90_000,
+        refusedPrefix: 'cart:',
+      },
     };
     const { client } = fakeServer(node);
     const section = (name: string): string => textOf(client.ask(`info ${name}`)).trimEnd();
@@ -301,6 +306,25 @@ describe('CLUSTER', () => {
     assert.match(textOf(client.ask('cluster info')), /cluster_state:fail/, 'one live replica is no quorum');
     assert.match(textOf(client.ask('cluster info')), /cluster_slots_ok:0\n/);
     assert.match(textOf(client.ask('cluster info')), /cluster_slots_fail:16384\n/);
+  });
+
+  it('shows members without a Redis port for no slot; where no replica has one, those that have', () => {
+    const node = new FakeNode(5);
+    const all = node.members.bind(node);
+    node.members = () =>
+      all().map((member) => (member.id === 'n1' || member.id === 'n4' ? member : { ...member, respPort: 0 }));
+    const { client } = fakeServer(node);
+    for (const [from, , ...nodes] of slotsOf(client)) {
+      const ports = nodes.map((entry) => (entry as readonly RespValue[])[1]);
+      const listed = node.table.preferenceList(from as number).filter((id) => id === 'n1' || id === 'n4');
+      const expected = listed.length > 0 ? listed : ['n1', 'n4'];
+      assert.deepEqual(
+        ports,
+        expected.map((id) => 6370 + Number(id.slice(1))),
+      );
+    }
+    const lines = textOf(client.ask('cluster nodes')).trim().split('\n');
+    assert.match(lines[1]!, / 127\.0\.0\.1:0@7372 master,noaddr - /);
   });
 
   it('NODES gives each slot to one master, and ids agree everywhere', () => {

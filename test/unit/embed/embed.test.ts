@@ -62,13 +62,14 @@ test('a node alone in memory: values, spaces, TTL, update, batch, scan, peek; cl
     await node.update('user:1', (user) => ({ name: `${user?.name} Min` }));
     assert.deepEqual(await node.get('user:1'), { name: 'Kim Min' });
 
-    const texts = node.space<string>('ключ:', { codec: textCodec, ttlMs: 30 });
-    await texts.put('é', 'short-lived');
-    assert.equal(await texts.get('é'), 'short-lived');
-    assert.deepEqual(texts.peek('é'), { value: 'short-lived' });
+    const texts = node.space<string>('ключ:', { codec: textCodec, ttlMs: 60_000 });
+    await texts.put('é', 'lasting');
+    assert.equal(await texts.get('é'), 'lasting');
+    assert.deepEqual(texts.peek('é'), { value: 'lasting' });
     const found: string[] = [];
     for await (const key of texts.scan()) found.push(key);
     assert.deepEqual(found, ['é']);
+    await texts.put('é', 'short-lived', { ttlMs: 20 });
     await until(async () => (await texts.get('é')) === undefined, 'it expires');
 
     const bytes = node.space<Uint8Array>('b:', { codec: bytesCodec });
@@ -236,28 +237,32 @@ test('a policy set at run time holds on all members', async () => {
 });
 
 test('doors are opened where a port is given, and only there', async () => {
-  const base = await freePortBase(2);
+  const base = await freePortBase(3);
   const members = [
     { id: 'm1', peerPort: base + 1000, respPort: base, httpPort: base + 2000 },
     { id: 'm2', peerPort: base + 1001 },
+    { id: 'm3', peerPort: base + 1002, respPort: base + 2, httpPort: base + 2002 },
   ];
   const one = await createNode({ nodeId: 'm1', members, memory: true });
   const two = await createNode({ nodeId: 'm2', members, memory: true });
+  const three = await createNode({ nodeId: 'm3', members, memory: true });
   try {
     await two.linked();
     await two.put('greeting', 'hello');
-    // The one member with a door is shown for every slot.
+    // The members with doors are shown for every slot.
     const client = await connect({ nodes: [`127.0.0.1:${base}`] });
     assert.equal(await client.get('greeting'), 'hello');
     await client.put('answer', 42);
     await client.close();
     assert.equal(await two.get('answer'), 42);
-    const ready = await fetch(`http://127.0.0.1:${base + 2000}/health/ready`);
-    assert.equal(ready.status, 200);
+    for (const port of [base + 2000, base + 2002]) {
+      assert.equal((await fetch(`http://127.0.0.1:${port}/health/ready`)).status, 200);
+      assert.match(await (await fetch(`http://127.0.0.1:${port}/metrics`)).text(), /dure_/);
+    }
     await assert.rejects(dial(base + 1), /ECONNREFUSED/);
     await assert.rejects(dial(base + 2001), /ECONNREFUSED/);
   } finally {
-    await Promise.all([one.close(), two.close()]);
+    await Promise.all([one.close(), two.close(), three.close()]);
   }
   await assert.rejects(dial(base), /ECONNREFUSED/);
 });

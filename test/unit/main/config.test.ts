@@ -56,6 +56,20 @@ describe('configuration', () => {
     assert.equal(config.bind, '127.0.0.1');
   });
 
+  it('takes settings from a program, and port 0 for no port', () => {
+    const alone = good({
+      values: { nodeId: 'a', ports: { resp: 0, peer: 0, http: 0 }, storage: { engine: 'memory' } },
+    });
+    const { respPort, peerPort, httpPort } = alone.self;
+    assert.deepEqual([respPort, peerPort, httpPort], [0, 0, 0]);
+    assert.equal(good({ values: { ports: { resp: 0 } } }).self.peerPort, 7371, 'the default');
+    const members = ['a', 'b'].map((id, i) => ({ id, respPort: 0, httpPort: 0, peerPort: 7001 + i }));
+    assert.equal(good({ values: { nodeId: 'b', members } }).self.peerPort, 7002, 'no port clashes with none');
+    const portless = members.map((member) => ({ ...member, peerPort: 0 }));
+    const [first] = bad({ values: { nodeId: 'b', members: portless } });
+    assert.match(first!, /members\[0\]\.peerPort: expected a port, 1 to 65535; found 0/);
+  });
+
   it('reads a file, with units, and finds the node among the members', () => {
     const config = good({
       file: file(`nodeId: n2
