@@ -31,7 +31,7 @@ import {
   rowTime,
   STAMP_NONE,
 } from '../rows/row.ts';
-import { rowOldestTime } from '../rows/siblings.ts';
+import { isSiblingsRow, rowOldestTime } from '../rows/siblings.ts';
 import { HintFloor } from './hint-floor.ts';
 import { HINTS_END, HINTS_FIRST, hintKey, hintRowKey, hintTarget } from './hint-keys.ts';
 import { HintTarget, UnreadableHint } from './hint-target.ts';
@@ -308,8 +308,9 @@ export class HintBook {
     const old = this.#lookup(key, waiter);
     if (old === null) return;
     const oldRow = old !== undefined && isFull(old) ? this.#intact(id, rowKey, old) : undefined;
-    if (oldRow === undefined && old !== undefined && isFull(old) && compareRowStamps(old, row) > 0) {
-      // A late row does not take the place of a newer one that was acknowledged, damaged as it is.
+    const isDamaged = oldRow === undefined && old !== undefined && isFull(old);
+    if (isDamaged && (isSiblingsRow(row) || compareRowStamps(old, row) > 0)) {
+      // A late row does not take the place of a newer one that was acknowledged, damaged as it is; siblings of none.
       waiter.stored(unreadableError('fail'));
       return;
     }

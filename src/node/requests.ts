@@ -21,7 +21,7 @@ import type { RowKey } from '../rows/key.ts';
 import { rowKeyOf, rowKeySlot } from '../rows/key.ts';
 import type { Row, RowBody } from '../rows/row.ts';
 import { isRowLive, rowExpireAt } from '../rows/row.ts';
-import { isSiblingsRow } from '../rows/siblings.ts';
+import { isSiblingsRow, withoutFlushed } from '../rows/siblings.ts';
 import { FORWARD_READ, FORWARD_UPDATE, FORWARD_WRITE } from '../wire/messages.ts';
 import type { ReadDone, RequestOptions, UpdateDone, UpdateFunction, VersionsDone, WriteDone } from './api.ts';
 import type { NodeContext } from './context.ts';
@@ -170,7 +170,10 @@ export class Requests {
 
   /** Answers a reader with what it asked to see of a row. */
   #show(rowKey: RowKey, policy: Policy, raw: boolean, row: Row | undefined, done: ReadDone): void {
-    const shown = raw ? row : shownRow(this.#context, rowKey, row, policy);
+    let shown: Row | CodedError | undefined = row;
+    if (!raw) shown = shownRow(this.#context, rowKey, row, policy);
+    // Who forwarded the request may not have heard of the flush.
+    else if (row !== undefined) shown = withoutFlushed(rowKey, row, this.#context.replica.floor);
     if (shown instanceof CodedError) done(shown, undefined);
     else done(undefined, shown);
   }

@@ -458,7 +458,8 @@ export class Replica {
     const damaged = this.#damagedStored(rowKey);
     if (damaged === undefined) return false;
     if (damaged.length >= ROW_HEADER_BYTES && Math.abs(rowTime(damaged) - wall) < underwayMaxMs) {
-      if (row === undefined || compareRowStamps(damaged, row) > 0) return false;
+      // Of siblings the greater stamp need not know what the damaged row knew.
+      if (row === undefined || isSiblingsRow(row) || compareRowStamps(damaged, row) > 0) return false;
     }
     if (row !== undefined && !this.isGone(rowKey, row)) {
       this.merge(rowKey, row, undefined, 'mend');

@@ -2,12 +2,14 @@
 
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { bytesOf } from '../../../src/base/bytes.ts';
 import { CodedError } from '../../../src/base/errors.ts';
 import { hintFloorKey } from '../../../src/hints/hint-floor.ts';
 import { hintKey } from '../../../src/hints/hint-keys.ts';
 import { TimeLedger } from '../../../src/hints/time-ledger.ts';
 import { rowKeyOf } from '../../../src/rows/key.ts';
-import { encodeStamp } from '../../../src/rows/row.ts';
+import { encodeStamp, KIND_STRING, type Row } from '../../../src/rows/row.ts';
+import { rowOfVersions } from '../../../src/rows/siblings.ts';
 import { HintHouse, HOUSE_TIME } from './hint-house.ts';
 
 const T = HOUSE_TIME;
@@ -74,6 +76,23 @@ describe('taking', () => {
     assert.equal(house.answers.at(-1), 'ok');
     assert.equal(house.read('plum'), T + 6);
     assert.equal(house.book.totals().unreadable, 0);
+  });
+
+  test('siblings take the place of no damaged hint: it may have had some that they do not know', () => {
+    const house = new HintHouse();
+    const key = rowKeyOf('plum');
+    const siblings = (actor: number, time: number): Row => {
+      const event = { time, logical: 0, actor, counter: 1 };
+      const value = { kind: KIND_STRING, value: bytesOf('one'), expireAt: 0 };
+      return rowOfVersions(key, { vector: [event], register: undefined, siblings: [{ event, value }] })!;
+    };
+    house.accept('x', 'plum', siblings(1, T + 5));
+    const stored = house.storage.entries.get(hintKey('x', key))!;
+    stored[stored.length - 1]! ^= 1;
+    house.accept('x', 'plum', siblings(2, T + 6));
+    assert.equal(house.answers.at(-1), 'corrupt');
+    house.accept('x', 'plum', house.row('plum', T + 7));
+    assert.equal(house.answers.at(-1), 'ok', 'a plain write is later than all of them');
   });
 
   test('hints that storage had refused and holds after all are counted when it was opened anew', () => {

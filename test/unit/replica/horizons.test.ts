@@ -286,6 +286,12 @@ describe('siblings behind the horizon', () => {
     const rotten = held.slice();
     rotten[rotten.length - 1]! ^= 1;
     storage.entries.set(key, rotten);
+    const younger = siblings([event(120, 8)], [event(120, 8)]);
+    assert.equal(
+      replica.replaceDamaged(key, younger, 130),
+      false,
+      'a write under way may count on what rotted',
+    );
     assert.equal(replica.replaceDamaged(key, held, Number.POSITIVE_INFINITY), true);
     replica.commit();
     assert.deepEqual(shownTimes(replica), [100]);
