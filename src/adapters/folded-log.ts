@@ -61,8 +61,8 @@ export class FoldedLog implements Log {
   }
 
   #alarm(event: string, fields: LogFields | undefined): void {
-    // Of two members that give cause for alarm neither hides the other.
-    const name = `${causeOfEvent.get(event) ?? event} ${fields?.peer ?? fields?.target ?? ''}`;
+    // Of two members that give cause for alarm neither hides the other, nor of two kinds of keys.
+    const name = `${causeOfEvent.get(event) ?? event} ${fields?.peer ?? fields?.target ?? fields?.prefix ?? ''}`;
     const cause = this.#causes.get(name);
     if (cause === undefined) {
       if (this.#causes.size < causesMax) {

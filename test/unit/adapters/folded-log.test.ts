@@ -57,13 +57,14 @@ describe('alarms of one cause', () => {
     ]);
   });
 
-  it('other causes go through: another event, another peer, another target', () => {
+  it('other causes go through: another event, another peer, another target, another prefix of keys', () => {
     const { log, lines } = new Bench();
     log.write('alarm', 'row-damaged');
     log.write('alarm', 'storage-failed');
     for (const peer of ['n2', 'n3']) log.write('alarm', 'row-refused-clock', { peer });
     for (const target of ['n2', 'n3']) log.write('alarm', 'hint-damaged', { target });
-    assert.equal(lines.length, 6);
+    for (const prefix of ['cart:', 'list:']) log.write('alarm', 'siblings-full', { prefix });
+    assert.equal(lines.length, 8);
     assert.ok(lines.every((line) => line.startsWith('alarm ')));
   });
 
