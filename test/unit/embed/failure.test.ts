@@ -1,8 +1,13 @@
 /** A storage that fails under an embedded node: the application is told, its calls are rejected, the others go on. */
 
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
-import { createNode, DureError, type NodeOptions } from '../../../embed/index.ts';
+import { fileURLToPath } from 'node:url';
+import { createNode, DureError, type EmbeddedNode, type NodeOptions } from '../../../embed/index.ts';
 import { createNodeWith } from '../../../embed/node.ts';
 import { planOf } from '../../../embed/options.ts';
 import { SystemClock } from '../../../src/adapters/clock.ts';
@@ -103,6 +108,71 @@ test('storage fails: an event, rejected calls, a goodbye to the others; the proc
     await again.close();
   } finally {
     await Promise.all([one, ...others].map((node) => node.close({ graceMs: 0 })));
+  }
+});
+
+/** Lets every fsync of a file handle in this process fail, as a dying disk does. @returns what mends it */
+async function breakSyncs(): Promise<() => void> {
+  const handle = await open(fileURLToPath(import.meta.url));
+  const prototype = Object.getPrototypeOf(handle) as { datasync: () => Promise<void> };
+  await handle.close();
+  const { datasync } = prototype;
+  prototype.datasync = async () => {
+    throw Object.assign(new Error('EIO: i/o error, fdatasync'), { code: 'EIO' });
+  };
+  return () => {
+    prototype.datasync = datasync;
+  };
+}
+
+test('a disk whose fsync fails: the node is closed, and made anew on the same directory in the same process', async () => {
+  const dataDir = mkdtempSync(join(tmpdir(), 'dure-embed-'));
+  const base = await freePortBase(3);
+  const members = [0, 1, 2].map((i) => ({ id: `m${i + 1}`, peerPort: base + 1000 + i }));
+  const onDisk: NodeOptions<unknown> = {
+    nodeId: 'm1',
+    members,
+    dataDir,
+    storage: { syncIntervalMs: '50ms' },
+  };
+  const nodes = [
+    await createNode(onDisk),
+    await createNode({ nodeId: 'm2', members, memory: true }),
+    await createNode({ nodeId: 'm3', members, memory: true }),
+  ];
+  let mend = (): void => {};
+  try {
+    const [one] = nodes as [EmbeddedNode<unknown>];
+    for (const node of nodes) assert.equal(await node.linked(), true);
+    for (let i = 0; i < 20; i++) await one.put(`k${i}`, i);
+    const told: string[] = [];
+    one.on('failed', ({ reason }) => told.push(reason));
+    one.on('alarm', ({ event }) => told.push(event));
+    let closed = false;
+    one.on('closed', () => {
+      closed = true;
+    });
+    mend = await breakSyncs();
+    await outcomeOf(one.put('k0', 'new'));
+    await until(
+      () => closed,
+      () => `it is closed by itself; told: ${told}`,
+    );
+    assert.ok(told.includes('storage-failed'), 'the alarm');
+    assert.ok(
+      told.some((reason) => /an fsync failed \(EIO/.test(reason)),
+      `${told}`,
+    );
+    mend();
+    const again = await createNode(onDisk);
+    nodes.push(again);
+    assert.equal(await again.linked(), true);
+    for (let i = 1; i < 20; i++) assert.equal(await again.get(`k${i}`, { consistency: 'PC/EC' }), i);
+    assert.equal(await outcomeOf(again.put('k0', 'newer')), 'ok');
+  } finally {
+    mend();
+    await Promise.all(nodes.map((node) => node.close({ graceMs: 0 })));
+    rmSync(dataDir, { recursive: true, force: true, maxRetries: 3 });
   }
 });
 
