@@ -137,19 +137,21 @@ describe('the data API of three nodes', { timeout: 120_000 }, async () => {
   });
 
   /** A key as `checkOneWins` and its like want it: writers go through all nodes, and reads too. */
-  function keyThroughAllNodes(key: string): MatchedKey {
+  function keyThroughAllNodes(key: string, query = ''): MatchedKey {
     let reads = 0;
     return {
-      put: (writer, value, headers) => put(writer % 3, key, value, headers),
+      put: (writer, value, headers) => put(writer % 3, `${key}?${query}`, value, headers),
       get: async () => {
-        const answer = await ask(reads++ % 3, `/keys/${key}?as=text`);
+        const answer = await ask(reads++ % 3, `/keys/${key}?as=text&${query}`);
         return { etag: answer.headers.get('etag') ?? '', value: await answer.text() };
       },
     };
   }
 
   it('If-Match: refused when somebody wrote in between, by any door', async () => {
-    await checkChangeIsTold(keyThroughAllNodes('change'));
+    for (const query of ['', 'consistency=PC/EC', 'r=1&w=3', 'r=3&w=1']) {
+      await checkChangeIsTold(keyThroughAllNodes(`change:${query}`.replaceAll('&', ','), query));
+    }
     await put(0, 'doc', '1', JSON_TYPE);
     const tag = async (): Promise<string> => (await ask(1, '/keys/doc')).headers.get('etag')!;
     const first = await tag();
