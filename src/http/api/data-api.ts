@@ -157,6 +157,9 @@ export function sendProblem(
   }
   problem = settledProblem(problem, isRead);
   for (const name of ['etag', 'dure-siblings', 'cache-control', 'vary']) reply.removeHeader(name);
+  // Fastify would close after an error of the body, and so reset a connection on which the body still comes: the
+  // client would lose this answer. What comes is thrown away, for as long as a request may take to arrive.
+  if (reply.hasHeader('connection')) reply.removeHeader('connection');
   return (
     reply
       .code(PROBLEM_KINDS[problem.code].status)

@@ -149,6 +149,35 @@ test('who sends on after a refusal is cut off, and has the answer', () =>
     assert.deepEqual(api.logged, []);
   }));
 
+test('a body above the limit is refused, thrown away, and the connection goes on', () =>
+  withHttpApi(
+    async (api) => {
+      const limit = 10_240 + 16_384;
+      const put = `PUT /v1/keys/a HTTP/1.1\r\n${head}`;
+      const chunks = (length: number): string =>
+        `${put}Transfer-Encoding: chunked\r\n\r\n${length.toString(16)}\r\n${'x'.repeat(length)}\r\n0\r\n\r\n`;
+      const known = (length: number): string =>
+        `${put}Content-Length: ${length}\r\n\r\n${'x'.repeat(length)}`;
+      const last = `GET /health/live HTTP/1.1\r\n${head}Connection: close\r\n\r\n`;
+      let rest = await api.raw(
+        [chunks(limit + 1), known(limit + 1), known(9_000_000), chunks(9_000_000), known(limit), last].join(
+          '',
+        ),
+      );
+      for (let i = 0; i < 4; i++) {
+        const answer = answerIn(rest);
+        const { code, outcome } = problemIn(answer);
+        assert.deepEqual([code, outcome], ['body-too-large', 'fail']);
+        rest = answer.rest;
+      }
+      // The limit is that of a value with blanks around it: a fake node takes all of it.
+      assert.match(rest, /^HTTP\/1\.1 204 .*HTTP\/1\.1 200 OK/s);
+      assert.equal(api.node.rows.size, 1);
+    },
+    {},
+    new FakeNode(3, 10_240),
+  ));
+
 describe('what is broken behind requests under way', () => {
   test('waits for their answers: a write is not told that nothing was done', () =>
     withHttpApi(async (api) => {
