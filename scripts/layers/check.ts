@@ -123,7 +123,7 @@ function checkFile(
   }
   graph.set(file, edges);
   if (isPure(place)) checkPurity(read.tokens, report);
-  else if (place.root === 'src' && place.layer < LAYER_MAIN) checkSettings(read.tokens, report);
+  else if (mustBeTold(place)) checkSettings(read.tokens, report);
   if (typescriptEnding.test(file)) checkOpening(read, report);
   checkLengths(read, limits, report);
 }
@@ -146,6 +146,11 @@ function placeOf(file: string): Place | undefined {
 
 function isPure(place: Place): boolean {
   return place.root === 'src' && place.layer <= LAYER_PURE_MAX;
+}
+
+/** Below src/main, and in the process of an application, settings are options. */
+function mustBeTold(place: Place): boolean {
+  return place.root === 'embed' || (place.root === 'src' && place.layer < LAYER_MAIN);
 }
 
 function unknownFolderMessage(file: string): string {

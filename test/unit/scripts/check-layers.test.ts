@@ -235,6 +235,10 @@ test('only src/main reads the command line and the environment', () => {
     assert.deepEqual(check('main', source), [], source);
   }
   assert.deepEqual(check('server', 'process.pid; process.memoryUsage();'), []);
+  const embedded = new Map([
+    ['embed/x.ts', '/** An embedded node is a guest. */\nconst x = process.env.X;\n'],
+  ]);
+  assert.deepEqual(rulesOf(checkTree(embedded)), ['settings']);
 });
 
 test('lengths warn first and fail later', () => {
