@@ -21,7 +21,7 @@ import { Link } from './link.ts';
 import { nodeName } from './plan.ts';
 
 const cli = fileURLToPath(new URL('../../src/main/cli.ts', import.meta.url));
-const startMaxMs = 30_000;
+const startMaxMs = 60_000;
 
 export interface ClusterOptions {
   readonly nodes: number;
