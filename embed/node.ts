@@ -30,7 +30,7 @@ import { type NodeOptions, type Plan, type PolicyOption, planOf } from './option
 export class EmbeddedNode<T> extends LocalSpace<T> {
   /** Name of the node. */
   readonly id: string;
-  readonly #process: NodeProcess;
+  readonly #running: NodeProcess;
   readonly #store: LocalStore;
   readonly #emitter: Emitter<NodeEvents>;
   readonly #log: FoldedLog;
@@ -39,20 +39,20 @@ export class EmbeddedNode<T> extends LocalSpace<T> {
 
   /** Use `createNode`. */
   constructor(
-    process: NodeProcess,
+    running: NodeProcess,
     store: LocalStore,
     emitter: Emitter<NodeEvents>,
     log: FoldedLog,
     options: SpaceOptions<T>,
   ) {
     super(store, '', options);
-    this.id = process.node.id;
-    this.#process = process;
+    this.id = running.node.id;
+    this.#running = running;
     this.#store = store;
     this.#emitter = emitter;
     this.#log = log;
     this.#defaults = options;
-    process.failed.then((reason) => this.#failed(reason));
+    running.failed.then((reason) => this.#failed(reason));
   }
 
   /**
@@ -76,29 +76,29 @@ export class EmbeddedNode<T> extends LocalSpace<T> {
 
   /** Waits until every member can be reached, at most so long. @returns whether they can */
   linked(timeoutMs = 10_000): Promise<boolean> {
-    return this.#process.linked(timeoutMs);
+    return this.#running.linked(timeoutMs);
   }
 
   /** The members as this node sees them now. */
   members(): readonly MemberView[] {
-    return this.#process.node.members();
+    return this.#running.node.members();
   }
 
   /** Whether a replica of the key lies in this process, so that a read with R=1 needs nobody else. */
   holds(key: string): boolean {
-    const { table, id } = this.#process.node;
+    const { table, id } = this.#running.node;
     const slot = slotOf(byteString(utf8Bytes(key)));
     return table.preferenceList(slot).includes(id);
   }
 
   /** Everything an operator asks of a node, judged: what `dure status` shows. Takes some 100 µs. */
   status(): NodeStatus {
-    return this.#process.node.status();
+    return this.#running.node.status();
   }
 
   /** What the node counted since it was made, all doors together. */
   figures(): NodeFigures {
-    return this.#process.node.figures();
+    return this.#running.node.figures();
   }
 
   /** What this application's calls came to since the node was made. */
@@ -114,7 +114,7 @@ export class EmbeddedNode<T> extends LocalSpace<T> {
     prefix: string,
     policy: PolicyOption | undefined,
   ): Promise<{ readonly acknowledged: readonly string[]; readonly missed: readonly string[] }> {
-    const { node } = this.#process;
+    const { node } = this.#running;
     return new Promise((resolve, reject) => {
       const refuse = (error: unknown): void =>
         reject(error instanceof CodedError ? errorOf(error, error.outcome, false) : error);
@@ -147,7 +147,7 @@ export class EmbeddedNode<T> extends LocalSpace<T> {
     await this.#store.close(graceMs);
     this.#store.endCalls();
     try {
-      await this.#process.stop();
+      await this.#running.stop();
     } finally {
       this.#log.flush();
       this.#emitter.emit('closed', { reason });
@@ -185,14 +185,14 @@ export async function createNodeWith<T>(plan: Plan<T>, internals: Internals): Pr
   const { config, space, deadlineMs, callsMax, retryBudget, acceptStorageLoss } = plan;
   const emitter = new Emitter<NodeEvents>();
   const log = new FoldedLog(new EventLog(plan.log, emitter), new SystemClock());
-  let process: NodeProcess;
+  let running: NodeProcess;
   try {
-    process = await startNode(config, { log, acceptStorageLoss, isEmbedded: true, ...internals });
+    running = await startNode(config, { log, acceptStorageLoss, isEmbedded: true, ...internals });
   } catch (error) {
     if (!(error instanceof StartError)) throw error;
     throw new DureError('start-failed', 'none', false, error.message, error);
   }
   const { requestTimeoutMs } = config.limits;
-  const store = new LocalStore(process.node, { deadlineMs, callsMax, retryBudget, requestTimeoutMs });
-  return new EmbeddedNode<T>(process, store, emitter, log, space);
+  const store = new LocalStore(running.node, { deadlineMs, callsMax, retryBudget, requestTimeoutMs });
+  return new EmbeddedNode<T>(running, store, emitter, log, space);
 }
