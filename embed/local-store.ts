@@ -77,6 +77,8 @@ export class LocalStore implements Store, CallHost {
   readonly #budget: RetryBudget;
   readonly #calls: Set<LocalCall<unknown>> = new Set();
   readonly #requests: Map<string, RequestOptions> = new Map();
+  #prefixLast: Prefix = [];
+  #requestLast: RequestOptions = REQUEST_DEFAULTS;
   #readsInARow = 0;
   #failure: string | undefined;
   #closed = false;
@@ -320,12 +322,17 @@ export class LocalStore implements Store, CallHost {
   /** A consistency in words as the node takes it; the same words give the same object, so that reads can share. */
   #requestOf(prefix: Prefix): RequestOptions {
     if (prefix.length === 0) return REQUEST_DEFAULTS;
+    // Most say the same again: a space has one, and so has peek.
+    if (prefix === this.#prefixLast) return this.#requestLast;
     const text = prefix.join(' ');
-    const known = this.#requests.get(text);
-    if (known !== undefined) return known;
-    const request: RequestOptions = { policy: this.#policyOf(text) };
-    if (this.#requests.size >= policiesMax) this.#requests.delete(this.#requests.keys().next().value!);
-    this.#requests.set(text, request);
+    let request = this.#requests.get(text);
+    if (request === undefined) {
+      request = { policy: this.#policyOf(text) };
+      if (this.#requests.size >= policiesMax) this.#requests.delete(this.#requests.keys().next().value!);
+      this.#requests.set(text, request);
+    }
+    this.#prefixLast = prefix;
+    this.#requestLast = request;
     return request;
   }
 
