@@ -22,7 +22,7 @@ import { rowKeySlot, slotStart } from '../rows/key.ts';
 import type { Row, Stamp } from '../rows/row.ts';
 import { compareStamps, isRowIntact, ROW_HEADER_BYTES, rowStamp } from '../rows/row.ts';
 import type { NodeContext } from './context.ts';
-import { isTooFarAhead, observeRow } from './context.ts';
+import { isTooFarAhead, observeStamp } from './context.ts';
 
 const pageEntries = 512;
 const runSlotsMax = 64;
@@ -374,7 +374,8 @@ export class RepairRows implements LocalRows {
       done(new CodedError('clock-offset', 'fail', 'a row is stamped too far ahead of our clock'));
       return;
     }
-    observeRow(context, row);
+    // Nothing is noted of whose siblings came: the peer may show what is on its way to the disk yet.
+    observeStamp(context, stamp);
     const partition = this.#table.partitionOfSlot(rowKeySlot(rowKey));
     let from = this.#takenFrom.get(peer);
     if (from === undefined) {
