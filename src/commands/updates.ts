@@ -62,8 +62,9 @@ function set(current: RowBody | undefined, args: Args, context: UpdateContext): 
   if (get && isOther(current)) return fail(WRONG_TYPE);
   const old = current === undefined ? null : current.value;
   if (options.includes(current === undefined ? 'X' : 'N')) return keep(get ? old : null);
-  const expireAt = options.includes('K') ? (current?.expireAt ?? 0) : numberOf(args[2]);
-  return put(get ? old : 1, args[0]!, expireAt, context);
+  const reply = get ? old : 1;
+  if (options.includes('K')) return put(reply, args[0]!, current?.expireAt ?? 0, context);
+  return { ...put(reply, args[0]!, numberOf(args[2]), context), isNew: true };
 }
 
 /**
@@ -166,7 +167,7 @@ function isAsSeen(
  */
 function putmatch(current: RowBody | undefined, args: Args, context: UpdateContext): UpdateResult {
   if (!isAsSeen(current, args[0]!, args[3], context)) return keep(0);
-  return put(1, args[1]!, numberOf(args[2]), context);
+  return { ...put(1, args[1]!, numberOf(args[2]), context), isNew: true };
 }
 
 /** `delmatch context [options]`: the same for a delete. */

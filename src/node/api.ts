@@ -86,6 +86,11 @@ export interface UpdateResult {
   readonly reply: UpdateReply;
   /** What to store; left out, nothing is written. */
   readonly body?: RowBody;
+  /**
+   * The body is a new value that owes nothing to the one that was there: without an expiry it gets that of the
+   * policy, as it does where there was none.
+   */
+  readonly isNew?: boolean;
 }
 
 /**

@@ -295,8 +295,7 @@ export class Requests {
     const rowKey = rowKeyOf(key);
     const plan = context.plans.of(rowKeySlot(rowKey));
     const policy = this.#policyOf(key, options, forwarded);
-    const body =
-      policy.ttlMs === undefined ? given : withDefaultExpiry(given, policy, undefined, context.wall());
+    const body = policy.ttlMs === undefined ? given : withDefaultExpiry(given, policy, context.wall());
     const deadline = this.#deadline(options);
     let seen: CausalContext | undefined;
     if (options.context !== undefined || isSiblingsPolicy(policy)) {

@@ -58,16 +58,11 @@ export function versionsShown(context: NodeContext, rowKey: RowKey, row: Row | u
 }
 
 /**
- * A value as it is written: without an expiry of its own it gets that of the policy, unless it takes the place of
- * a value that has none either (`before` is alive: an update).
+ * A new value as it is written: without an expiry of its own it gets that of the policy. Not for what goes on from the
+ * value that was there (INCR, PERSIST): that is as it is.
  */
-export function withDefaultExpiry(
-  body: RowBody,
-  policy: Policy,
-  before: Row | undefined,
-  wall: number,
-): RowBody {
+export function withDefaultExpiry(body: RowBody, policy: Policy, wall: number): RowBody {
   const { ttlMs } = policy;
   if (ttlMs === undefined || ttlMs === 0 || body.expireAt !== 0 || body.kind === KIND_TOMBSTONE) return body;
-  return before === undefined ? { ...body, expireAt: wall + ttlMs } : body;
+  return { ...body, expireAt: wall + ttlMs };
 }

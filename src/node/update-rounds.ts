@@ -49,6 +49,10 @@ interface KeyQueue {
   waiting: QueuedUpdate[];
   /** How many of them the read of the round under way is for; Infinity during the turn it began in. */
   joined: number;
+  /** No round is under way. */
+  isIdle: boolean;
+  /** Rounds are being begun, one after the other: one that is over at once goes back to there. */
+  isBeginning: boolean;
 }
 
 /** Updates waiting for one key beyond this are refused. */
@@ -70,9 +74,9 @@ export class UpdateRounds {
     const queue = this.#queues.get(rowKey);
     if (queue === undefined) {
       this.waiting++;
-      const founded: KeyQueue = { key, waiting: [update], joined: 0 };
+      const founded: KeyQueue = { key, waiting: [update], joined: 0, isIdle: true, isBeginning: false };
       this.#queues.set(rowKey, founded);
-      this.#round(rowKey, founded);
+      this.#next(rowKey, founded);
       return;
     }
     if (queue.waiting.length >= queueMax) {
@@ -171,6 +175,7 @@ export class UpdateRounds {
     let deadline = Number.POSITIVE_INFINITY;
     for (const one of batch) {
       const result = one.apply(body, one.args, update);
+      const isNew = result.isNew === true || body === undefined;
       deadline = Math.min(deadline, one.deadline);
       if (result.body === undefined) {
         answered.push({ update: one, reply: result.reply, wrote: false });
@@ -181,7 +186,8 @@ export class UpdateRounds {
         one.done(tooLarge, null, undefined);
         continue;
       }
-      body = result.body.kind === KIND_TOMBSTONE ? undefined : result.body;
+      const written = isNew ? withDefaultExpiry(result.body, policy, update.wall) : result.body;
+      body = written.kind === KIND_TOMBSTONE ? undefined : written;
       wrote = true;
       answered.push({ update: one, reply: result.reply, wrote: true });
     }
@@ -199,14 +205,22 @@ export class UpdateRounds {
       }
       this.#next(rowKey, queue);
     };
-    const after = body === undefined ? BODY_TOMBSTONE : withDefaultExpiry(body, policy, shown, update.wall);
+    const after = body ?? BODY_TOMBSTONE;
     const seen = isSiblingsPolicy(policy) ? contextOf(versions) : undefined;
     new WriteFlight(context, rowKey, after, plan, policy, deadline, written, seen).start(true);
   }
 
+  /** A round is over, or there was none. Many that are over at once, each under another policy, must not nest. */
   #next(rowKey: RowKey, queue: KeyQueue): void {
-    if (queue.waiting.length > 0) this.#round(rowKey, queue);
-    else this.#queues.delete(rowKey);
+    queue.isIdle = true;
+    if (queue.isBeginning) return;
+    queue.isBeginning = true;
+    while (queue.isIdle && queue.waiting.length > 0) {
+      queue.isIdle = false;
+      this.#round(rowKey, queue);
+    }
+    queue.isBeginning = false;
+    if (queue.isIdle) this.#queues.delete(rowKey);
   }
 }
 

@@ -1,0 +1,99 @@
+/**
+ * The rounds of updates of one key, in a cluster moved by hand: what a queue of all sorts of policies comes to, and
+ * the default expiry that each update of a round meets.
+ */
+
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { UPDATES } from '../../../src/commands/updates.ts';
+import type { Policy } from '../../../src/coordinator/policy.ts';
+import { rowExpireAt } from '../../../src/rows/row.ts';
+import { PumpedCluster } from '../../support/pumped-cluster.ts';
+
+const lasting: Policy = { r: 2, w: 2, strict: false };
+const expiring: Policy = { ...lasting, ttlMs: 5000 };
+
+describe('rounds of updates', () => {
+  test('a long queue of updates that alternate between policies is answered, each with its reply', () => {
+    const cluster = new PumpedCluster({ nodes: 1, updates: UPDATES, storageAutomatic: false });
+    const key = cluster.keyOf('n1');
+    const first = cluster.update('n1', key, 'incr', ['1'], { policy: { r: 1, w: 1, strict: false } });
+    const policies: Policy[] = [
+      { r: 1, w: 1, strict: false },
+      { r: 1, w: 1, strict: false, ttlMs: 5000 },
+    ];
+    cluster.pump();
+    const calls = Array.from({ length: 9000 }, (_, i) =>
+      cluster.update('n1', key, 'set', ['x', 'N', '0'], { policy: policies[i % 2]! }),
+    );
+    cluster.seat('n1').storage.automatic = true;
+    while (cluster.seat('n1').storage.pending.length > 0) cluster.seat('n1').storage.complete();
+    cluster.pump();
+    assert.equal(Number(first.reply), 1);
+    for (const { isDone, error, reply } of calls)
+      assert.deepEqual([isDone, error, reply], [true, undefined, null]);
+    cluster.finish();
+  });
+});
+
+describe('the default expiry of a policy', () => {
+  function with5s(run: (cluster: PumpedCluster, wallMs: number) => void): void {
+    const cluster = new PumpedCluster({ updates: UPDATES, policy: expiring });
+    run(cluster, cluster.seat('n1').clock.wallMs);
+    cluster.finish();
+  }
+
+  /** Updates in one round; their replies. */
+  function round(
+    cluster: PumpedCluster,
+    key: string,
+    ...updates: [name: string, ...args: string[]][]
+  ): unknown[] {
+    const calls = updates.map(([name, ...args]) => cluster.update('n1', key, name, args));
+    cluster.pump();
+    for (const { error } of calls) assert.equal(error, undefined);
+    return calls.map(({ reply }) => reply);
+  }
+
+  for (const options of ['X', 'G', 'XG']) {
+    test(`SET with ${options} over a value with an expiry writes a new value, which gets the default`, () =>
+      with5s((cluster, wallMs) => {
+        const key = cluster.keyOf('n1');
+        cluster.mustWrite('n1', key, 'old');
+        round(cluster, key, ['set', 'new', options, '0']);
+        assert.equal(cluster.mustRead('n2', key), 'new');
+        assert.equal(rowExpireAt(cluster.stored('n1', key)!), wallMs + 5000);
+      }));
+  }
+  test('PERSIST and GETEX PERSIST take it away, APPEND and KEEPTTL leave what is', () =>
+    with5s((cluster, wallMs) => {
+      const key = cluster.keyOf('n1');
+      cluster.mustWrite('n1', key, 'old');
+      round(cluster, key, ['append', 'er']);
+      assert.equal(rowExpireAt(cluster.stored('n1', key)!), wallMs + 5000);
+      assert.deepEqual(round(cluster, key, ['persist']), [1]);
+      assert.equal(rowExpireAt(cluster.stored('n1', key)!), 0);
+      round(cluster, key, ['append', 'est']);
+      round(cluster, key, ['set', 'kept', 'K', '0']);
+      assert.equal(rowExpireAt(cluster.stored('n1', key)!), 0);
+      cluster.mustWrite('n1', key, 'again');
+      round(cluster, key, ['getex', '0']);
+      assert.equal(rowExpireAt(cluster.stored('n1', key)!), 0);
+    }));
+  test('a value made anew within a round gets it, and the rest of the round sees it', () =>
+    with5s((cluster, wallMs) => {
+      const [key, other, third] = [0, 1, 2].map((i) => `${cluster.keyOf('n1')}${i}`) as [
+        string,
+        string,
+        string,
+      ];
+      cluster.mustWrite('n1', key, 'old');
+      round(cluster, key, ['del'], ['set', 'new', 'N', '0']);
+      assert.equal(rowExpireAt(cluster.stored('n1', key)!), wallMs + 5000);
+      assert.deepEqual(round(cluster, other, ['set', 'a', 'N', '0'], ['persist']), [1, 1]);
+      assert.equal(rowExpireAt(cluster.stored('n1', other)!), 0);
+      const at = String(wallMs + 100_000);
+      assert.deepEqual(round(cluster, third, ['set', 'a', 'N', '0'], ['expire', at, 'NX']), [1, 0]);
+      assert.equal(rowExpireAt(cluster.stored('n1', third)!), wallMs + 5000);
+    }));
+});
