@@ -17,23 +17,26 @@ export class Topology {
   /** Addresses (`host:port`) of those who serve some slot, in order. */
   readonly nodes: readonly string[];
   readonly #lists: readonly (readonly string[])[];
+  /** The place of each list, by its addresses in one string. */
+  readonly #places: ReadonlyMap<string, number>;
   /** Slot to list. */
   readonly #listOf: Uint16Array;
 
   constructor(ranges: readonly { from: number; to: number; nodes: readonly string[] }[]) {
     const lists: (readonly string[])[] = [[]];
     const listOf = new Uint16Array(SLOT_COUNT);
-    const known = new Map<string, number>();
+    const places = new Map([['', 0]]);
     for (const { from, to, nodes } of ranges) {
       const words = nodes.join(' ');
-      let list = known.get(words);
+      let list = places.get(words);
       if (list === undefined) {
         list = lists.push(nodes) - 1;
-        known.set(words, list);
+        places.set(words, list);
       }
       listOf.fill(list, from, to + 1);
     }
     this.#lists = lists;
+    this.#places = places;
     this.#listOf = listOf;
     this.nodes = [...new Set(lists.flat())].sort();
   }
@@ -45,11 +48,9 @@ export class Topology {
 
   /** Whether both say the same of every slot. */
   equals(other: Topology): boolean {
-    if (this.nodes.join(' ') !== other.nodes.join(' ')) return false;
-    for (let slot = 0; slot < SLOT_COUNT; slot++) {
-      if (this.nodesOf(slot).join(' ') !== other.nodesOf(slot).join(' ')) return false;
-    }
-    return true;
+    const placeHere = new Int32Array(other.#lists.length);
+    for (const [words, place] of other.#places) placeHere[place] = this.#places.get(words) ?? -1;
+    return this.#listOf.every((place, slot) => place === placeHere[other.#listOf[slot]!]);
   }
 }
 

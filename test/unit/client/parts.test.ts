@@ -8,7 +8,7 @@ import { DureError } from '../../../client/errors.ts';
 import { Fifo } from '../../../client/fifo.ts';
 import { LatencyHistogram } from '../../../client/metrics.ts';
 import { readPolicies } from '../../../client/policies.ts';
-import { joinAddress, readTopology, splitAddress } from '../../../client/topology.ts';
+import { joinAddress, readTopology, splitAddress, Topology } from '../../../client/topology.ts';
 import { bytesOf } from '../../../src/base/bytes.ts';
 import { ErrorReply, MapReply, type RespValue } from '../../../src/resp/value.ts';
 
@@ -145,4 +145,22 @@ test('addresses are taken apart and put together', () => {
   for (const bad of ['', 'h', 'h:', 'h:0', 'h:65536', ':1', '::1:5', '[::1]', 'h:1 ', 'h:-1']) {
     assert.equal(splitAddress(bad), undefined, bad);
   }
+});
+
+test('tables are equal when they say the same of every slot, however it is put', () => {
+  const table = (...parts: [from: number, to: number, ...nodes: string[]][]): Topology =>
+    new Topology(parts.map(([from, to, ...nodes]) => ({ from, to, nodes })));
+  const whole = table([0, 8191, 'a:1', 'b:1'], [8192, 16_383, 'b:1', 'a:1']);
+  const pieces = table([8192, 16_383, 'b:1', 'a:1'], [0, 100, 'a:1', 'b:1'], [101, 8191, 'a:1', 'b:1']);
+  assert.ok(whole.equals(pieces) && pieces.equals(whole));
+  for (const other of [
+    table([0, 8191, 'a:1', 'b:1'], [8192, 16_383, 'a:1', 'b:1']),
+    table([0, 8190, 'a:1', 'b:1'], [8191, 16_383, 'b:1', 'a:1']),
+    table([0, 8191, 'a:1', 'b:1'], [8192, 16_382, 'b:1', 'a:1']),
+    table([0, 8191, 'a:1', 'b:1'], [8192, 16_383, 'b:1', 'a:1', 'c:1']),
+    table(),
+  ]) {
+    assert.ok(!whole.equals(other) && !other.equals(whole));
+  }
+  assert.ok(table().equals(table([5, 9])), 'nobody is nobody');
 });
