@@ -50,7 +50,7 @@ const spelledOut: readonly [policy: string, situation: string, sides: string, he
   ['PA/EC SIBLINGS', '2|2 of four nodes', 'ok own, ok own', 'side 1 + side 2'],
 ];
 
-describe('policies while the network is cut', { timeout: 150_000 }, async () => {
+describe('policies while the network is cut', { timeout: 220_000 }, async () => {
   after(closeHttp);
   const measured: Measured = await measure();
 

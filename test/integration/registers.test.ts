@@ -71,7 +71,7 @@ async function torment(cluster: NemesisCluster): Promise<void> {
   await delay(1500);
 }
 
-describe('registers on real processes', { timeout: 120_000 }, () => {
+describe('registers on real processes', { timeout: 220_000 }, () => {
   after(closeHttp);
 
   it('strict R+W>N: no stale read and none backwards, through kills, cuts and freezes', async (test) => {
