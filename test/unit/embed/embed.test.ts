@@ -37,13 +37,13 @@ async function withCluster(
 ): Promise<void> {
   const base = await freePortBase(count);
   const members = Array.from({ length: count }, (_, i) => ({ id: `m${i + 1}`, peerPort: base + 1000 + i }));
-  const nodes: EmbeddedNode<unknown>[] = [];
+  // Side by side: each waits a second for members that it cannot reach.
+  const nodes = await Promise.all(
+    members.map(({ id }) =>
+      createNode({ nodeId: id, clusterName: 'embedded', members, memory: true, ...options }),
+    ),
+  );
   try {
-    for (const { id } of members) {
-      nodes.push(
-        await createNode({ nodeId: id, clusterName: 'embedded', members, memory: true, ...options }),
-      );
-    }
     for (const node of nodes) assert.equal(await node.linked(), true);
     await run(nodes, base);
   } finally {
@@ -243,9 +243,11 @@ test('doors are opened where a port is given, and only there', async () => {
     { id: 'm2', peerPort: base + 1001 },
     { id: 'm3', peerPort: base + 1002, respPort: base + 2, httpPort: base + 2002 },
   ];
-  const one = await createNode({ nodeId: 'm1', members, memory: true });
-  const two = await createNode({ nodeId: 'm2', members, memory: true });
-  const three = await createNode({ nodeId: 'm3', members, memory: true });
+  const [one, two, three] = await Promise.all([
+    createNode({ nodeId: 'm1', members, memory: true }),
+    createNode({ nodeId: 'm2', members, memory: true }),
+    createNode({ nodeId: 'm3', members, memory: true }),
+  ]);
   try {
     await two.linked();
     await two.put('greeting', 'hello');

@@ -69,14 +69,17 @@ test('storage fails: an event, rejected calls, a goodbye to the others; the proc
   const members = [0, 1, 2].map((i) => ({ id: `m${i + 1}`, peerPort: base + 1000 + i }));
   const options = (nodeId: string): NodeOptions<unknown> => ({ nodeId, members, memory: true });
   let breakIt = (): void => {};
-  const one = await createNodeWith(planOf(options('m1')), {
-    openStorage: async (onFail) => {
-      const disk = breakable(onFail);
-      breakIt = disk.break;
-      return disk.storage;
-    },
-  });
-  const others = [await createNode(options('m2')), await createNode(options('m3'))];
+  const [one, ...others] = await Promise.all([
+    createNodeWith(planOf(options('m1')), {
+      openStorage: async (onFail) => {
+        const disk = breakable(onFail);
+        breakIt = disk.break;
+        return disk.storage;
+      },
+    }),
+    createNode(options('m2')),
+    createNode(options('m3')),
+  ]);
   const told: string[] = [];
   one.on('failed', ({ reason }) => told.push(`failed: ${reason}`));
   one.on('closed', ({ reason }) => told.push(`closed: ${reason}`));
@@ -135,14 +138,14 @@ test('a disk whose fsync fails: the node is closed, and made anew on the same di
     dataDir,
     storage: { syncIntervalMs: '50ms' },
   };
-  const nodes = [
-    await createNode(onDisk),
-    await createNode({ nodeId: 'm2', members, memory: true }),
-    await createNode({ nodeId: 'm3', members, memory: true }),
-  ];
+  const nodes: EmbeddedNode<unknown>[] = await Promise.all([
+    createNode(onDisk),
+    createNode({ nodeId: 'm2', members, memory: true }),
+    createNode({ nodeId: 'm3', members, memory: true }),
+  ]);
   let mend = (): void => {};
   try {
-    const [one] = nodes as [EmbeddedNode<unknown>];
+    const one = nodes[0]!;
     for (const node of nodes) assert.equal(await node.linked(), true);
     for (let i = 0; i < 20; i++) await one.put(`k${i}`, i);
     const told: string[] = [];
