@@ -132,6 +132,7 @@ export const STATUS_SCHEMA: object = objectSchema(
       valuesMost: WHOLE,
       valuesMostPrefix: TEXT,
       actorsMost: WHOLE,
+      actorsMostPrefix: TEXT,
       rowBytesMost: WHOLE,
       readsByValues: listSchema(WHOLE),
       readsValuesSum: WHOLE,

@@ -100,7 +100,7 @@ export class SiblingWatch {
   written(now: number, rowKey: RowKey, { values, actors, rowBytes }: SiblingsWritten): void {
     this.#turn(now);
     if (this.#values.isMore(values)) this.#values.note(values, prefixOf(rowKey));
-    this.#actors.note(actors, '');
+    if (this.#actors.isMore(actors)) this.#actors.note(actors, prefixOf(rowKey));
     this.#rowBytes.note(rowBytes, '');
   }
 
@@ -151,6 +151,7 @@ export class SiblingWatch {
       valuesMost: this.#values.value,
       valuesMostPrefix: this.#values.label,
       actorsMost: this.#actors.value,
+      actorsMostPrefix: this.#actors.label,
       rowBytesMost: this.#rowBytes.value,
       readsByValues: [...this.#byValues],
       readsValuesSum: this.#valuesSum,

@@ -204,8 +204,9 @@ export interface SiblingsStatus {
   /** The most values a key had lately, and the beginning of that key. */
   readonly valuesMost: number;
   readonly valuesMostPrefix: string;
-  /** The most entries of a version vector (20 bytes each) that a write left behind lately. */
+  /** The most entries of a version vector (20 bytes each) that a write left behind lately, and the beginning of that key. */
   readonly actorsMost: number;
+  readonly actorsMostPrefix: string;
   /** The largest row that a write left behind lately, bytes. */
   readonly rowBytesMost: number;
   /** Reads and updates since start by how many values they met: 0 or 1, 2, to 4, to 8, to 16, to 32, to 64, more. */

@@ -9,6 +9,7 @@
 
 import { bytesWords, durationWords, plural } from '../base/words.ts';
 import type { NodeId } from '../ports/transport.ts';
+import { VECTOR_ENTRIES_MAX } from '../rows/context.ts';
 import type { MemberStatus, NodeStatus, ReasonCode, StatusReason, Verdict } from './status.ts';
 
 /** A member that is reached and lacks writes older than this does not just wait its turn, milliseconds. */
@@ -285,6 +286,7 @@ function siblingsReason({ siblings }: Findings, reasons: StatusReason[]): void {
   if (siblings === undefined) return;
   const { refused, refusedAgoMs, refusedPrefix, refusedWhy, valuesMax, valuesMost, valuesMostPrefix } =
     siblings;
+  const { actorsMost, actorsMostPrefix } = siblings;
   const action =
     'make the clients that write those keys read first and hand the context back (DURE.GET key, then DURE.SET key value CONTEXT context); the error of a refused write says how to mend its key';
   if (refusedAgoMs !== null && refusedAgoMs <= SIBLINGS_REFUSED_MS) {
@@ -301,6 +303,14 @@ function siblingsReason({ siblings }: Findings, reasons: StatusReason[]): void {
         `keys beginning with ${valuesMostPrefix} have up to ${valuesMost} values; the cap is ${valuesMax}`,
         'at the cap writes that add a value are refused; until then all goes on, and reads of those keys are slow',
         action,
+      ]),
+    );
+  } else if (actorsMost >= VECTOR_ENTRIES_MAX * siblingsManyShare) {
+    reasons.push(
+      reason('degraded', 'siblings-many', '', [
+        `keys beginning with ${actorsMostPrefix} were written by up to ${actorsMost} actors (nodes, lives of disks, stand-ins); the cap is ${VECTOR_ENTRIES_MAX}`,
+        'at the cap writes of such a key by one more actor are refused; until then all goes on',
+        'write such a key once without siblings, which makes it forget them (DURE.GET key, then DURE.WITH PA/EC LWW DO SET key value), while nobody else writes it',
       ]),
     );
   }

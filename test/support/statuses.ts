@@ -170,6 +170,7 @@ function answerOf(id: string, ids: readonly string[]): AnswerDraft {
       valuesMost: 3,
       valuesMostPrefix: 'cart:',
       actorsMost: 3,
+      actorsMostPrefix: 'cart:',
       rowBytesMost: 700,
       readsByValues: [28, 8, 4, 0, 0, 0, 0, 0],
       readsValuesSum: 57,

@@ -36,6 +36,7 @@ describe('SiblingWatch', () => {
     assert.equal(first.valuesMost, 9);
     assert.equal(first.valuesMostPrefix, 'cart:');
     assert.equal(first.actorsMost, 5);
+    assert.equal(first.actorsMostPrefix, 'list/');
     assert.equal(first.rowBytesMost, 600);
     // The next window still knows the one before.
     watch.read(SIBLING_WINDOW_MS, rowKeyOf('list/3'), 2);

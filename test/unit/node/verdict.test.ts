@@ -161,6 +161,8 @@ describe('verdict', () => {
     assert.equal(of({ valuesMost: 24, valuesMostPrefix: 'cart:' }), 'siblings-many degraded');
     assert.equal(of({ valuesMost: 23 }), '');
     assert.equal(of({ valuesMost: 1, valuesMax: 1 }), '', 'one value is no sibling');
+    assert.equal(of({ actorsMost: 96, actorsMostPrefix: 'cart:' }), 'siblings-many degraded');
+    assert.equal(of({ actorsMost: 95 }), '');
     const { siblings, ...rest } = new Statuses().of('n1');
     const [full] = reasonsOf({ ...rest, siblings: { ...siblings, ...refused, refusedAgoMs: 5 } }, trusted);
     assert.match(full!.what, /cart:.*32 siblings/);
