@@ -53,7 +53,7 @@ const essential: Readonly<Record<string, readonly string[]>> = {
     '"bob" and "ann"',
     '"ann"',
   ],
-  '06-latency': ['PA/EL', 'PA/EC', 'PC/EL', 'PC/EC'],
+  '06-latency': ['PA/EL', 'PA/EC', 'PC/EL', 'PC/EC', 'R=1 W=3 SLOPPY', 'R=1 W=3 STRICT'],
   '07-deletes-and-expiry': [
     '(nil)',
     '"old"',
@@ -158,6 +158,8 @@ function checkLatencies(stdout: string): void {
     ['PA/EC', isTrip, isTrip],
     ['PC/EL', isTrip, isLocal],
     ['PC/EC', (time: number) => time >= 156, isTrip],
+    ['R=1 W=3 SLOPPY', isTrip, isLocal],
+    ['R=1 W=3 STRICT', isTrip, isTrip],
   ] as const) {
     const [writeMs, , readMs] = row(preset) as [number, number, number, number];
     assert.ok(write(writeMs) && read(readMs), `${preset}: ${writeMs} ms, ${readMs} ms`);
