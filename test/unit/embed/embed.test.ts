@@ -133,6 +133,10 @@ test('reading own replicas sends nothing, over many turns; with R=2 each read se
     const alone = await sent(2000, {});
     assert.equal(two!.metrics().requests, requests);
     assert.ok(alone < 20, `${alone} messages were sent`);
+    // With a resolver all values are read, which is a request to the node, and no message either.
+    const merging = await sent(200, { merge: ([value]) => value });
+    assert.ok(merging < 20, `${merging} messages were sent`);
+    assert.equal(two!.metrics().requests, requests + 200);
     const asking = await sent(200, { consistency: { r: 2, w: 1 } });
     assert.ok(asking >= 200, `${asking} messages were sent`);
   });
