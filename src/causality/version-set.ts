@@ -108,7 +108,9 @@ function mergeRegisters<V>(a: Register<V> | undefined, b: Register<V> | undefine
   if (a === undefined || b === undefined) return a ?? b;
   const order = compareEvents(a.event, b.event);
   if (order !== 0) return order > 0 ? a : b;
-  return a.value === undefined ? a : b;
+  // One write, known in two states: overwritten is more than there, and of that by what, the later time.
+  if (a.value !== undefined || b.value !== undefined) return a.value === undefined ? a : b;
+  return a.expireAt >= b.expireAt ? a : b;
 }
 
 /**

@@ -289,6 +289,30 @@ describe('version sets', () => {
     );
   });
 
+  test('it is so too for a register that expired on one board, was overwritten on another, and lives on a third', () => {
+    const worn = (set: RowVersions, how: number): RowVersions => {
+      const { register } = set;
+      if (register?.value === undefined) return set;
+      const expireAt = register.event.time + 5;
+      const living = { ...set, register: { ...register, expireAt, value: { ...register.value, expireAt } } };
+      if (how === 0) return living;
+      if (how === 1) return withoutDead(living, (event) => event === register.event);
+      const seen = { event: register.event, expireAt: 0, value: undefined };
+      return mergeSets(living, { vector: [], register: seen, siblings: [] });
+    };
+    const hows = fc.tuple(fc.nat(2), fc.nat(2), fc.nat(2));
+    fc.assert(
+      fc.property(reachable, hows, (sets, how) => {
+        const [a, b, c] = sets.map((set, i) => worn(set, how[i]!)) as [RowVersions, RowVersions, RowVersions];
+        assert.deepEqual(mergeSets(a, b), mergeSets(b, a));
+        assert.deepEqual(mergeSets(mergeSets(a, b), c), mergeSets(a, mergeSets(b, c)));
+        const both = mergeSets(a, b);
+        assert.deepEqual(mergeSets(both, a), both);
+      }),
+      { numRuns: 1500 },
+    );
+  });
+
   test('a write is covered, replaces what it saw, and leaves the rest', () => {
     fc.assert(
       fc.property(reachable, fc.boolean(), ([a, b], isDelete) => {
