@@ -102,7 +102,9 @@ describe('registers on real processes', { timeout: 220_000 }, () => {
       const good = ops.filter(({ outcome }) => outcome === 'ok').length;
       test.diagnostic(`${policy}: ${ops.length} requests, ${good} ok`);
       assert.deepEqual(judge(ops, []).broken, [], policy);
-      assert.ok(good > 100, `${policy}: only ${good} of ${ops.length} requests were answered`);
+      // Those that need all three replicas are answered between the faults only.
+      const goodMin = policy === 'PC/EC' ? 200 : 40;
+      assert.ok(good > goodMin, `${policy}: only ${good} of ${ops.length} requests were answered`);
     }
     const control = judge(
       load.history.filter((op) => isOf(op, loose)),
