@@ -178,6 +178,12 @@ export class PolicyDesk implements Desk {
     if (this.#context.links.clockDoubted) {
       return refuse('clock-offset', 'the clock of this node differs from most others: use another node');
     }
+    const aheadMs = this.#hlc.time - this.#context.wall();
+    if (aheadMs > this.#context.limits.clockOffsetMaxMs) {
+      // A line from the future, told by a clock that has gone back since: another would be believed by nobody.
+      const message = `a policy known here is stamped ${Math.ceil(aheadMs)} ms ahead of this node's clock, and others would not take a later one: use another node`;
+      return refuse('clock-offset', message);
+    }
     if (this.#underway.size + this.#storing >= changesMax) {
       return refuse('overloaded', `${changesMax} changes of policies are under way at this node`);
     }
@@ -219,6 +225,10 @@ export class PolicyDesk implements Desk {
           if (document !== this.#document) this.#apply(document);
         } else if (this.#laid === laid) {
           this.#laid = this.#document;
+        } else {
+          // What was laid on top of it has it too, and may yet be stored.
+          stored(new CodedError(error.code, 'unknown', error.message));
+          return;
         }
         stored(error);
       },

@@ -24,7 +24,7 @@ import { BODY_TOMBSTONE, KIND_TOMBSTONE, liveBody } from '../rows/row.ts';
 import { versionsOfRow } from '../rows/siblings.ts';
 import type { UpdateDone, UpdateFunction, UpdateReply, WriteProgress } from './api.ts';
 import type { NodeContext } from './context.ts';
-import { deadlineError, observeStamp } from './context.ts';
+import { deadlineError, isTooFarAhead, observeStamp } from './context.ts';
 import { ReadFlight } from './read-flight.ts';
 import { isSiblingsPolicy, shownRow, withDefaultExpiry } from './shown.ts';
 import { WriteFlight } from './write-flight.ts';
@@ -193,6 +193,15 @@ export class UpdateRounds {
     }
     if (!wrote) {
       for (const { update: one, reply } of answered) one.done(undefined, reply, undefined);
+      this.#next(rowKey, queue);
+      return;
+    }
+    if (isTooFarAhead(context, stamp)) {
+      // What is written now would be older than what is there, and never be seen.
+      const message = 'the newest row of this key is stamped by a clock too far ahead; nothing was written';
+      for (const { update: one } of answered) {
+        one.done(new CodedError('clock-offset', 'fail', message), null, undefined);
+      }
       this.#next(rowKey, queue);
       return;
     }

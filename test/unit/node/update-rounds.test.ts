@@ -36,6 +36,34 @@ describe('rounds of updates', () => {
   });
 });
 
+describe('a row from the future', () => {
+  test('an update that would be older than it is refused, not acknowledged and never seen', () => {
+    const strict: Policy = { r: 2, w: 2, strict: true };
+    const cluster = new PumpedCluster({ policy: strict, updates: UPDATES });
+    const key = cluster.keyOf('n3');
+    for (const { clock } of cluster.seats.values()) clock.wallMs += 3_600_000;
+    cluster.mustWrite('n1', key, '5');
+    for (const { clock } of cluster.seats.values()) clock.wallMs -= 3_600_000;
+    // A new disk: its hybrid clock knows nothing of the hour.
+    cluster.kill('n3');
+    cluster.seat('n3').storage.entries.clear();
+    cluster.restart('n3');
+    cluster.advance(3000, 100);
+    for (const policy of [strict, lasting]) {
+      const sum = cluster.update('n3', key, 'incr', ['1'], { policy });
+      const kept = cluster.update('n3', key, 'set', ['x', 'N', '0'], { policy });
+      cluster.advance(1500, 100);
+      assert.deepEqual([sum.error?.code, sum.error?.outcome], ['clock-offset', 'fail']);
+      // What writes nothing is told the same where it saw what was not written.
+      assert.ok(kept.error?.code === 'clock-offset' || kept.reply === null);
+    }
+    const look = cluster.update('n3', key, 'set', ['x', 'N', '0']);
+    cluster.advance(1500, 100);
+    assert.deepEqual([look.error, look.reply], [undefined, null]);
+    cluster.finish();
+  });
+});
+
 describe('the default expiry of a policy', () => {
   function with5s(run: (cluster: PumpedCluster, wallMs: number) => void): void {
     const cluster = new PumpedCluster({ updates: UPDATES, policy: expiring });

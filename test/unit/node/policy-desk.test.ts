@@ -1,0 +1,73 @@
+/**
+ * The policy desk where things go wrong: a disk that is full for a moment, a clock that went back.
+ */
+
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { CodedError } from '../../../src/base/errors.ts';
+import type { Policy } from '../../../src/coordinator/policy.ts';
+import type { PolicyChange } from '../../../src/node/api.ts';
+import { PumpedCluster } from '../../support/pumped-cluster.ts';
+
+const fast: Policy = { r: 1, w: 1, strict: false };
+const strict: Policy = { r: 1, w: 1, strict: true };
+
+interface Asked {
+  error: CodedError | undefined;
+  change: PolicyChange | undefined;
+}
+
+function ask(cluster: PumpedCluster, id: string, prefix: string, policy: Policy | undefined): Asked {
+  const asked: Asked = { error: undefined, change: undefined };
+  cluster.node(id).setPolicy(prefix, policy, (error, change) => {
+    asked.error = error;
+    asked.change = change;
+  });
+  return asked;
+}
+
+describe('a change of policy', () => {
+  test('whose batch failed is not said to be undone where a later one carries it', () => {
+    const cluster = new PumpedCluster({ nodes: 1, storageAutomatic: false });
+    const { storage } = cluster.seat('n1');
+    const first = ask(cluster, 'n1', 'a', strict);
+    cluster.pump();
+    const second = ask(cluster, 'n1', 'b', strict);
+    cluster.pump();
+    storage.complete(new CodedError('storage-full', 'fail', 'no space'));
+    cluster.pump();
+    storage.complete();
+    cluster.pump();
+    assert.ok(second.change !== undefined);
+    const isInForce = cluster.node('n1').policyOf('a').strict;
+    assert.equal(first.error?.code, 'storage-full');
+    assert.ok(!isInForce || first.error.outcome === 'unknown', `${isInForce} ${first.error.outcome}`);
+    const third = ask(cluster, 'n1', 'c', strict);
+    cluster.pump();
+    storage.complete(new CodedError('storage-full', 'fail', 'no space'));
+    cluster.pump();
+    assert.equal(third.error?.outcome, 'fail', 'alone in its batch');
+    storage.automatic = true;
+    cluster.finish();
+  });
+
+  test('is refused where its time would be beyond belief: nobody else would take it', () => {
+    const cluster = new PumpedCluster();
+    cluster.isolate('n1');
+    cluster.advance(6000, 100);
+    const { clock } = cluster.seat('n1');
+    clock.wallMs += 3_600_000;
+    const ahead = ask(cluster, 'n1', 'a', fast);
+    cluster.pump();
+    assert.deepEqual(ahead.change, { acknowledged: ['n1'], missed: ['n2', 'n3'] });
+    clock.wallMs -= 3_600_000;
+    cluster.healAll();
+    cluster.advance(6000, 100);
+    const later = ask(cluster, 'n1', 'a', strict);
+    cluster.pump();
+    assert.equal(later.change, undefined);
+    assert.equal(later.error?.code, 'clock-offset');
+    assert.match(later.error.message, /nothing was changed/);
+    cluster.finish();
+  });
+});
