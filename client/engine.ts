@@ -1,8 +1,9 @@
 /**
  * The engine: takes operations, finds a node for each, and sends again what may be sent again.
  *
- * The picture: a dispatcher's desk. A call goes to the best replica of its key that is connected and has
- * not just failed it; without one, to any node; without any, it waits at the desk until its deadline.
+ * The picture: a dispatcher's desk. A call goes to the best replica of its key that is connected, has not just
+ * failed it and is not resting (`rests.ts`); without one, to any node; without any, it waits at the desk until its
+ * deadline.
  *
  * What is sent again, and why that is right:
  *
@@ -21,6 +22,7 @@ import { DureError, invalid } from './errors.ts';
 import { Emitter } from './events.ts';
 import type { Link } from './link.ts';
 import { Tally } from './metrics.ts';
+import { Rests } from './rests.ts';
 import { deadlineMsMax } from './within.ts';
 
 export interface EngineOptions {
@@ -50,6 +52,7 @@ export class Engine implements CallHost {
   readonly #options: EngineOptions;
   readonly #budget: RetryBudget;
   readonly #directory: Directory;
+  readonly #rests: Rests = new Rests();
   readonly #calls: Set<Call<unknown>> = new Set();
   /** Calls for which there is no node at present. */
   readonly #waiting: Set<Call<unknown>> = new Set();
@@ -198,6 +201,7 @@ export class Engine implements CallHost {
     }
     call.lastProblem = text;
     call.tried.push(call.node);
+    if (notDone.has(code)) this.#rests.refused(call.node, now());
     this.#directory.refresh();
     this.#again(call, code, text, false);
   }
@@ -239,13 +243,24 @@ export class Engine implements CallHost {
     } else this.#waiting.add(call);
   }
 
-  /** Tries the nodes that have not failed the call: replicas first, in their order, then any. */
+  /** Tries the nodes that have not failed the call: those that are not resting first. */
   #sendToFresh(call: Call<unknown>): boolean {
+    if (this.#rests.isEmpty) return this.#sendToAny(call, undefined);
+    const time = now();
+    return (
+      this.#sendToAny(call, (node) => !this.#rests.isResting(node, time)) ||
+      this.#sendToAny(call, (node) => this.#rests.isResting(node, time))
+    );
+  }
+
+  /** Tries replicas in their order, then any node. */
+  #sendToAny(call: Call<unknown>, isWanted: ((node: string) => boolean) | undefined): boolean {
     const { slot } = call.operation;
     const directory = this.#directory;
     const replicas = slot < 0 ? noNodes : (directory.topology?.nodesOf(slot) ?? noNodes);
     if (this.#options.routing === 'replicas') {
       for (const address of replicas) {
+        if (isWanted?.(address) === false) continue;
         if (this.#send(call, directory.link(address), true)) return true;
       }
     }
@@ -253,6 +268,7 @@ export class Engine implements CallHost {
     const start = Math.floor(this.#options.random() * links.length);
     for (let i = 0; i < links.length; i++) {
       const link = links[(start + i) % links.length]!;
+      if (isWanted?.(link.address) === false) continue;
       if (this.#send(call, link, replicas.includes(link.address))) return true;
     }
     return false;

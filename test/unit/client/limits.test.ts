@@ -246,6 +246,36 @@ test('a write of unknown outcome is sent again unless its consistency is strict,
   }
 });
 
+test('a node that refuses everything does not use up the budget, and is found again', async () => {
+  await withClient({ retryBudget: { share: 0, reserve: 30 } }, async (client, nodes) => {
+    let refuses = true;
+    nodes.script = (words, { index }) =>
+      refuses && index === 0 && words[0] === 'SET' ? new ErrorReply('TRYAGAIN', 'no quorum') : 'default';
+    const keys = Array.from({ length: 20 }, (_, i) => `k${i}`);
+    for (let round = 0; round < 30; round++) {
+      await Promise.all(keys.map((key) => client.put(key, round)));
+      await delay(10);
+    }
+    const { failures, retries } = client.metrics();
+    assert.equal(failures, 0);
+    assert.ok(retries > 0 && retries <= 30, `${retries} repetitions`);
+    // Where all refuse, all are tried all the same.
+    nodes.script = (words) => (words[0] === 'SET' ? new ErrorReply('TRYAGAIN', 'no quorum') : 'default');
+    const once = await connect({ nodes: nodes.addresses, retryBudget: { attemptsMax: 3 } });
+    await until(() => once.metrics().connectionsMade === 2, 'connected');
+    assert.match((await failure(once.put('a', 1))).message, /3 attempts/);
+    assert.match((await failure(once.put('a', 1))).message, /3 attempts/);
+    await once.close();
+    refuses = false;
+    nodes.script = () => 'default';
+    const before = nodes.nodes[0]!.seen.length;
+    await until(async () => {
+      await Promise.all(keys.map((key) => client.put(key, 0)));
+      return nodes.nodes[0]!.seen.slice(before).some(([name]) => name === 'SET');
+    }, 'used again');
+  });
+});
+
 test('the policies of the cluster say which keys are strict, and are asked for again', async () => {
   const nodes = await FakeNodes.start(1);
   let policies: [string, string][] = [

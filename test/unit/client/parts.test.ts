@@ -8,6 +8,7 @@ import { DureError } from '../../../client/errors.ts';
 import { Fifo } from '../../../client/fifo.ts';
 import { LatencyHistogram } from '../../../client/metrics.ts';
 import { readPolicies } from '../../../client/policies.ts';
+import { Rests } from '../../../client/rests.ts';
 import { joinAddress, readTopology, splitAddress, Topology } from '../../../client/topology.ts';
 import { bytesOf } from '../../../src/base/bytes.ts';
 import { ErrorReply, MapReply, type RespValue } from '../../../src/resp/value.ts';
@@ -46,6 +47,38 @@ test('repetitions are never more than the reserve and a share of the calls', () 
       }
     }),
   );
+});
+
+test('a node that refuses rests, longer each time, and is forgotten when it serves', () => {
+  const rests = new Rests();
+  const restOf = (from: number): number => {
+    let ms = 0;
+    while (rests.isResting('a', from + ms)) ms += 10;
+    return ms;
+  };
+  assert.ok(rests.isEmpty && !rests.isResting('a', 0));
+  let time = 0;
+  const lengths: number[] = [];
+  for (let i = 0; i < 8; i++) {
+    rests.refused('a', time);
+    // Sent before: of the same bad moment.
+    rests.refused('a', time + 5);
+    const ms = restOf(time);
+    lengths.push(ms);
+    time += ms + 10;
+  }
+  assert.deepEqual(lengths, [100, 200, 400, 800, 1600, 2000, 2000, 2000]);
+  assert.ok(!rests.isResting('b', time));
+  time += 4000;
+  assert.ok(!rests.isResting('a', time) && rests.isEmpty, 'forgotten');
+  rests.refused('a', time);
+  assert.equal(restOf(time), 100, 'from the beginning');
+  // Nodes that are gone are not kept.
+  for (let i = 0; i < 100; i++) rests.refused(`gone-${i}`, (time += 1000));
+  rests.refused('b', time);
+  assert.ok(rests.isResting('b', time) && !rests.isEmpty);
+  assert.ok(!rests.isResting('b', time + 1000));
+  assert.ok(!rests.isResting('gone-99', time + 1000) && rests.isEmpty);
 });
 
 test('waits double up to their limit', () => {
