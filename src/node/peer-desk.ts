@@ -110,6 +110,11 @@ function policyOfHead({ r, w, strict, siblings, siblingsError, ttlMs }: ForwardH
   return { r, w, strict, ttlMs, conflicts: 'siblings', siblingsRead: siblingsError ? 'error' : 'newest' };
 }
 
+/** @throws CodedError `protocol` for a flush with the stamp of siblings: those of flushes are issued. */
+function checkFloor(stamp: Stamp): void {
+  if (isMade(stamp)) throw new CodedError('protocol', 'none', 'a flush with the made stamp of siblings');
+}
+
 export class PeerDesk implements MessageHandler<Link> {
   readonly #context: NodeContext;
   readonly #requests: Requests;
@@ -208,6 +213,7 @@ export class PeerDesk implements MessageHandler<Link> {
       if (writer !== undefined) writeReadStamp(writer, id, this.#context.identity.highest());
       return;
     }
+    checkFloor(stamp);
     if (isTooFarAhead(this.#context, stamp)) {
       this.#refuse(link, id, 'clock-offset');
       return;
@@ -243,6 +249,7 @@ export class PeerDesk implements MessageHandler<Link> {
   }
 
   readFloor(link: Link, id: number, stamp: Uint8Array): void {
+    checkFloor(stamp);
     this.#context.flights.get(id)?.readFloor(link, stamp);
   }
 
@@ -258,6 +265,7 @@ export class PeerDesk implements MessageHandler<Link> {
 
   ping(link: Link, sequence: number, _wall: number, floor: Uint8Array, gossip: ByteReader): void {
     const context = this.#context;
+    checkFloor(floor);
     if (compareStamps(floor, context.replica.floor) > 0 && !isTooFarAhead(context, floor)) {
       this.#raiseFloor(floor, undefined);
     }

@@ -18,7 +18,7 @@ import { crc32 } from '../base/crc32.ts';
 import { CodedError } from '../base/errors.ts';
 
 /** Raised when a message changes its bytes; the handshake refuses a peer that speaks another. */
-export const PROTOCOL_VERSION = 3;
+export const PROTOCOL_VERSION = 4;
 
 export const FRAME_HEADER_BYTES = 19;
 

@@ -10,6 +10,7 @@ import {
   decodeMessages,
   type MessageHandler,
   writeCount,
+  writeFloor,
   writeForwardReplyHead,
   writeReadFloor,
   writeReadStamp,
@@ -54,6 +55,27 @@ describe('a peer that lies', () => {
     assert.equal(read.isDone, true);
     cluster.mustWrite('n1', key, 'w');
     for (const each of cluster.ids) assert.equal(cluster.mustRead(each, key), 'w');
+    cluster.finish();
+  });
+
+  test('a flush with the made stamp of siblings is no flush, and ends no process', () => {
+    const cluster = new PumpedCluster({ policy: 'PC/EC' });
+    const key = cluster.keyOf('n1', 'n2', 'n3');
+    cluster.mustWrite('n1', key, 'v');
+    const { wallMs } = cluster.seat('n1').clock;
+    const made = encodeStamp({ time: wallMs + 100, logical: 0, actor: 0x8000_0000_0009, counter: 9 });
+    const read = cluster.read('n1', key);
+    cluster.endTurn('n1');
+    const id = idOf(lastFrame(cluster, 'n1', 'n2'), 'read');
+    for (const write of [writeReadFloor, writeFloor]) {
+      const frame = cluster.forge('n2', 'n1', (writer) => write(writer, id, made));
+      cluster.node('n1').frame('n2', frame);
+    }
+    cluster.pump();
+    assert.equal(read.isDone, true);
+    assert.ok(cluster.seat('n1').resets.length > 0, 'the pipe starts over');
+    cluster.advance(3000, 100);
+    for (const each of cluster.ids) assert.equal(cluster.mustRead(each, key), 'v');
     cluster.finish();
   });
 

@@ -60,7 +60,7 @@ describe('frames', () => {
     const frame = sealed((writer) => writeStored(writer, 0x01020304));
     assert.equal(FRAME_HEADER_BYTES, 19);
     assert.deepEqual([...frame.subarray(0, 4)], [0, 0, 0, 24], 'length of the whole');
-    assert.deepEqual([...frame.subarray(8, 13)], [3, 0xab, 0xcd, 0xef, 0x01], 'version, life');
+    assert.deepEqual([...frame.subarray(8, 13)], [4, 0xab, 0xcd, 0xef, 0x01], 'version, life');
     assert.deepEqual([...frame.subarray(13, 19)], [1, 2, 3, 4, 5, 6], 'sequence number');
     assert.deepEqual([...frame.subarray(19)], [7, 1, 2, 3, 4], 'type, id');
   });
