@@ -52,6 +52,7 @@ describe('the client and a cluster of three', { timeout: 120_000 }, async () => 
     // The control: the same load at the same time. If it does not fail, the kill was not felt.
     const bare = await connect<number>({ nodes, retryBudget: { share: 0, reserve: 0 } });
     try {
+      await until(() => client.metrics().connectionsMade === 3, 'connected to all');
       const load = new Load(client, 'kill');
       const control = new Load(bare, 'control');
       await until(() => load.calls > 1000 && control.calls > 1000, 'the load runs', 20_000);
@@ -60,7 +61,11 @@ describe('the client and a cluster of three', { timeout: 120_000 }, async () => 
       await delay(3000);
       const without = load.calls - killedAt;
       await cluster.restart(1);
-      await until(() => client.metrics().connectionsMade >= 4, 'connected to the new process', 20_000);
+      await until(
+        () => client.metrics().connectionsMade >= 4,
+        () => JSON.stringify(client.metrics()),
+        20_000,
+      );
       await delay(500);
       await Promise.all([load.stop(), control.stop()]);
       const { retries, retriesRefused, latency } = client.metrics();
@@ -102,13 +107,18 @@ describe('the client and a cluster of three', { timeout: 120_000 }, async () => 
   it('a node that is stopped in good order and started again fails no call', async () => {
     const client = await connect<number>({ nodes });
     try {
+      await until(() => client.metrics().connectionsMade === 3, 'connected to all');
       const load = new Load(client, 'stop');
       await until(() => load.calls > 500, 'the load runs', 20_000);
       await cluster.kill(2, 'SIGTERM');
       const stoppedAt = load.calls;
       await until(() => load.calls > stoppedAt + 500, 'the load goes on', 20_000);
       await cluster.restart(2);
-      await until(() => client.metrics().connectionsMade >= 4, 'connected to the new process', 20_000);
+      await until(
+        () => client.metrics().connectionsMade >= 4,
+        () => JSON.stringify(client.metrics()),
+        20_000,
+      );
       await load.stop();
       console.log({ calls: load.calls, failed: load.failures.length, retries: client.metrics().retries });
       assert.deepEqual(load.failures.slice(0, 5), []);
