@@ -134,7 +134,6 @@ export class HttpServer {
       http: {
         maxHeaderSize: headerBytesMax,
         headersTimeout: arrivalMsMax,
-        requestTimeout: arrivalMsMax,
         // Node.js looks for what is late so often.
         connectionsCheckingInterval: Math.ceil(arrivalMsMax / 10),
         // `#checkSite` misses it in words.

@@ -11,7 +11,7 @@ import type { ProblemBody } from '../../../src/http/api/problem.ts';
 import { FakeNode } from '../../support/fake-node.ts';
 import { type HttpApi, withHttpApi } from '../../support/http-api.ts';
 import { answerIn, problemIn, problemOf, sendRaw } from '../../support/http-raw.ts';
-import { until } from '../../support/wait.ts';
+import { delay, until } from '../../support/wait.ts';
 
 const head = 'Host: localhost\r\n';
 
@@ -137,15 +137,20 @@ describe('what is no request', () => {
     }));
 });
 
-test('who sends on after a refusal is cut off, and has the answer', () =>
+test('who sends on after a refusal, and reads late, has the answer, and is cut off', () =>
   withHttpApi(async (api) => {
     // It does not close when it is told to.
     const wire = new Wire(api.port, true);
+    wire.socket.pause();
     wire.send('FROB\r\n\r\n');
+    const beganAt = performance.now();
     const flood = setInterval(() => wire.socket.write(Buffer.alloc(10_000)), 5);
+    await delay(200);
+    wire.socket.resume();
     await until(() => wire.closed, 'the connection is closed', 5000);
     clearInterval(flood);
     assert.deepEqual(wire.statuses(), [400]);
+    assert.ok(performance.now() - beganAt > 500, 'it was read from for a while');
     assert.deepEqual(api.logged, []);
   }));
 
@@ -187,7 +192,7 @@ describe('what is broken behind requests under way', () => {
       wire.send(`${put}${put}FROB\r\n\r\n`);
       await until(() => api.node.held.length === 2, 'both writes are under way');
       wire.send('more of it');
-      await new Promise((resolve) => setTimeout(resolve, 30));
+      await delay(30);
       assert.equal(wire.received, '', 'no answer before that of the first write');
       api.node.release(1);
       api.node.release();
@@ -300,7 +305,7 @@ describe('too many', () => {
           await until(() => api.node.held.length === 8 * round, `round ${round} is under way`);
           wire.socket.destroy();
           await until(() => wire.closed, 'gone');
-          await new Promise((resolve) => setTimeout(resolve, 20));
+          await delay(20);
         }
         api.node.holds = false;
         await stillServes(api);
@@ -327,7 +332,7 @@ describe('a client that goes away', () => {
     withHttpApi(async (api) => {
       const wire = new Wire(api.port);
       wire.send(`PUT /v1/keys/a HTTP/1.1\r\n${head}Content-Length: 10\r\n\r\nhalf`);
-      await new Promise((resolve) => setTimeout(resolve, 30));
+      await delay(30);
       wire.socket.destroy();
       await stillServes(api);
       assert.deepEqual([...api.node.rows.keys()], ['alive']);
@@ -361,7 +366,7 @@ describe('a client that goes away', () => {
       await until(() => api.node.held.length === 16, 'as many as go side by side');
       wire.socket.destroy();
       await until(() => wire.closed, 'gone');
-      await new Promise((resolve) => setTimeout(resolve, 30));
+      await delay(30);
       api.node.holds = false;
       while (api.node.held.length > 0) api.node.release();
       await stillServes(api);
