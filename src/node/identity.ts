@@ -118,6 +118,8 @@ export class Identity {
   #counter = 0;
   /** Counters below this are reserved durably for `actor`. */
   #reserved = 0;
+  /** The same, once what was handed to the storage is durable. */
+  #reservedHanded = 0;
   #reserving = false;
   readonly #forget: boolean;
   readonly #nextBlock: boolean;
@@ -161,6 +163,7 @@ export class Identity {
     this.actor = drawActor(random);
     this.#counter = 0;
     this.#reserved = 0;
+    this.#reservedHanded = 0;
   }
 
   /** Counters that may have been issued durably end here. */
@@ -170,7 +173,9 @@ export class Identity {
 
   /** Stores the identity (and with it the clock) once more, as it is now. */
   note(replica: Replica, done: (error?: CodedError) => void): void {
-    replica.note(identityKey, this.#noteOf(Math.max(this.#reserved, this.#counter)), { stored: done });
+    // Not less than a reservation that is still on its way: this note would take it back.
+    const upTo = Math.max(this.#reserved, this.#reservedHanded, this.#counter);
+    replica.note(identityKey, this.#noteOf(upTo), { stored: done });
   }
 
   #noteOf(upTo: number): Uint8Array {
@@ -184,6 +189,7 @@ export class Identity {
   #reserve(replica: Replica, upTo: number, done: (error?: CodedError) => void): void {
     const { actor } = this;
     this.#reserving = true;
+    this.#reservedHanded = upTo;
     replica.note(identityKey, this.#noteOf(upTo), {
       stored: (error) => {
         // The reservation of an actor that was given up meanwhile is worth nothing.
