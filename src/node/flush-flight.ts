@@ -3,7 +3,7 @@
  *
  * The floor is one stamp; every row not above it is dead, wherever it turns up and however late. The
  * flush is done when so many members hold it durably that each read quorum of every key meets one:
- * all but N-W. The others learn it from heartbeats and from reads.
+ * all but N-W, by the greatest W of the policies for which R+W>N. The others learn it from heartbeats and from reads.
  *
  * A floor that is stamped too far ahead would be refused by all others and hold here all the same: this node
  * would take all that is written from then on for dead, until the others' clocks have got there. So a clock that
@@ -39,18 +39,26 @@ export class FlushFlight extends Flight implements StoredWaiter {
   #learning = true;
   /** Our own clock, and those that answered. */
   #clocks = 1;
-  /** All but W-1: then each acknowledged write is on a node that was asked. */
+  /** All but the least W-1: then each acknowledged write is on a node that was asked. */
   #clocksNeeded: number;
 
   /**
    * @param members how many members there are
-   * @param w acknowledgements a write of the default policy waits for
+   * @param wMost acknowledgements a write waits for, under the policy for which these are most
+   * @param wLeast the same, where they are fewest
    */
-  constructor(context: NodeContext, members: number, w: number, deadline: number, done: FlushDone) {
+  constructor(
+    context: NodeContext,
+    members: number,
+    wMost: number,
+    wLeast: number,
+    deadline: number,
+    done: FlushDone,
+  ) {
     super(deadline);
     this.#context = context;
-    this.#core = new WriteCore(Math.max(1, members - (context.n - w)), members);
-    this.#clocksNeeded = Math.max(1, members - (w - 1));
+    this.#core = new WriteCore(Math.max(1, members - (context.n - wMost)), members);
+    this.#clocksNeeded = Math.max(1, members - (wLeast - 1));
     this.#done = done;
   }
 

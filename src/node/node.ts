@@ -439,9 +439,11 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
       done(new CodedError(refusal.code, 'fail', refusal.message));
       return;
     }
-    const { w } = options.policy ?? this.#policies.fallback;
+    const { flushW, flushWLeast } = this.#policies;
+    const { policy } = options;
     const members = this.#options.members.length;
-    new FlushFlight(this.#context, members, w, this.#deadline(options), done).start();
+    const [most, least] = policy === undefined ? [flushW, flushWLeast] : [policy.w, policy.w];
+    new FlushFlight(this.#context, members, most, least, this.#deadline(options), done).start();
     this.#scans.sweepFromStart();
   }
 

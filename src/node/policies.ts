@@ -22,12 +22,17 @@ export class Policies {
   /** In force. */
   #table: PolicyTable;
   #document: PolicyDocument = PolicyDocument.EMPTY;
+  /** The W that a flush has to suit: the greatest of the default, and of the prefixes for which R+W>N. */
+  flushW = 1;
+  /** The least of the same: so few may have acknowledged a write that must not outlive the flush. */
+  flushWLeast = 1;
   /** What requests that override part of a policy came to: by the override, then by the policy below it. */
   #overridden: WeakMap<Policy, WeakMap<Policy, Policy>> = new WeakMap();
 
   constructor(configured: PolicyTable) {
     this.#configured = configured;
     this.#table = configured;
+    this.#hangUp(configured);
   }
 
   /** Of keys without a rule, and of what concerns no key. */
@@ -77,7 +82,19 @@ export class Policies {
     for (const { prefix, policy } of document.rules()) {
       if (policy !== undefined) rules.set(prefix, { prefix, policy: this.#possible(policy) });
     }
-    this.#table = new PolicyTable(this.#configured.fallback, [...rules.values()], this.#configured.n);
+    this.#hangUp(new PolicyTable(this.#configured.fallback, [...rules.values()], this.#configured.n));
+  }
+
+  #hangUp(table: PolicyTable): void {
+    this.#table = table;
+    const { fallback, rules, n } = table;
+    this.flushW = fallback.w;
+    this.flushWLeast = fallback.w;
+    for (const { prefix, policy } of rules) {
+      if (prefix === '' || policy.r + policy.w <= n) continue;
+      this.flushW = Math.max(this.flushW, policy.w);
+      this.flushWLeast = Math.min(this.flushWLeast, policy.w);
+    }
   }
 
   /** There may be fewer replicas now than when it was set: then it asks for all of them. */
