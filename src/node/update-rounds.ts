@@ -115,9 +115,7 @@ export class UpdateRounds {
         queue.waiting = [...batch, ...queue.waiting];
         this.#next(rowKey, queue);
       } else if (error !== undefined) {
-        const failed = new CodedError(error.code, 'fail', error.message);
-        for (const update of batch) update.done(failed, null, undefined);
-        this.#next(rowKey, queue);
+        this.#failRound(rowKey, queue, batch, new CodedError(error.code, 'fail', error.message));
       } else if (batch.length === 0) {
         this.#next(rowKey, queue);
       } else {
@@ -166,8 +164,7 @@ export class UpdateRounds {
     };
     const shown = shownRow(context, rowKey, row, policy);
     if (shown instanceof CodedError) {
-      for (const one of batch) one.done(new CodedError(shown.code, 'fail', shown.message), null, undefined);
-      this.#next(rowKey, queue);
+      this.#failRound(rowKey, queue, batch, new CodedError(shown.code, 'fail', shown.message));
       return;
     }
     let body = liveBody(shown, update.wall);
@@ -199,10 +196,8 @@ export class UpdateRounds {
     if (isTooFarAhead(context, stamp)) {
       // What is written now would be older than what is there, and never be seen.
       const message = 'the newest row of this key is stamped by a clock too far ahead; nothing was written';
-      for (const { update: one } of answered) {
-        one.done(new CodedError('clock-offset', 'fail', message), null, undefined);
-      }
-      this.#next(rowKey, queue);
+      const updates = answered.map(({ update: one }) => one);
+      this.#failRound(rowKey, queue, updates, new CodedError('clock-offset', 'fail', message));
       return;
     }
     observeStamp(context, stamp);
@@ -217,6 +212,11 @@ export class UpdateRounds {
     const after = body ?? BODY_TOMBSTONE;
     const seen = isSiblingsPolicy(policy) ? contextOf(versions) : undefined;
     new WriteFlight(context, rowKey, after, plan, policy, deadline, written, seen).start(true);
+  }
+
+  #failRound(rowKey: RowKey, queue: KeyQueue, updates: readonly QueuedUpdate[], error: CodedError): void {
+    for (const { done } of updates) done(error, null, undefined);
+    this.#next(rowKey, queue);
   }
 
   /** A round is over, or there was none. Many that are over at once, each under another policy, must not nest. */
