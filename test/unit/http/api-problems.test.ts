@@ -135,6 +135,7 @@ const cases: readonly {
     '/v1/keys/a?timeout=30001ms',
     '/v1/keys/a?as=%ff',
     '/v1/keys/a?as=%',
+    '/v1/keys?prefix=%ff',
     '/v1/keys?limit=0',
     '/v1/keys?limit=1001',
     '/v1/keys?cursor=abc',
