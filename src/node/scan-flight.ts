@@ -5,7 +5,7 @@
  * Murmur3 of the key, so that it is a plain number, needs no state on any node, and a key that is there
  * from the first page to the last is met whatever else comes and goes. A page asks R replicas for the
  * keys from the bookmark on; each answers how far its answer reaches; the shortest reach is the next
- * bookmark, and the newest stamp of a key says whether it is live.
+ * bookmark, and the newest stamp of a key says whether it is live (of siblings: any that is live).
  *
  * Who is lost on the way, or refuses, is replaced by a replica that was not asked yet; only when there
  * is none does the page or the count fail.
@@ -19,6 +19,7 @@ import { mayListAll } from '../replica/vouching.ts';
 import { SLOT_COUNT } from '../ring/slots.ts';
 import type { Table } from '../ring/table.ts';
 import { compareStamps } from '../rows/row.ts';
+import { isMade } from '../rows/siblings.ts';
 import type { ScanRow } from '../wire/messages.ts';
 import { writeCount, writeScan } from '../wire/messages.ts';
 import type { CountDone, ScanDone, ScanEntry } from './api.ts';
@@ -32,6 +33,15 @@ const hashSpan = 0x1_0000_0000;
 const runsMax = 64;
 /** Bytes of keys after which a page ends. */
 const pageKeyBytesMax = 4 * 1024 * 1024;
+
+/** Whether a replica's word on a key counts more than that of another. */
+function tellsMore(row: ScanRow, known: ScanRow): boolean {
+  const order = compareStamps(row.stamp, known.stamp);
+  // One of two that hold the same row may know more: a flush, or that its time is over.
+  if (order === 0) return !row.live;
+  // Siblings are not later than what has the lesser stamp: together they may be alive, and what is must be listed.
+  return isMade(order > 0 ? row.stamp : known.stamp) ? row.live : order > 0;
+}
 
 export class ScanFlight extends Flight {
   readonly #context: NodeContext;
@@ -157,9 +167,7 @@ export class ScanFlight extends Flight {
       for (const row of page.rows) {
         if (row.position < this.#cursor || row.position >= reach) continue;
         const known = newest.get(row.key);
-        const order = known === undefined ? 1 : compareStamps(row.stamp, known.stamp);
-        // One of two that hold the same row may know more: a flush, or that its time is over.
-        if (order > 0 || (order === 0 && !row.live)) newest.set(row.key, row);
+        if (known === undefined || tellsMore(row, known)) newest.set(row.key, row);
       }
     }
     for (const row of newest.values()) {
