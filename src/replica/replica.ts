@@ -43,17 +43,14 @@ import { Horizons } from './horizons.ts';
 import { Notes } from './notes.ts';
 import type { MergeSource, ReadWaiter, ReplicaOptions } from './replica-options.ts';
 import { SlotMarks } from './slot-marks.ts';
+import { damagedStored, peekStored } from './stored-bytes.ts';
 import type { StoredWaiter, Tray } from './tray.ts';
-import { batchOf, isTrayEmpty, trayEmpty } from './tray.ts';
+import { batchOf, isTrayEmpty, isTrayFull, trayEmpty } from './tray.ts';
 
 export type { MergeSource, ReadWaiter, ReplicaOptions, RowWatcher } from './replica-options.ts';
 export type { StoredWaiter } from './tray.ts';
 
 const floorKey: ByteString = `${META_PREFIX}floor`;
-
-/** Bounds of a tray: a storage that hangs must not make it grow for ever. Beyond, rows are refused. */
-const trayBytesMax = 64 * 1024 * 1024;
-const trayWaitersMax = 200_000;
 
 /**
  * While slot marks are not known: a damaged row whose stamp is newer than an arriving one by more than this
@@ -408,7 +405,7 @@ export class Replica {
     let dropped = 0;
     for (const { key, stamp } of entries) {
       if (this.#trayOf(key) !== undefined) continue;
-      const held = this.#peekStored(key);
+      const held = peekStored(this.#options.storage, key);
       if (held === undefined || held.length < ROW_HEADER_BYTES || compareRowStamp(held, stamp) !== 0)
         continue;
       this.#tray.notes.push({ key, value: undefined });
@@ -429,20 +426,10 @@ export class Replica {
    * stamp keeps nobody from the key; only where marks are not known it has to be guessed.
    */
   #isBehindDamaged(rowKey: RowKey, row: Row): boolean {
-    const damaged = this.#peekStored(rowKey);
+    const damaged = peekStored(this.#options.storage, rowKey);
     if (damaged === undefined || damaged.length < ROW_HEADER_BYTES) return false;
     if (compareRowStamps(damaged, row) <= 0) return false;
     return this.#marks.isKnown(rowKeySlot(rowKey)) || rowTime(damaged) - rowTime(row) <= lateMaxMs;
-  }
-
-  /** The bytes storage holds, unchecked; undefined for none, and when it gives none for now. */
-  #peekStored(rowKey: RowKey): Uint8Array | undefined {
-    try {
-      return this.#options.storage.get(rowKey);
-    } catch (error) {
-      if (!(error instanceof CodedError)) throw error;
-      return undefined;
-    }
   }
 
   /**
@@ -455,7 +442,7 @@ export class Replica {
    */
   replaceDamaged(rowKey: RowKey, row: Row | undefined, wall: number): boolean {
     if (this.#failure !== undefined || this.#isFull || this.#trayOf(rowKey) !== undefined) return false;
-    const damaged = this.#damagedStored(rowKey);
+    const damaged = damagedStored(this.#options.storage, rowKey);
     if (damaged === undefined) return false;
     if (damaged.length >= ROW_HEADER_BYTES && Math.abs(rowTime(damaged) - wall) < underwayMaxMs) {
       // Of siblings the greater stamp need not know what the damaged row knew.
@@ -474,24 +461,12 @@ export class Replica {
   }
 
   isDamaged(rowKey: RowKey): boolean {
-    return this.#damagedStored(rowKey) !== undefined;
-  }
-
-  /** The bytes of a stored row that is damaged, none if the engine gives none; undefined if it is not. */
-  #damagedStored(rowKey: RowKey): Uint8Array | undefined {
-    try {
-      const row = this.#options.storage.get(rowKey);
-      return row === undefined || isRowIntact(rowKey, row) ? undefined : row;
-    } catch (error) {
-      if (!(error instanceof CodedError)) throw error;
-      return error.code === 'corrupt' ? new Uint8Array(0) : undefined;
-    }
+    return damagedStored(this.#options.storage, rowKey) !== undefined;
   }
 
   /** Whether storage hangs and the trays hold as much as they may. */
   get #isFull(): boolean {
-    const waiters = this.#tray.waiters.length + (this.#underway?.waiters.length ?? 0);
-    return this.#tray.bytes > trayBytesMax || waiters > trayWaitersMax;
+    return isTrayFull(this.#tray, this.#underway);
   }
 
   #await(tray: Tray, waiter: StoredWaiter | undefined): void {
@@ -535,7 +510,7 @@ export class Replica {
         this.#floorDurable && this.isBelowFloor(value) ? true : this.horizons.isPast(rowKeySlot(key), value);
       if ((!dead && !isExpired(value, expiredBefore)) || this.#trayOf(key) !== undefined) continue;
       // Since the page was read a newer row may have been stored: look again.
-      const held = this.#peekStored(key);
+      const held = peekStored(this.#options.storage, key);
       if (held === undefined || !isRowIntact(key, held) || compareRowStamps(held, value) !== 0) continue;
       if (!dead) this.#tray.rows.set(key, tombstoneOf(key, value));
       else if (this.isBelowFloor(value) || this.horizons.mayForget(rowKeySlot(key), value)) {

@@ -6,6 +6,10 @@ import type { ByteString } from '../base/bytes.ts';
 import type { CodedError } from '../base/errors.ts';
 import type { StorageWrite } from '../ports/storage.ts';
 
+/** Bounds of a tray: a storage that hangs must not make it grow for ever. Beyond, rows are refused. */
+const trayBytesMax = 64 * 1024 * 1024;
+const trayWaitersMax = 200_000;
+
 /** Told when what it waited for is durable, or that it is not. */
 export interface StoredWaiter {
   stored(error: CodedError | undefined): void;
@@ -30,6 +34,12 @@ export function trayEmpty(): Tray {
 export function isTrayEmpty(tray: Tray): boolean {
   const { waiters, rows, notes, keyed } = tray;
   return waiters.length === 0 && rows.size === 0 && notes.length === 0 && keyed === undefined;
+}
+
+/** Whether the tray that fills, while another may be under way, holds as much as it may. */
+export function isTrayFull(filling: Tray, underway: Tray | undefined): boolean {
+  const waiters = filling.waiters.length + (underway?.waiters.length ?? 0);
+  return filling.bytes > trayBytesMax || waiters > trayWaitersMax;
 }
 
 /** What goes to storage. Deletes first: a row written again this turn must survive its own clean-up. */
