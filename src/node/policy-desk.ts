@@ -5,7 +5,8 @@
  * copy to every office that answers the telephone, and hears from each "it hangs". An office that was closed is
  * not waited for: every few seconds each calls another one, the next on its list, and they compare the
  * fingerprints of their boards; if these differ, both show all that hangs there and copy the later lines
- * (`src/coordinator/policy-document.ts` says why all boards end up the same).
+ * (`src/coordinator/policy-document.ts` says why all boards end up the same; why nobody votes on them is
+ * docs/decisions/0016-policies-without-agreement.md).
  *
  * While nothing was ever set at run time nobody calls anybody.
  */
