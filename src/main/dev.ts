@@ -300,6 +300,8 @@ class Foreman {
     const first = this.#crew[0]!.node.respPort;
     const last = this.#crew.at(-1)!.node.respPort;
     const auth = this.#config.password === undefined ? '' : ' -a PASSWORD';
+    // "dure status" looks in .dure by itself.
+    const where = this.#dataDir === resolve('.dure') ? [] : ['--data-dir', shortened(this.#dataDir)];
     const bearer = auth === '' ? '' : "-H 'Authorization: Bearer PASSWORD' ";
     const durability =
       storage.engine === 'memory' ? 'memory only' : `${storage.engine}, fsync ${storage.durability}`;
@@ -315,6 +317,7 @@ class Foreman {
       ...(http.api
         ? [`         curl ${bearer}http://127.0.0.1:${this.#crew[0]!.node.httpPort}/v1/keys/greeting`]
         : []),
+      `  Look:  ${commandOf(['npx', 'dure', 'status', ...where])}`,
       '  Stop:  Ctrl-C',
       '',
       '',

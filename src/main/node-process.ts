@@ -103,6 +103,10 @@ async function assemble(
     options.openStorage ?? ((onFail) => openStorage(config, options, clock, random, onFail))
   )(fail);
   undo.push(() => closed(storage));
+  // Loading the code of the doors keeps the process busy for as long as a second on a machine that has much else
+  // to do. So that is done before the peers may talk to it: they take a node that does not answer for dead.
+  const hasDoors = config.self.respPort > 0 || config.self.httpPort > 0;
+  const doors = hasDoors ? await import('./doors.ts') : undefined;
   const quietTickMs = Math.min(quietTickMaxMs, config.limits.heartbeatIntervalMs / quietTicksPerBeat);
   const driver = new NodeDriver({ clock, quietTickMs });
   const tcp = makeTransport(config, clock, random, log);
@@ -122,9 +126,8 @@ async function assemble(
   await started;
   let fault: string | undefined = 'the node is starting';
   const stopNode = (): void => node.stop();
-  if (config.self.respPort > 0 || config.self.httpPort > 0) {
-    const { openDoors } = await import('./doors.ts');
-    await openDoors(config, { node, driver, log, random, fault: () => fault }, stopNode, undo);
+  if (doors !== undefined) {
+    await doors.openDoors(config, { node, driver, log, random, fault: () => fault }, stopNode, undo);
   } else undo.push(stopNode);
   fault = undefined;
   tellReady(config, log, storage.engine);

@@ -43,6 +43,7 @@ describe('dure dev', { timeout: 120_000 }, () => {
     delete process.env.DURE_STORAGE_DURABILITY;
     assert.match(dev.stdout, /3 nodes, N=3 R=2 W=2 strict/);
     const { port, directory } = rest;
+    assert.match(dev.stdout, new RegExp(`Look: +npx dure status --data-dir ${directory}$`, 'm'));
     const file = JSON.parse(readFileSync(join(directory, 'cluster.json'), 'utf8'));
     assert.deepEqual(Object.keys(file), ['nodes']);
     assert.equal(file.nodes.length, 3);

@@ -72,6 +72,38 @@ describe('dure start', { timeout: 120_000 }, () => {
     assert.equal(existsSync(data), false);
   });
 
+  it('opens the port of the peers when the code of its doors is loaded, not before', async () => {
+    const { path, port } = await config();
+    const hook = join(directory, 'order.mjs');
+    writeFileSync(
+      hook,
+      `import { registerHooks } from 'node:module';
+      import { Server } from 'node:net';
+      const { listen } = Server.prototype;
+      Server.prototype.listen = function (...given) {
+        console.error('listens', given[0]?.port ?? given[0]);
+        return listen.apply(this, given);
+      };
+      registerHooks({
+        load(url, context, next) {
+          if (/\\/(doors|http-server)\\.ts$/.test(url)) console.error('loads', url.split('/').at(-1));
+          return next(url, context);
+        },
+      });`,
+    );
+    const [node, cli] = DURE;
+    const started = new Started([node!, '--import', hook, cli!, 'start', '--config', path]);
+    running.push(started);
+    await started.says(/node-ready/, 60_000);
+    const order = [...started.stderr.matchAll(/^(?:loads|listens) .*$/gm)].map(([line]) => line);
+    assert.deepEqual(order.slice(0, 3).sort(), [
+      `listens ${port + 1000}`,
+      'loads doors.ts',
+      'loads http-server.ts',
+    ]);
+    assert.equal(order[2], `listens ${port + 1000}`);
+  });
+
   it('config check says when all is well', async () => {
     const { path } = await config();
     const { code, stdout } = await run([...DURE, 'config', 'check', '--config', path]);
