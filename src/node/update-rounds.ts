@@ -63,6 +63,7 @@ export class UpdateRounds {
   readonly #queues: Map<RowKey, KeyQueue> = new Map();
   /** Those whose round began in this turn. */
   #begun: KeyQueue[] = [];
+  /** Updates that are not answered yet, those of rounds under way included. */
   waiting = 0;
 
   constructor(context: NodeContext) {
@@ -111,7 +112,6 @@ export class UpdateRounds {
       const batch = this.#takeBatch(queue, policy);
       if (error?.code === 'deadline-exceeded') {
         // Only those whose time is up fail; the others get a round of their own.
-        this.waiting += batch.length;
         queue.waiting = [...batch, ...queue.waiting];
         this.#next(rowKey, queue);
       } else if (error !== undefined) {
@@ -134,12 +134,11 @@ export class UpdateRounds {
     end = Math.min(end, queue.joined);
     const taken = queue.waiting.slice(0, end);
     queue.waiting = queue.waiting.slice(end);
-    this.waiting -= taken.length;
     const now = this.#context.now();
     const batch: QueuedUpdate[] = [];
     for (const update of taken) {
       if (update.deadline > now) batch.push(update);
-      else update.done(deadlineError(this.#context, 'update', 'fail'), null, undefined);
+      else this.#answer(update, deadlineError(this.#context, 'update', 'fail'), null);
     }
     return batch;
   }
@@ -180,7 +179,7 @@ export class UpdateRounds {
       }
       const tooLarge = pairError(queue.key, result.body, context.limits.pairBytesMax);
       if (tooLarge !== undefined) {
-        one.done(tooLarge, null, undefined);
+        this.#answer(one, tooLarge, null);
         continue;
       }
       const written = isNew ? withDefaultExpiry(result.body, policy, update.wall) : result.body;
@@ -189,7 +188,7 @@ export class UpdateRounds {
       answered.push({ update: one, reply: result.reply, wrote: true });
     }
     if (!wrote) {
-      for (const { update: one, reply } of answered) one.done(undefined, reply, undefined);
+      for (const { update: one, reply } of answered) this.#answer(one, undefined, reply);
       this.#next(rowKey, queue);
       return;
     }
@@ -204,8 +203,8 @@ export class UpdateRounds {
     const written = (error: CodedError | undefined, progress: WriteProgress | undefined): void => {
       for (const one of answered) {
         // A reply that saw an earlier write of this round stands or falls with it.
-        if (error === undefined) one.update.done(undefined, one.reply, one.wrote ? progress : undefined);
-        else one.update.done(error, null, undefined);
+        if (error !== undefined) this.#answer(one.update, error, null);
+        else this.#answer(one.update, undefined, one.reply, one.wrote ? progress : undefined);
       }
       this.#next(rowKey, queue);
     };
@@ -215,8 +214,18 @@ export class UpdateRounds {
   }
 
   #failRound(rowKey: RowKey, queue: KeyQueue, updates: readonly QueuedUpdate[], error: CodedError): void {
-    for (const { done } of updates) done(error, null, undefined);
+    for (const update of updates) this.#answer(update, error, null);
     this.#next(rowKey, queue);
+  }
+
+  #answer(
+    update: QueuedUpdate,
+    error: CodedError | undefined,
+    reply: UpdateReply,
+    progress?: WriteProgress,
+  ): void {
+    this.waiting--;
+    update.done(error, reply, progress);
   }
 
   /** A round is over, or there was none. Many that are over at once, each under another policy, must not nest. */

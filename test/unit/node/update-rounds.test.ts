@@ -36,6 +36,27 @@ describe('rounds of updates', () => {
   });
 });
 
+test('updates of rounds that are being written count as requests under way', () => {
+  const limits = { requestsMax: 100 };
+  const cluster = new PumpedCluster({ updates: UPDATES, storageAutomatic: false, limits });
+  const calls = [];
+  const key = `{${cluster.keyOf('n1')}}`;
+  for (let i = 0; i < 30; i++) {
+    for (let j = 0; j < 10; j++) calls.push(cluster.update('n1', `${key}-${i}`, 'incr', ['1']));
+    cluster.pump();
+  }
+  const refused = calls.filter(({ error }) => error?.code === 'overloaded').length;
+  assert.ok(refused >= 200, `${refused} of 300 are refused`);
+  for (const { storage } of cluster.seats.values()) {
+    storage.automatic = true;
+    while (storage.pending.length > 0) storage.complete();
+  }
+  cluster.pump();
+  assert.equal(calls.filter(({ error }) => error === undefined).length, 300 - refused);
+  assert.equal(cluster.node('n1').figures().requestsInFlight, 0);
+  cluster.finish();
+});
+
 describe('a row from the future', () => {
   test('an update that would be older than it is refused, not acknowledged and never seen', () => {
     const strict: Policy = { r: 2, w: 2, strict: true };
