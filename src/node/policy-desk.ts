@@ -306,7 +306,8 @@ export class PolicyDesk implements Desk {
     const { isLast, wanted, digest, rules } = readPolicyRules(reader);
     if (!this.#isStarted) return;
     const believed = this.#believed(link, rules);
-    if (this.#laid.with(believed) !== this.#document) this.#store(believed, () => {});
+    // What waits for a disk that hangs is not laid on top of itself every few seconds.
+    if (this.#laid.with(believed) !== this.#laid) this.#store(believed, () => {});
     if (isLast && wanted && !this.#laid.hasDigest(digest)) this.#show(link, false);
   }
 

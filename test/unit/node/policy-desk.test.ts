@@ -7,6 +7,7 @@ import { describe, test } from 'node:test';
 import { CodedError } from '../../../src/base/errors.ts';
 import type { Policy } from '../../../src/coordinator/policy.ts';
 import type { PolicyChange } from '../../../src/node/api.ts';
+import { policiesKey } from '../../../src/node/policy-desk.ts';
 import { PumpedCluster } from '../../support/pumped-cluster.ts';
 
 const fast: Policy = { r: 1, w: 1, strict: false };
@@ -68,6 +69,29 @@ describe('a change of policy', () => {
     assert.equal(later.change, undefined);
     assert.equal(later.error?.code, 'clock-offset');
     assert.match(later.error.message, /nothing was changed/);
+    cluster.finish();
+  });
+
+  test('told again and again to a node whose disk hangs is laid on its tray once', () => {
+    const cluster = new PumpedCluster();
+    cluster.isolate('n2');
+    cluster.advance(6000, 100);
+    ask(cluster, 'n1', 'a', strict);
+    cluster.pump();
+    const { storage } = cluster.seat('n2');
+    storage.automatic = false;
+    cluster.healAll();
+    cluster.advance(30_000, 200);
+    assert.equal(cluster.node('n2').policyOf('a').strict, false, 'not in force before it is durable');
+    let notes = 0;
+    for (let batches = 0; storage.pending.length > 0 && batches < 100; batches++) {
+      notes += storage.pending[0]!.batch.filter(({ key }) => key === policiesKey).length;
+      storage.complete();
+      cluster.pump();
+    }
+    assert.equal(notes, 1);
+    assert.equal(cluster.node('n2').policyOf('a').strict, true);
+    storage.automatic = true;
     cluster.finish();
   });
 });
