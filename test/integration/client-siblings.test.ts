@@ -3,8 +3,9 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { Redis } from 'ioredis';
-import { type Client, connect, DureError, type Space } from '../../client/index.ts';
+import { type Client, connect, type Space } from '../../client/index.ts';
 import { TestCluster } from '../support/cluster.ts';
+import { failure } from '../support/failure.ts';
 import { until } from '../support/wait.ts';
 
 const siblingsMax = 8;
@@ -15,15 +16,6 @@ const policies = [
 
 /** Merges sets: idempotent, so that a repeated write does no harm. */
 const union = (sets: readonly string[][]): string[] => [...new Set(sets.flat())].sort();
-
-async function failure(promise: Promise<unknown>): Promise<DureError> {
-  const error = await promise.then(
-    () => assert.fail('the call did not fail'),
-    (reason: unknown) => reason,
-  );
-  assert.ok(error instanceof DureError, String(error));
-  return error;
-}
 
 describe('siblings through the client', { timeout: 120_000 }, () => {
   let cluster: TestCluster;

@@ -2,10 +2,11 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type Client, type ConnectOptions, connect, DureError } from '../../../client/index.ts';
+import { type Client, type ConnectOptions, connect } from '../../../client/index.ts';
 import { slotOfText } from '../../../client/topology.ts';
 import { bytesOf } from '../../../src/base/bytes.ts';
 import { ErrorReply } from '../../../src/resp/value.ts';
+import { failure } from '../../support/failure.ts';
 import { FakeNodes } from '../../support/fake-nodes.ts';
 import { delay, until } from '../../support/wait.ts';
 
@@ -29,16 +30,6 @@ async function withClient(
     await client?.close({ graceMs: 0 });
     await nodes.close();
   }
-}
-
-async function failure(promise: Promise<unknown>): Promise<DureError> {
-  try {
-    await promise;
-  } catch (error) {
-    assert.ok(error instanceof DureError, `a DureError, not ${error}`);
-    return error;
-  }
-  throw new Error('the call did not fail');
 }
 
 test('each key goes to the node that the table names, and one turn is one write', async () => {

@@ -6,9 +6,10 @@
 import assert from 'node:assert/strict';
 import { getEventListeners } from 'node:events';
 import { test } from 'node:test';
-import { type Client, type ConnectOptions, connect, DureError } from '../../../client/index.ts';
+import { type Client, type ConnectOptions, connect, type DureError } from '../../../client/index.ts';
 import { bytesOf, utf8Bytes } from '../../../src/base/bytes.ts';
 import { ErrorReply, MapReply } from '../../../src/resp/value.ts';
+import { failure } from '../../support/failure.ts';
 import { FakeNodes } from '../../support/fake-nodes.ts';
 import { delay, until } from '../../support/wait.ts';
 
@@ -25,15 +26,6 @@ async function withClient(
     await client.close({ graceMs: 0 });
     await nodes.close();
   }
-}
-
-async function failure(promise: Promise<unknown>): Promise<DureError> {
-  const error = await promise.then(
-    () => assert.fail('the call did not fail'),
-    (reason: unknown) => reason,
-  );
-  assert.ok(error instanceof DureError, String(error));
-  return error;
 }
 
 async function timed<T>(work: Promise<T>): Promise<[T, number]> {

@@ -11,23 +11,13 @@ import { connect } from '../../../client/index.ts';
 import {
   bytesCodec,
   createNode,
-  DureError,
   type EmbeddedNode,
   type GetOptions,
   textCodec,
 } from '../../../embed/index.ts';
+import { failure } from '../../support/failure.ts';
 import { freePortBase } from '../../support/ports.ts';
 import { until } from '../../support/wait.ts';
-
-async function failure(promise: Promise<unknown>): Promise<DureError> {
-  try {
-    await promise;
-  } catch (error) {
-    assert.ok(error instanceof DureError, `a DureError, not ${error}`);
-    return error;
-  }
-  throw new Error('it did not fail');
-}
 
 /** Nodes of one cluster in this process, linked. */
 async function withCluster(
