@@ -74,7 +74,10 @@ test('a node that refuses rests, longer each time, and is forgotten when it serv
   rests.refused('a', time);
   assert.equal(restOf(time), 100, 'from the beginning');
   // Nodes that are gone are not kept.
-  for (let i = 0; i < 100; i++) rests.refused(`gone-${i}`, (time += 1000));
+  for (let i = 0; i < 100; i++) {
+    time += 1000;
+    rests.refused(`gone-${i}`, time);
+  }
   rests.refused('b', time);
   assert.ok(rests.isResting('b', time) && !rests.isEmpty);
   assert.ok(!rests.isResting('b', time + 1000));
