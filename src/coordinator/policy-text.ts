@@ -203,16 +203,22 @@ const ttlUnits: readonly (readonly [name: string, ms: number])[] = [
   ['ms', 1],
 ];
 
+/** Milliseconds of a whole number with its unit, such as `30s`; undefined for any other text. */
+export function timeMs(text: string): number | undefined {
+  const match = /^(\d{1,15})(ms|[smhd])$/.exec(text);
+  return match === null ? undefined : Number(match[1]) * ttlUnits.find(([name]) => name === match[2])![1];
+}
+
 /** A duration with its unit, or 0. */
 function ttlOf(value: unknown, found: unknown): number {
-  const match = typeof value === 'string' ? /^(\d{1,15})(ms|[smhd])?$/.exec(value.toLowerCase()) : null;
-  const unit = ttlUnits.find(([name]) => name === match?.[2]);
-  if (match === null || (unit === undefined && Number(match[1]) !== 0)) {
+  const text = typeof value === 'string' ? value.toLowerCase() : '';
+  const ttlMs = /^0{1,15}$/.test(text) ? 0 : timeMs(text);
+  if (ttlMs === undefined) {
     throw invalid(
       `expected a time with its unit, such as 500ms, 30s, 15m, 12h or 7d, or 0; found ${shown(found)}`,
     );
   }
-  return ttlInRange(Number(match[1]) * (unit?.[1] ?? 1), found);
+  return ttlInRange(ttlMs, found);
 }
 
 function ttlInRange(ttlMs: number, found: unknown): number {

@@ -2,26 +2,16 @@
 
 import type { ByteString } from '../../base/bytes.ts';
 import { checkPolicy, type Policy } from '../../coordinator/policy.ts';
-import { policyOfWish, wishFromText } from '../../coordinator/policy-text.ts';
+import { POLICY_TTL_MS_MAX, policyOfWish, timeMs, wishFromText } from '../../coordinator/policy-text.ts';
 import type { NodeApi, RequestOptions } from '../../node/api.ts';
 import { Problem } from './problem.ts';
 import { type ConsistencyQuery, TIMEOUT_MS_MAX } from './schemas.ts';
 
-const unitsMs: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
-/** A hundred years. */
-const ttlMsMax = 36_500 * 86_400_000;
-
-/** Milliseconds of a time such as `30s`; the schema has seen that it has this form. */
-function durationMs(text: string): number {
-  const unit = /[a-z]+$/.exec(text)![0];
-  return Number(text.slice(0, -unit.length)) * unitsMs[unit]!;
-}
-
 /** Wall time from which on a value with this time to live is gone; 0 never. @throws Problem `invalid` */
 export function expireAtOf(node: NodeApi, ttl: string | undefined): number {
   if (ttl === undefined) return 0;
-  const ms = durationMs(ttl);
-  if (ms >= 1 && ms <= ttlMsMax) return node.wall() + ms;
+  const ms = timeMs(ttl);
+  if (ms !== undefined && ms >= 1 && ms <= POLICY_TTL_MS_MAX) return node.wall() + ms;
   throw new Problem('invalid', 'the time to live lies between 1ms and 36500d; nothing was written', 'fail');
 }
 
@@ -50,8 +40,8 @@ export function optionsOf(
 ): RequestOptions & { policy: Policy } {
   const policy = policyOf(node, key, query);
   if (query.timeout === undefined) return { policy };
-  const timeoutMs = durationMs(query.timeout);
-  if (timeoutMs >= 1 && timeoutMs <= TIMEOUT_MS_MAX) return { policy, timeoutMs };
+  const timeoutMs = timeMs(query.timeout);
+  if (timeoutMs !== undefined && timeoutMs >= 1 && timeoutMs <= TIMEOUT_MS_MAX) return { policy, timeoutMs };
   throw new Problem(
     'invalid',
     `the timeout lies between 1ms and ${TIMEOUT_MS_MAX / 1000}s; nothing was done`,
