@@ -215,7 +215,11 @@ export class HttpServer {
       cluster: node.clusterName,
       epoch: node.table.epoch,
       replicas: node.replicas,
-      members: node.members(),
+      members: node.members().map((member) => ({
+        ...member,
+        silenceMs: Math.round(member.silenceMs),
+        replyP95Ms: Math.round(member.replyP95Ms * 1000) / 1000,
+      })),
     }));
     app.get('/status', { schema: { response: { 200: STATUS_SCHEMA } } }, () => ({
       ...node.status(),

@@ -255,12 +255,13 @@ async function main(): Promise<void> {
     .addCommand(repairCommand())
     .addCommand(policyCommand())
     .addCommand(configCommand());
-  for (const command of [
-    program,
-    ...program.commands,
-    ...program.commands.flatMap((each) => each.commands),
-  ]) {
-    command.exitOverride();
+  program.exitOverride();
+  for (const command of program.commands) {
+    command.exitOverride().showHelpAfterError(`(dure ${command.name()} --help tells more)`);
+    for (const inner of command.commands) {
+      const advice = `(dure ${command.name()} ${inner.name()} --help tells more)`;
+      inner.exitOverride().showHelpAfterError(advice);
+    }
   }
   try {
     await program.parseAsync(process.argv);

@@ -195,7 +195,9 @@ export class PolicyDesk implements Desk {
     const known = this.#laid.get(prefix);
     if (policy === undefined) {
       if (known?.policy !== undefined) return undefined;
-      return refuse('invalid', 'no policy of this prefix was set at run time: only such a one can be unset');
+      const why =
+        'only such a one can be unset, and DURE.POLICY LIST or dure policy list shows which there are';
+      return refuse('invalid', `no policy of this prefix was set at run time: ${why}`);
     }
     try {
       checkPolicy(policy, this.#context.n);

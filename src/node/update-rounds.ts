@@ -255,6 +255,6 @@ export function pairError(key: ByteString, body: RowBody, pairBytesMax: number):
   return new CodedError(
     'pair-too-large',
     'fail',
-    `key and value together are ${size} bytes and the limit is ${pairBytesMax}; nothing was written`,
+    `key and value together are ${size} bytes and the limit is ${pairBytesMax} (limits.pairBytesMax); nothing was written`,
   );
 }

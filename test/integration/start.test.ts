@@ -104,6 +104,19 @@ describe('dure start', { timeout: 120_000 }, () => {
     assert.equal(order[2], `listens ${port + 1000}`);
   });
 
+  it('a mistake on the command line names the help that helps', async () => {
+    const cases: readonly (readonly [string, RegExp])[] = [
+      ['polcy', /Did you mean policy.*\n\(dure --help lists the commands\)/],
+      ['status --foo', /unknown option '--foo'\n\(dure status --help tells more\)/],
+      ['policy set cart:', /missing required argument 'words'\n\(dure policy set --help tells more\)/],
+    ];
+    for (const [words, complaint] of cases) {
+      const { code, stderr } = await run([...DURE, ...words.split(' ')]);
+      assert.equal(code, 2, words);
+      assert.match(stderr, complaint);
+    }
+  });
+
   it('config check says when all is well', async () => {
     const { path } = await config();
     const { code, stdout } = await run([...DURE, 'config', 'check', '--config', path]);

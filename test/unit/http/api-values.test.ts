@@ -205,7 +205,7 @@ test('a pair at the limit is stored, one byte more is refused with both figures'
       const answer = await api.ask('/v1/keys/abcd', { method: 'PUT', body: 'y'.repeat(97) });
       const { code, outcome, detail } = (await answer.json()) as Record<string, string>;
       assert.deepEqual([answer.status, code, outcome], [413, 'pair-too-large', 'fail']);
-      assert.match(detail!, /101 bytes and the limit is 100/);
+      assert.match(detail!, /101 bytes and the limit is 100 \(limits.pairBytesMax\)/);
       // Blanks between tokens do not count.
       assert.equal(await put(api, 'abcd', `[${' '.repeat(1000)}1]`, JSON_TYPE), 204);
       assert.equal(stored(api, 'abcd'), '[1]');
