@@ -48,6 +48,17 @@ export class RetryBudget {
   }
 }
 
+/** A node says by one of these codes that it did nothing, and that another node or another time may do. */
+export const NOT_DONE: ReadonlySet<string> = new Set(['TRYAGAIN', 'LOADING', 'MISCONF']);
+
+const repeatBaseMs = 10;
+const repeatLimitMs = 500;
+
+/** The wait before a call is made again, milliseconds. @param round 0 before the first repetition */
+export function repeatWaitMs(round: number, random: () => number): number {
+  return fullJitterMs(round, repeatBaseMs, repeatLimitMs, random);
+}
+
 /** A wait in milliseconds: evenly from 0 to `baseMs` × 2^`round`, at most to `limitMs`. */
 export function fullJitterMs(round: number, baseMs: number, limitMs: number, random: () => number): number {
   return random() * Math.min(limitMs, baseMs * 2 ** Math.min(round, 30));

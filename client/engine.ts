@@ -15,7 +15,7 @@
  */
 
 import { ErrorReply, type RespValue } from '../src/resp/value.ts';
-import { fullJitterMs, RetryBudget, type RetryBudgetOptions } from './backoff.ts';
+import { NOT_DONE, RetryBudget, type RetryBudgetOptions, repeatWaitMs } from './backoff.ts';
 import { Call, type CallHost, type CallOptions, type Operation } from './call.ts';
 import { Directory, type DirectoryOptions } from './directory.ts';
 import { DureError, invalid } from './errors.ts';
@@ -36,13 +36,9 @@ export interface EngineOptions {
   readonly random: () => number;
 }
 
-const backoffBaseMs = 10;
-const backoffLimitMs = 500;
 /** How exactly deadlines are kept. */
 const deadlineTickMs = 10;
 const noNodes: readonly string[] = [];
-/** A node says it did nothing, and that another node or another time may do. */
-const notDone = new Set(['TRYAGAIN', 'LOADING', 'MISCONF']);
 
 const now = (): number => performance.now();
 
@@ -195,13 +191,13 @@ export class Engine implements CallHost {
   #refusedBy(call: Call<unknown>, { code, text }: ErrorReply): void {
     if (code === 'UNKNOWN') call.mayBeApplied = true;
     const mayRepeat = code === 'UNKNOWN' && (call.operation.isRepeatable || !call.operation.isWrite);
-    if (!notDone.has(code) && !mayRepeat) {
+    if (!NOT_DONE.has(code) && !mayRepeat) {
       call.fail(code, code === 'OOM', text);
       return;
     }
     call.lastProblem = text;
     call.tried.push(call.node);
-    if (notDone.has(code)) this.#rests.refused(call.node, now());
+    if (NOT_DONE.has(code)) this.#rests.refused(call.node, now());
     this.#directory.refresh();
     this.#again(call, code, text, false);
   }
@@ -219,7 +215,7 @@ export class Engine implements CallHost {
     }
     this.tally.retries += 1;
     const round = call.attempts - 1;
-    const delayMs = isAtOnce ? 0 : fullJitterMs(round, backoffBaseMs, backoffLimitMs, this.#options.random);
+    const delayMs = isAtOnce ? 0 : repeatWaitMs(round, this.#options.random);
     if (this.emitter.has('retry')) {
       this.emitter.emit('retry', { attempt: call.attempts + 1, code, node: call.node, delayMs });
     }

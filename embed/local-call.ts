@@ -5,16 +5,11 @@
  * operation may be repeated.
  */
 
-import { fullJitterMs } from '../client/backoff.ts';
+import { NOT_DONE, repeatWaitMs } from '../client/backoff.ts';
 import { DureError } from '../client/errors.ts';
 import type { Outcome } from '../src/base/errors.ts';
 import { CodedError } from '../src/base/errors.ts';
 import { ERROR_WORDS, replyOfError } from '../src/commands/replies.ts';
-
-const backoffBaseMs = 10;
-const backoffLimitMs = 500;
-/** A node says it did nothing, and that another time may do (`client/engine.ts`). */
-const notDone: ReadonlySet<string> = new Set(['TRYAGAIN', 'LOADING', 'MISCONF']);
 
 export type Done<T> = (error: Error | undefined, value: T) => void;
 
@@ -99,9 +94,9 @@ export class LocalCall<T> {
   #failed(error: CodedError): void {
     const { isRepeatable, isWrite } = this.#attempt;
     if (error.outcome === 'unknown') this.#mayBeApplied = true;
-    const mayHelp = error.outcome === 'unknown' ? isRepeatable : notDone.has(ERROR_WORDS[error.code].code);
+    const mayHelp = error.outcome === 'unknown' ? isRepeatable : NOT_DONE.has(ERROR_WORDS[error.code].code);
     const gone = this.#host.gone(this.#outcome);
-    const waitMs = fullJitterMs(this.#attempts - 1, backoffBaseMs, backoffLimitMs, Math.random);
+    const waitMs = repeatWaitMs(this.#attempts - 1, Math.random);
     const inTime = performance.now() + waitMs < this.#deadlineAt;
     if (gone !== undefined) this.#settle(gone);
     else if (mayHelp && inTime && this.#host.mayRepeat(this.#attempts)) {
