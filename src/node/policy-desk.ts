@@ -12,12 +12,13 @@
  */
 
 import type { ByteReader, ByteString } from '../base/bytes.ts';
+import type { ErrorCode } from '../base/errors.ts';
 import { CodedError } from '../base/errors.ts';
 import { Hlc } from '../causality/hlc.ts';
 import type { Policy } from '../coordinator/policy.ts';
 import { checkPolicy } from '../coordinator/policy.ts';
 import type { StampedRule } from '../coordinator/policy-document.ts';
-import { POLICY_RULES_MAX, PolicyDocument } from '../coordinator/policy-document.ts';
+import { compareRules, POLICY_RULES_MAX, PolicyDocument } from '../coordinator/policy-document.ts';
 import type { Storage } from '../ports/storage.ts';
 import type { NodeId } from '../ports/transport.ts';
 import { META_PREFIX } from '../rows/key.ts';
@@ -301,7 +302,24 @@ export class PolicyDesk implements Desk {
     };
     if (!this.#isStarted) answer('unavailable');
     else if (believed.length < rules.length) answer('clock-offset');
-    else this.#store(believed, (error) => answer(error?.code));
+    else {
+      this.#store(believed, (error) => {
+        const code = error?.code ?? this.#notInForce(believed);
+        // Who changed it finds out now, and not at the next comparison, that a later line stands.
+        if (code === 'straggler' && link.generation === generation) this.#show(link, false);
+        answer(code);
+      });
+    }
+  }
+
+  /** Why a line that came is not what this node goes by: a later one of its prefix is here, or there are too many. */
+  #notInForce(rules: readonly StampedRule[]): ErrorCode | undefined {
+    for (const rule of rules) {
+      const known = this.#laid.get(rule.prefix);
+      if (known === undefined) return 'overloaded';
+      if (compareRules(known, rule) > 0) return 'straggler';
+    }
+    return undefined;
   }
 
   #rulesFrom(link: Link, reader: ByteReader): void {

@@ -94,4 +94,24 @@ describe('a change of policy', () => {
     storage.automatic = true;
     cluster.finish();
   });
+
+  test('that others know a later one of is not said to be acknowledged by them', () => {
+    const cluster = new PumpedCluster();
+    cluster.isolate('n3');
+    cluster.advance(6000, 100);
+    for (const id of ['n1', 'n2']) cluster.seat(id).clock.wallMs += 400;
+    ask(cluster, 'n1', 'a', strict);
+    cluster.pump();
+    // The comparison of fingerprints is on its way when n3, whose clock is slow, takes a change.
+    for (const peer of ['n1', 'n2']) cluster.hold(peer, 'n3');
+    cluster.healAll();
+    cluster.advance(200, 20);
+    const overtaken = ask(cluster, 'n3', 'a', fast);
+    cluster.releaseAll();
+    cluster.advance(2500, 100);
+    for (const id of ['n1', 'n2', 'n3']) assert.equal(cluster.node(id).policyOf('a').strict, true, id);
+    assert.deepEqual(overtaken.change, { acknowledged: ['n3'], missed: ['n1', 'n2'] });
+    for (const id of ['n1', 'n2']) cluster.seat(id).clock.wallMs -= 400;
+    cluster.finish();
+  });
 });
