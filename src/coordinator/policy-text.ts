@@ -58,7 +58,7 @@ const changes =
 export const POLICY_WORDS: string = `${presets.join(', ')}, or R=1 W=3 STRICT, followed by words that change it: ${changes}`;
 
 /** The same for objects. */
-export const POLICY_FIELDS: string = `${presets.join(', ')} or {r: 1, w: 3, quorum: strict | sloppy, conflicts: siblings | last-write-wins, siblingsRead: newest | error, ttl: 30s}`;
+export const POLICY_FIELDS: string = `${presets.join(', ')}, with words after it as in PA/EC SIBLINGS TTL=30s, or {r: 1, w: 3, quorum: strict | sloppy, conflicts: siblings | last-write-wins, siblingsRead: newest | error, ttl: 30s}`;
 
 function invalid(message: string): CodedError {
   return new CodedError('invalid', 'none', message);

@@ -423,6 +423,12 @@ export function readTree(input: Readonly<Record<string, unknown>>): {
   return { values: values as Partial<RawConfig>, issues };
 }
 
+/** What a list looks like, for who wrote something else. */
+const lists: Readonly<Record<string, string>> = {
+  members: 'a list such as [{id: n1, host: 10.0.0.1, respPort: 6371, peerPort: 7371}, …]',
+  policies: 'a list such as [{prefix: "cart:", policy: PA/EC SIBLINGS}, …]',
+};
+
 function told(key: string, issue: z.core.$ZodIssue): Issue[] {
   const path = [key, ...issue.path.map((part) => (typeof part === 'symbol' ? String(part) : part))];
   if (issue.code === 'unrecognized_keys') {
@@ -431,7 +437,7 @@ function told(key: string, issue: z.core.$ZodIssue): Issue[] {
   if (issue.code === 'invalid_type') {
     const expected =
       path.length === 1 && key in sections ? `a section with ${keysAt([key]).join(', ')}` : undefined;
-    const words = expected ?? (path.length === 2 ? 'keys and values' : `a list`);
+    const words = expected ?? (path.length === 2 ? 'keys and values' : (lists[key] ?? 'a list'));
     return [{ path, message: `expected ${words}` }];
   }
   return [{ path, message: issue.message }];

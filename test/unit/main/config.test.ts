@@ -201,7 +201,7 @@ members:
       /:8 limits.requestTimeoutMs: expected a duration such as .*; found -5/,
       /:10 ports.resp: expected a port, 1 to 65535, or 0 for none; found 70000/,
       /:11 partitions: expected a power of two from 1 to 16384; found 1000/,
-      /:13 policies\[0\]: expected PA\/EL, PA\/EC.*; found "PC\/EX"/,
+      /:13 policies\[0\]: expected PA\/EL, PA\/EC.*as in PA\/EC SIBLINGS TTL=30s.*; found "PC\/EX"/,
       /:14 policies\[1\]: expected \{prefix/,
       /:15 policies\[2\]: expected whole numbers from 1 for r and w/,
       /:19 members\[1\].httpPort: expected a port, 1 to 65535, or 0 for none; found nothing/,
@@ -215,6 +215,13 @@ members:
       );
     }
     assert.equal(problems.length, expected.length, problems.join('\n'));
+  });
+
+  it('shows what a list looks like where something else is written', () => {
+    const problems = bad({ file: file('nodeId: n1\nmembers: n1\npolicies: "cart: PA/EC"\n') });
+    assert.equal(problems.length, 2, problems.join('\n'));
+    assert.match(problems[0]!, /members: expected a list such as \[\{id: n1, host: /);
+    assert.match(problems[1]!, /policies: expected a list such as \[\{prefix: "cart:", policy: /);
   });
 
   it('reads what a policy says of conflicts and expiry, as text or as keys', () => {
