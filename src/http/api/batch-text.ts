@@ -33,7 +33,7 @@ function refused(why: string): Problem {
 }
 
 /** @throws Problem `invalid` */
-export function parsedJson(text: string): unknown {
+function parsedJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {

@@ -35,7 +35,7 @@ const answerBytesMax = 8 * 1024 * 1024;
 const bodyBytesMin = 2 * 1024 * 1024;
 
 /** Room for one pair at the limit, however it is written, and for many small ones. */
-export function batchBytesMax(pairBytesMax: number): number {
+function batchBytesMax(pairBytesMax: number): number {
   return Math.max(bodyBytesMin, 2 * pairBytesMax + 64 * 1024);
 }
 

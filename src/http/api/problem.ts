@@ -76,7 +76,7 @@ export const PROBLEM_KINDS: Readonly<Record<ProblemCode, ProblemKind>> = {
 export const PROBLEM_TYPE = 'application/problem+json';
 
 /** Seconds after which a client may try again. */
-export const RETRY_AFTER_SECONDS = 1;
+const retryAfterSeconds = 1;
 
 /** What is thrown in this folder: a code of the table with the words for this case. */
 export class Problem extends Error {
@@ -148,7 +148,7 @@ export function problemHeaders(
   const again = PROBLEM_KINDS[problem.code].status === 503 || problem.code === 'storage-full';
   return {
     'dure-outcome': problem.outcome,
-    ...(again ? { 'retry-after': String(RETRY_AFTER_SECONDS) } : {}),
+    ...(again ? { 'retry-after': String(retryAfterSeconds) } : {}),
     ...problem.headers,
   };
 }
