@@ -25,6 +25,7 @@ import {
   writeFenceRefused,
   writeHorizon,
 } from '../wire/horizon-messages.ts';
+import { FAMILY_HORIZON } from '../wire/messages.ts';
 import type { NodeContext } from './context.ts';
 import type { Desk } from './desk.ts';
 import type { Link } from './links.ts';
@@ -89,7 +90,7 @@ interface Fenced {
 }
 
 export class HorizonDesk implements Desk {
-  readonly family = 5;
+  readonly family: number = FAMILY_HORIZON;
   readonly #context: NodeContext;
   readonly #neighbours: HorizonNeighbours;
   readonly #table: Table;
