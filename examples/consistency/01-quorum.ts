@@ -6,7 +6,7 @@
  */
 
 import { setTimeout as delay } from 'node:timers/promises';
-import { Lab } from './lab.ts';
+import { Lab } from '../../test/nemesis/lab.ts';
 
 /** What n1 sends arrives so much later, milliseconds. */
 const [slowMs, slowerMs] = [250, 800];

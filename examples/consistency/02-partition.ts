@@ -5,7 +5,7 @@
  * `npx node examples/consistency/02-partition.ts`
  */
 
-import { Lab } from './lab.ts';
+import { Lab } from '../../test/nemesis/lab.ts';
 
 const policies = { 'cache:': 'PA/EL', 'session:': 'PA/EC', 'item:': 'PC/EL', 'seat:': 'PC/EC' };
 

@@ -5,7 +5,7 @@
  * `npx node examples/consistency/03-siblings.ts`
  */
 
-import { Lab } from './lab.ts';
+import { Lab } from '../../test/nemesis/lab.ts';
 
 const policies = { 'cart:': 'PA/EL SIBLINGS' };
 

@@ -5,7 +5,7 @@
  * `npx node examples/consistency/04-sloppy-stale-read.ts`
  */
 
-import { Lab, nameOf } from './lab.ts';
+import { Lab, nameOf } from '../../test/nemesis/lab.ts';
 
 const policies = { 'sloppy:': 'R=2 W=2 SLOPPY', 'strict:': 'R=2 W=2 STRICT' };
 

@@ -5,7 +5,7 @@
  * `npx node examples/consistency/05-last-write-wins.ts`
  */
 
-import { Lab } from './lab.ts';
+import { Lab } from '../../test/nemesis/lab.ts';
 
 const policies = { 'lww:': 'PA/EL', 'set:': 'PA/EL SIBLINGS', 'strict:': 'PC/EC' };
 

@@ -5,8 +5,8 @@
  * `npx node examples/consistency/06-latency.ts`
  */
 
-import { Lab } from './lab.ts';
-import type { Answer } from './terminal.ts';
+import { Lab } from '../../test/nemesis/lab.ts';
+import type { Answer } from '../../test/nemesis/terminal.ts';
 
 /** One way, milliseconds. */
 const linkMs = 40;

@@ -7,7 +7,7 @@
  */
 
 import { setTimeout as delay } from 'node:timers/promises';
-import { Lab } from './lab.ts';
+import { Lab } from '../../test/nemesis/lab.ts';
 
 const policies = { 'any:': 'PA/EL', 'set:': 'PA/EL SIBLINGS' };
 const ttlMs = 2000;

@@ -5,7 +5,7 @@
  * `npx node examples/consistency/08-unknown.ts`
  */
 
-import { Lab } from './lab.ts';
+import { Lab } from '../../test/nemesis/lab.ts';
 
 const policies = { 'session:': 'PA/EC', 'item:': 'PC/EL', 'seat:': 'PC/EC' };
 const keys = ['session:a', 'item:a', 'seat:a'];

@@ -7,10 +7,10 @@
  */
 
 import { setTimeout as delay } from 'node:timers/promises';
-import { Lab, type Side } from '../../examples/consistency/lab.ts';
-import { replyText } from '../../examples/consistency/terminal.ts';
 import { utf8Text } from '../../src/base/bytes.ts';
 import type { RespValue } from '../../src/resp/value.ts';
+import { Lab, type Side } from '../../test/nemesis/lab.ts';
+import { replyText } from '../../test/nemesis/terminal.ts';
 
 /** The policies of the table: the presets, others by number, and siblings. */
 export const POLICIES: readonly string[] = [

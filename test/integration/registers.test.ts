@@ -9,12 +9,12 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
-import { Lab } from '../../examples/consistency/lab.ts';
 import { SocketClient } from '../nemesis/clients.ts';
 import { NemesisCluster, type NemesisNode } from '../nemesis/cluster.ts';
 import type { Op } from '../nemesis/history.ts';
 import { closeHttp } from '../nemesis/http.ts';
 import { judge } from '../nemesis/judge.ts';
+import { Lab } from '../nemesis/lab.ts';
 import { RegisterLoad } from '../support/register-load.ts';
 import { delay, until } from '../support/wait.ts';
 

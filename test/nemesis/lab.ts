@@ -17,9 +17,9 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { utf8Text } from '../../src/base/bytes.ts';
 import type { RespValue } from '../../src/resp/value.ts';
-import { liveSeenBy, NemesisCluster } from '../../test/nemesis/cluster.ts';
-import { closeHttp, getJson } from '../../test/nemesis/http.ts';
-import { nodeName } from '../../test/nemesis/plan.ts';
+import { liveSeenBy, NemesisCluster } from './cluster.ts';
+import { closeHttp, getJson } from './http.ts';
+import { nodeName } from './plan.ts';
 import { type Answer, replyShown, replyText, Terminal } from './terminal.ts';
 
 export interface LabOptions {
