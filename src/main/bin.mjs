@@ -25,7 +25,8 @@ if (major > 22 || (major === 22 && minor >= 18)) {
   if (pinned === undefined) {
     process.stderr.write(
       `dure: Node.js ${process.versions.node} is too old: 24 is recommended, 22.18 the oldest that works.\n` +
-        'Install a newer one, or run "npm install" in the directory of Dure, which brings its own.\n',
+        'Install a newer one; or run "npm ci" in a checkout of Dure, "npm install node@24" in another project:\n' +
+        'dure finds the Node.js that either brings.\n',
     );
     process.exitCode = 1;
   } else {
