@@ -155,7 +155,9 @@ export class ReadFlight extends Flight implements ReadWaiter {
     const { replica, self } = this.#context;
     // Only who waits for what it hands on has to care.
     const vouches = row !== undefined && this.policy.strict && this.#plan.selfIsReplica;
-    this.#answer(self, stamp, row, vouches ? horizonOfRow(replica, this.#rowKey) : 0);
+    // Where stamps alone are learned the greatest counts, though a row be here: of siblings too.
+    const shown = this.#stampOnly ? undefined : row;
+    this.#answer(self, stamp, shown, vouches ? horizonOfRow(replica, this.#rowKey) : 0);
   }
 
   /** Asks the next neighbour. False when there is none left. */

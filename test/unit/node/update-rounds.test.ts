@@ -85,6 +85,27 @@ describe('a row from the future', () => {
   });
 });
 
+describe('siblings from the future', () => {
+  test('a strict plain write that would be older than they are is refused, where this node has siblings too', () => {
+    const siblings: Policy = { r: 2, w: 2, strict: true, conflicts: 'siblings' };
+    const plain: Policy = { ...siblings, conflicts: 'last-write-wins' };
+    const cluster = new PumpedCluster({ policy: siblings });
+    const key = cluster.keyOf('n3', 'n1');
+    cluster.mustWrite('n1', key, 'eggs');
+    cluster.isolate('n3');
+    cluster.advance(6000, 100);
+    for (const id of ['n1', 'n2']) cluster.seat(id).clock.wallMs += 3_600_000;
+    cluster.mustWrite('n1', key, 'milk');
+    for (const id of ['n1', 'n2']) cluster.seat(id).clock.wallMs -= 3_600_000;
+    cluster.healAll();
+    cluster.advance(3000, 100);
+    const write = cluster.write('n3', key, 'bread', { policy: plain });
+    cluster.advance(1500, 100);
+    assert.deepEqual([write.error?.code, write.error?.outcome], ['clock-offset', 'fail']);
+    cluster.finish();
+  });
+});
+
 describe('the default expiry of a policy', () => {
   function with5s(run: (cluster: PumpedCluster, wallMs: number) => void): void {
     const cluster = new PumpedCluster({ updates: UPDATES, policy: expiring });
