@@ -12,11 +12,13 @@ import type { ByteString } from '../base/bytes.ts';
 import { ByteReader, ByteWriter } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
 import { sealed, unsealedBody } from '../base/sealed-note.ts';
+import { durationWords } from '../base/words.ts';
 import type { Storage } from '../ports/storage.ts';
 import type { NodeId } from '../ports/transport.ts';
 import { META_PREFIX } from '../rows/key.ts';
 import type { Past } from '../wire/past-messages.ts';
 import { readPast, writePast } from '../wire/past-messages.ts';
+import { compareMarks } from './identity.ts';
 
 export const baselinesKey: ByteString = `${META_PREFIX}baselines`;
 
@@ -72,4 +74,26 @@ export class PastBaselines {
     }
     return sealed(writer.view());
   }
+}
+
+/** The disk is empty, and a member remembers this node. */
+export function lossOfAll(peer: NodeId): string {
+  return `the disk is empty, and ${peer} remembers what this node wrote and acknowledged before`;
+}
+
+/** What a member's memory says is missing on the disk, in words; undefined if nothing is. */
+export function lossOf(peer: NodeId, past: Past, baseline: Past): string | undefined {
+  // Without an actor: it acknowledged rows before it said where it stands.
+  const isNameless = past.actor === 0;
+  if (past.generation < baseline.generation && !isNameless) return undefined;
+  if (isNameless) {
+    if (compareMarks(past, baseline) <= 0) return undefined;
+  } else if (past.generation > baseline.generation || past.actor !== baseline.actor) {
+    return `${peer} remembers a later life of this node than the disk does: it is an older copy, or another one`;
+  }
+  if (past.reserved > baseline.reserved || compareMarks(past, baseline) > 0) {
+    const missing = durationWords(past.time - baseline.time);
+    return `the disk ends ${missing} before what ${peer} knows to have been durable: it is an older copy, or lost its last writes`;
+  }
+  return undefined;
 }

@@ -18,7 +18,6 @@
 
 import type { ByteReader } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
-import { durationWords } from '../base/words.ts';
 import type { Random } from '../ports/random.ts';
 import type { Storage } from '../ports/storage.ts';
 import type { NodeId } from '../ports/transport.ts';
@@ -42,7 +41,7 @@ import type { Desk } from './desk.ts';
 import type { Identity } from './identity.ts';
 import { compareMarks } from './identity.ts';
 import type { Link } from './links.ts';
-import { baselinesKey, PastBaselines } from './past-baselines.ts';
+import { baselinesKey, lossOf, lossOfAll, PastBaselines } from './past-baselines.ts';
 import type { Rebuild } from './rebuild.ts';
 
 /** How long a start waits for the other members' word, milliseconds; three times that for one that is live. */
@@ -485,26 +484,4 @@ function isMarkDue({ link, isNoted, marked, markedAt }: Visitor, past: Past, now
     marked.reserved !== past.reserved ||
     compareMarks(marked, past) !== 0
   );
-}
-
-/** The disk is empty, and a member remembers this node. */
-function lossOfAll(peer: NodeId): string {
-  return `the disk is empty, and ${peer} remembers what this node wrote and acknowledged before`;
-}
-
-/** What a member's memory says is missing on the disk, in words; undefined if nothing is. */
-function lossOf(peer: NodeId, past: Past, baseline: Past): string | undefined {
-  // Without an actor: it acknowledged rows before it said where it stands.
-  const isNameless = past.actor === 0;
-  if (past.generation < baseline.generation && !isNameless) return undefined;
-  if (isNameless) {
-    if (compareMarks(past, baseline) <= 0) return undefined;
-  } else if (past.generation > baseline.generation || past.actor !== baseline.actor) {
-    return `${peer} remembers a later life of this node than the disk does: it is an older copy, or another one`;
-  }
-  if (past.reserved > baseline.reserved || compareMarks(past, baseline) > 0) {
-    const missing = durationWords(past.time - baseline.time);
-    return `the disk ends ${missing} before what ${peer} knows to have been durable: it is an older copy, or lost its last writes`;
-  }
-  return undefined;
 }
