@@ -34,40 +34,8 @@ import {
 import { isSiblingsRow, rowOldestTime } from '../rows/siblings.ts';
 import { HintFloor } from './hint-floor.ts';
 import { HINTS_END, HINTS_FIRST, hintKey, hintRowKey, hintTarget } from './hint-keys.ts';
+import type { HintReader, HintShelf, HintWaiter } from './hint-shelf.ts';
 import { HintTarget, UnreadableHint } from './hint-target.ts';
-
-/** Told when what it waited for is durable, or why it is not. */
-export interface HintWaiter {
-  stored(error: CodedError | undefined): void;
-}
-
-/** Told what is held of a row. */
-export interface HintReader {
-  local(error: CodedError | undefined, stamp: Stamp, row: Row | undefined): void;
-}
-
-/** What hints need of the replica (`src/replica/`): its notes, its floor, and the rows it holds. */
-export interface HintShelf {
-  readonly notes: {
-    get(key: ByteString): Uint8Array | undefined;
-    isLaid(key: ByteString): boolean;
-    pendingKeys(): Iterable<ByteString>;
-    readonly areDurable: boolean;
-    lay(
-      key: ByteString,
-      value: Uint8Array | undefined,
-      waiter: HintWaiter | undefined,
-    ): CodedError | undefined;
-    whenDurable(key: ByteString, waiter: HintWaiter): void;
-    onLost: ((lost: ReadonlyMap<ByteString, Uint8Array | undefined>) => void) | undefined;
-  };
-  note(key: ByteString, value: Uint8Array, waiter: HintWaiter): void;
-  readonly isFloorDurable: boolean;
-  isBelowFloor(row: Row): boolean;
-  merge(rowKey: RowKey, row: Row, waiter: HintWaiter | undefined): void;
-  answer(row: Row | undefined, out: HintReader): void;
-  peek(rowKey: RowKey): Row | undefined;
-}
 
 export interface HintBookOptions {
   readonly storage: Storage;
