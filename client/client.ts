@@ -8,6 +8,7 @@ import type { Consistency } from './consistency.ts';
 import { Engine } from './engine.ts';
 import type { ClientEvents, Listener } from './events.ts';
 import type { ClientMetrics } from './metrics.ts';
+import { checkNames, SPACE_NAMES } from './names.ts';
 import { NearCache } from './near-cache.ts';
 import { type ConnectOptions, checkNearCache, engineOptionsOf } from './options.ts';
 import { RemoteStore } from './remote-store.ts';
@@ -48,6 +49,7 @@ export class Client<T> extends Space<T> {
    * client, but for the codec, which is JSON, the resolver and the TTL, of which there is none.
    */
   space<U>(prefix: string, options: Partial<SpaceOptions<U>> = {}): Space<U> {
+    checkNames(options, SPACE_NAMES);
     const own: SpaceOptions<U> = {
       codec: options.codec ?? jsonCodec<U>(),
       merge: options.merge,

@@ -5,6 +5,7 @@
  */
 
 import { invalid } from './errors.ts';
+import { CONSISTENCY_NAMES, checkNames } from './names.ts';
 
 export type ConsistencyPreset = 'PA/EL' | 'PA/EC' | 'PC/EL' | 'PC/EC';
 
@@ -34,6 +35,7 @@ const replicasMax = 15;
 export function consistencyWords(consistency: Consistency): readonly string[] {
   const { preset, r, w, quorum, conflicts } =
     typeof consistency === 'string' ? { preset: consistency } : (consistency as ConsistencyNumbers);
+  if (typeof consistency !== 'string') checkNames(consistency, CONSISTENCY_NAMES);
   const words: string[] = [];
   if (preset !== undefined) {
     if (!presets.includes(preset)) throw invalid(`consistency: a preset is one of ${presets.join(', ')}`);
@@ -43,8 +45,10 @@ export function consistencyWords(consistency: Consistency): readonly string[] {
   }
   if (r !== undefined) words.push(`R=${replicas('r', r)}`);
   if (w !== undefined) words.push(`W=${replicas('w', w)}`);
-  if (quorum !== undefined) words.push(quorum === 'strict' ? 'STRICT' : 'SLOPPY');
-  if (conflicts !== undefined) words.push(conflicts === 'siblings' ? 'SIBLINGS' : 'LWW');
+  if (quorum !== undefined) words.push(wordOf('quorum', quorum, { strict: 'STRICT', sloppy: 'SLOPPY' }));
+  if (conflicts !== undefined) {
+    words.push(wordOf('conflicts', conflicts, { siblings: 'SIBLINGS', 'last-write-wins': 'LWW' }));
+  }
   return words;
 }
 
@@ -53,6 +57,11 @@ export function isStrict(consistency: Consistency | undefined): boolean {
   const { preset, quorum } =
     typeof consistency === 'string' ? { preset: consistency, quorum: undefined } : (consistency ?? {});
   return quorum === undefined ? preset?.startsWith('PC') === true : quorum === 'strict';
+}
+
+function wordOf(name: string, value: string, words: Readonly<Record<string, string>>): string {
+  if (Object.hasOwn(words, value)) return words[value]!;
+  throw invalid(`consistency: ${name} is one of ${Object.keys(words).join(', ')}`);
 }
 
 function replicas(name: string, value: number): number {

@@ -10,6 +10,7 @@ import type { Handshake, Word } from './connection.ts';
 import { type Consistency, consistencyWords } from './consistency.ts';
 import type { EngineOptions } from './engine.ts';
 import { invalid } from './errors.ts';
+import { BUDGET_NAMES, CONNECT_NAMES, checkNames, NEAR_CACHE_NAMES } from './names.ts';
 import type { NearCacheOptions } from './near-cache.ts';
 import { type Dial, dialTcp } from './socket.ts';
 import type { Resolver } from './space.ts';
@@ -88,6 +89,7 @@ function handshakeOf<T>({ password, clientName = 'dure-client', consistency }: C
 
 /** @throws DureError `invalid` for nonsense */
 export function retryBudgetOf(budget: RetryBudgetOptions = {}): RetryBudgetOptions {
+  checkNames(budget, BUDGET_NAMES);
   const { share = 0.1, reserve = 1000, attemptsMax = 8 } = budget;
   if (!(share >= 0 && share <= 1)) throw invalid('retryBudget.share is from 0 to 1');
   return {
@@ -99,6 +101,7 @@ export function retryBudgetOf(budget: RetryBudgetOptions = {}): RetryBudgetOptio
 
 /** @throws DureError `invalid` for nonsense */
 export function checkNearCache(options: NearCacheOptions): NearCacheOptions {
+  checkNames(options, NEAR_CACHE_NAMES);
   whole('nearCache.entriesMax', options.entriesMax, 1, 2 ** 24);
   whole('nearCache.bytesMax', options.bytesMax, 1, 2 ** 40);
   milliseconds('nearCache.ttlMs', options.ttlMs);
@@ -110,6 +113,8 @@ export function checkNearCache(options: NearCacheOptions): NearCacheOptions {
  * @throws DureError `invalid`
  */
 export function engineOptionsOf<T>(options: ConnectOptions<T>): EngineOptions {
+  if (options === undefined) throw invalid('connect takes an object with options, `nodes` at least');
+  checkNames(options, CONNECT_NAMES);
   const { nodes, random = Math.random, routing = 'replicas' } = options;
   if (!Array.isArray(nodes) || nodes.length === 0 || nodes.length > nodesMax) {
     throw invalid(`nodes is a list of 1 to ${nodesMax} addresses`);

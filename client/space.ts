@@ -9,6 +9,7 @@ import type { CallOptions } from './call.ts';
 import type { Codec } from './codec.ts';
 import { type Consistency, consistencyWords, isStrict } from './consistency.ts';
 import { DureError, invalid } from './errors.ts';
+import { CALL_NAMES, checkNames, LINE_NAMES, SCAN_NAMES } from './names.ts';
 import type { NearCache } from './near-cache.ts';
 import { type Context, checkTtl, type Prefix, type RawVersions } from './operations.ts';
 import type { Store } from './store.ts';
@@ -137,6 +138,7 @@ export class Space<T> {
    * @throws DureError `SIBLINGS` for several values without a resolver (as the policy has it)
    */
   async get(key: string, options?: GetOptions<T>): Promise<T | undefined> {
+    checkNames(options, CALL_NAMES);
     const full = this.#full(key);
     const near = this.#nearFor(full, options);
     const noted = near?.get(full);
@@ -170,6 +172,7 @@ export class Space<T> {
 
   /** All values of a key, and the context to replace them by one. Goes past the near cache. */
   async getVersions(key: string, options?: VersionsOptions): Promise<Versions<T>> {
+    checkNames(options, CALL_NAMES);
     const raw = await this.#rawVersions(this.#full(key), options);
     return { values: raw.values.map((value) => this.#decode(value)!), context: raw.context };
   }
@@ -182,6 +185,7 @@ export class Space<T> {
    * @returns what was written
    */
   async update(key: string, change: (value: T | undefined) => T, options?: UpdateOptions<T>): Promise<T> {
+    checkNames(options, CALL_NAMES);
     const full = this.#full(key);
     const limits = shared(options, this.#store.deadlineMs);
     const { values, context } = await this.#rawVersions(full, limits());
@@ -195,6 +199,7 @@ export class Space<T> {
    * is not atomic. The deadline is that of the whole. Two lines on one key are in no order.
    */
   async batch(operations: readonly BatchOperation<T>[], options?: BatchOptions): Promise<BatchResult<T>[]> {
+    checkNames(options, CALL_NAMES);
     const limits = shared(options, this.#store.deadlineMs);
     const results: BatchResult<T>[] = new Array(operations.length);
     let next = 0;
@@ -219,6 +224,7 @@ export class Space<T> {
   }
 
   async #runLine(operation: BatchOperation<T>, options: BatchOptions): Promise<T | undefined> {
+    checkNames(operation, LINE_NAMES);
     if ('get' in operation) return this.get(operation.get, options);
     if ('put' in operation) {
       const { put, value, ttlMs, context } = operation;
@@ -232,6 +238,7 @@ export class Space<T> {
    * that is there all the while is met at least once. Keys are taken for UTF-8.
    */
   async *scan(options: ScanOptions = {}): AsyncGenerator<string, void, undefined> {
+    checkNames(options, SCAN_NAMES);
     const { count = 1000, prefix = '' } = options;
     if (!Number.isSafeInteger(count) || count < 1) throw invalid('count is a whole number above 0');
     let cursor = '0';
@@ -366,6 +373,7 @@ export class Space<T> {
     options: WriteOptions | undefined,
     write: (full: string, prefix: Prefix, isRepeatable: boolean) => Promise<void>,
   ): Promise<void> {
+    checkNames(options, CALL_NAMES);
     const full = this.#full(key);
     this.#near?.invalidate(full);
     try {

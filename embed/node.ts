@@ -10,6 +10,7 @@ import type { CloseOptions } from '../client/client.ts';
 import { jsonCodec } from '../client/codec.ts';
 import { DureError } from '../client/errors.ts';
 import { Emitter, type Listener } from '../client/events.ts';
+import { checkNames, SPACE_NAMES } from '../client/names.ts';
 import type { SpaceOptions } from '../client/space.ts';
 import { SystemClock } from '../src/adapters/clock.ts';
 import { FoldedLog } from '../src/adapters/folded-log.ts';
@@ -60,6 +61,7 @@ export class EmbeddedNode<T> extends LocalSpace<T> {
    * the codec, which is JSON, the resolver and the TTL, of which there is none.
    */
   space<U>(prefix: string, options: Partial<SpaceOptions<U>> = {}): LocalSpace<U> {
+    checkNames(options, SPACE_NAMES);
     return new LocalSpace<U>(this.#store, prefix, {
       codec: options.codec ?? jsonCodec<U>(),
       merge: options.merge,

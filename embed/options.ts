@@ -117,6 +117,7 @@ export interface Plan<T> {
  * @throws DureError `invalid` with every problem of them
  */
 export function planOf<T>(options: NodeOptions<T>): Plan<T> {
+  if (options === undefined) throw invalid('createNode takes an object with options, `nodeId` at least');
   const { codec, merge, consistency, ttlMs, repeatWrites, deadlineMs, retryBudget, callsMax, ...rest } =
     options;
   const { log, acceptStorageLoss, memory, dataDir, storage, members, ports, ...settings } = rest;
