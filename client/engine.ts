@@ -295,9 +295,14 @@ export class Engine implements CallHost {
   }
 
   #unreachable(what: string): DureError {
-    const problems = [...this.#directory.problems].map(([node, problem]) => `${node}: ${problem}`);
-    const why = problems.length === 0 ? 'no answer yet' : problems.slice(0, 8).join('; ');
-    return new DureError('unreachable', 'none', true, `${what} within the deadline (${why})`);
+    const { problems } = this.#directory;
+    if (problems.size === 0) {
+      return new DureError('unreachable', 'none', true, `${what} within the deadline (no answer yet)`);
+    }
+    // What the system says ends with the address, which stands before it already.
+    const lines = [...problems].map(([node, problem]) => `${node}: ${problem.replace(` ${node}`, '')}`);
+    const why = `${lines.slice(0, 8).join('; ')}); are the nodes up, and are these their Redis ports?`;
+    return new DureError('unreachable', 'none', true, `${what} within the deadline (${why}`);
   }
 
   #watchDeadlines(): void {
