@@ -1,14 +1,6 @@
 /**
  * The simulator's command line.
- *
- *   node sim/main.ts --seed 17 [--trace]         one run, with its log
- *   node sim/main.ts --seeds 1000 [--from 5000]  a sweep; --workers 2 shares it among processes
- *   node sim/main.ts --plan FILE                 a plan as printed by --shrink or --print-plan
- *   node sim/main.ts --seed 17 --shrink          the smallest plan that fails as this one does
- *   node sim/main.ts --seed 17 --mutant NAME     with a named bug switched on, on its own plans
- *   node sim/main.ts --mutants                   hunts every named bug
- *   node sim/main.ts --seeds 500 --ci            what `npm test` runs: sweep, determinism (the mutants are
- *                                                hunted by test/sim/mutants.test.ts)
+ * `npm run sim -- --help` lists what it takes (`flags.ts`); the mutants are hunted by test/sim/mutants.test.ts.
  *
  * The exit code is 1 if anything failed. This file and `sweep.ts` alone of `sim/` look at the real clock,
  * and only to show progress.
@@ -18,34 +10,30 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { parseArgs } from 'node:util';
 import { crc32 as platformCrc32 } from 'node:zlib';
 import { accelerateCrc32 } from '../src/base/crc32.ts';
+import { type Flags, readFlags, USAGE, UsageError } from './flags.ts';
 import { huntMutant, MUTANTS, mutantNamed } from './mutants.ts';
 import { drawPlan, type Plan, readPlan, writePlan } from './plan.ts';
 import { type RunResult, runPlan } from './run.ts';
 import { shrinkPlan } from './shrink.ts';
 import { type SeedOutcome, SweepTally, sweepInWorkers } from './sweep.ts';
 
-const { values: flags } = parseArgs({
-  options: {
-    seed: { type: 'string' },
-    seeds: { type: 'string' },
-    from: { type: 'string', default: '1' },
-    plan: { type: 'string' },
-    'print-plan': { type: 'boolean', default: false },
-    trace: { type: 'boolean', default: false },
-    shrink: { type: 'boolean', default: false },
-    mutant: { type: 'string' },
-    mutants: { type: 'boolean', default: false },
-    ci: { type: 'boolean', default: false },
-    workers: { type: 'string' },
-    'sweep-worker': { type: 'boolean', default: false },
-    stride: { type: 'string', default: '1' },
-    'hash-only': { type: 'boolean', default: false },
-    'check-determinism': { type: 'boolean', default: false },
-  },
-});
+const flags = flagsOrEnd();
+
+/** The flags; where they cannot be used or help is asked for, the process ends here. */
+function flagsOrEnd(): Flags {
+  try {
+    const read = readFlags(process.argv.slice(2));
+    if (!read.help) return read;
+    process.stdout.write(`${USAGE}\n`);
+    process.exit(0);
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    process.stderr.write(`sim: ${error.message}\n\n${USAGE}\n`);
+    process.exit(2);
+  }
+}
 
 const say = (text: string): void => {
   process.stdout.write(`${text}\n`);
