@@ -42,7 +42,10 @@ function set(call: Call): void {
     if (setting === undefined) {
       refuse(errorReply(`ERR Unknown option or number of arguments for CONFIG SET - '${given}'`));
     }
-    if (setting.set === undefined) refuse(failure(given, "can't set immutable config"));
+    if (setting.set === undefined) {
+      const instead = setting.instead === undefined ? '' : `: ${setting.instead}`;
+      refuse(failure(given, `can't set immutable config${instead}`));
+    }
     if (changes.has(setting)) refuse(failure(given, 'duplicate parameter'));
     changes.set(setting, utf8Text(args[at + 1]!));
   }

@@ -16,6 +16,8 @@ export interface Setting {
   problem?(value: string): string | undefined;
   /** Called after `problem` found nothing. */
   set?(value: string): void;
+  /** Of what cannot be changed here: what changes it. */
+  readonly instead?: string;
 }
 
 /** Measured figures of the process and its sockets. Counts are since start or the last RESETSTAT. */

@@ -6,8 +6,8 @@
 import type { Setting } from './facts.ts';
 
 /** A parameter that cannot be changed while the node runs. */
-export function fixedSetting(name: string, get: () => string): Setting {
-  return { name, get };
+export function fixedSetting(name: string, get: () => string, instead?: string): Setting {
+  return instead === undefined ? { name, get } : { name, get, instead };
 }
 
 /** A whole number within bounds. */

@@ -43,8 +43,16 @@ export function settingsOf(config: NodeConfig, server: RespServer, node: NodeApi
   return [
     ...Object.entries(fixed).map(([name, value]) => fixedSetting(name, () => value)),
     // What holds now: DURE.POLICY changes it, and no configuration.
-    fixedSetting('dure-policy', () => policyWords(node, (prefix) => prefix === '')),
-    fixedSetting('dure-policies', () => policyWords(node, (prefix) => prefix !== '')),
+    fixedSetting(
+      'dure-policy',
+      () => policyWords(node, (prefix) => prefix === ''),
+      'DURE.POLICY SET changes it',
+    ),
+    fixedSetting(
+      'dure-policies',
+      () => policyWords(node, (prefix) => prefix !== ''),
+      'DURE.POLICY SET changes it',
+    ),
     integerSetting(
       'maxclients',
       [1, 4_294_967_295],

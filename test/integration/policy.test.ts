@@ -136,6 +136,10 @@ describe('policies at run time', { timeout: 240_000 }, () => {
       view.policies.map(({ prefix }: { prefix: string }) => prefix),
       ['', 'cart:', 'lock:', 'short:'],
     );
+    await assert.rejects(
+      at(2).config('SET', 'dure-policy', 'PC/EC'),
+      /can't set immutable config: DURE\.POLICY SET changes it$/,
+    );
     const [, words] = (await at(2).config('GET', 'dure-policies')) as string[];
     assert.equal(words, 'cart: PA/EC SIBLINGS; lock: PC/EC; short: PA/EC TTL=90s');
     assert.equal((await fetch(`${url}/lock:`, { method: 'DELETE' })).status, 200);
