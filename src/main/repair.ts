@@ -7,7 +7,7 @@
 
 import { bytesWords, countWords, durationWords, plural } from '../base/words.ts';
 import type { RepairLine } from '../http/repair.ts';
-import { findSeeds, nobodyWords, type Output, type SeedOptions } from './cluster-seeds.ts';
+import { findSeeds, nobodyWords, type Output, passwordOf, type SeedOptions } from './cluster-seeds.ts';
 import { EXIT } from './exit-codes.ts';
 import { httpCall, problemWords, wholeText } from './http-call.ts';
 import { lookAtCluster, type NodeLook } from './status-fetch.ts';
@@ -54,9 +54,10 @@ export async function runRepair(
   }
   const lines = new Map<string, RepairLine>();
   const screen = new Screen(out, options.json);
+  const password = passwordOf(options);
   const failures = await Promise.all(
     there.map((node) =>
-      follow(node, options.partition, (line) => {
+      follow(node, options.partition, password, (line) => {
         lines.set(node.id, line);
         screen.show(sumOf([...lines.values()]));
       }),
@@ -89,12 +90,16 @@ function conclude(
 async function follow(
   { id, address }: NodeLook,
   partition: number | undefined,
+  password: string | undefined,
   tell: (line: RepairLine) => void,
 ): Promise<string> {
   let ended = false;
   try {
     const body = partition === undefined ? {} : { partition };
-    const response = await httpCall(address, '/repair', { method: 'POST', body });
+    const headers = password === undefined ? {} : { authorization: `Bearer ${password}` };
+    const response = await httpCall(address, '/repair', { method: 'POST', body, headers });
+    if (response.status === 401)
+      return `${id}: ${password === undefined ? 'it asks for the password' : 'it does not take this password'}: set DURE_PASSWORD, or name the configuration with --config; nothing was compared`;
     if (response.status !== 200)
       return `${id}: it answered HTTP ${response.status}: ${await wholeText(response)}`;
     let rest = '';

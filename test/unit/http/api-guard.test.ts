@@ -223,7 +223,7 @@ describe('the password', () => {
     basic(':pässword : 1'),
   ];
 
-  test('is asked for by all of the data API, and nothing is done without it', () =>
+  test('is asked for by all of the data API and by repair, and nothing is done without it', () =>
     withHttpApi(async (api) => {
       for (const authorization of wrong) {
         const headers: Record<string, string> = authorization === undefined ? {} : { authorization };
@@ -235,6 +235,8 @@ describe('the password', () => {
           ['POST', '/v1/batch'],
           ['GET', '/v1/nothing'],
           ['PATCH', '/v1/keys/a'],
+          ['POST', '/repair'],
+          ['POST', '/rep%61ir?x=1'],
         ] as const) {
           const answer = await sendRaw(api.port, path, {
             method,
