@@ -21,7 +21,7 @@
 
 import { randomBytes } from 'node:crypto';
 // In a project of your own: from 'dure/client'.
-import { type Client, connect, type Space } from '../client/index.ts';
+import { type Client, connect, DureError, type Space } from '../client/index.ts';
 
 export interface Cart {
   /** What lies in the cart, by ticket. */
@@ -108,5 +108,10 @@ async function main(nodes: readonly string[]): Promise<void> {
 
 if (import.meta.main) {
   const addresses = process.argv.slice(2);
-  await main(addresses.length > 0 ? addresses : [1, 2, 3].map((n) => `127.0.0.1:637${n}`));
+  const nodes = addresses.length > 0 ? addresses : [1, 2, 3].map((n) => `127.0.0.1:637${n}`);
+  await main(nodes).catch((error: unknown) => {
+    if (!(error instanceof DureError && error.code === 'unreachable')) throw error;
+    console.error(`${error.message}\n"npm start" in another terminal starts a cluster.`);
+    process.exitCode = 1;
+  });
 }

@@ -120,6 +120,12 @@ describe('the shopping cart', { timeout: 120_000 }, () => {
     );
   });
 
+  it('says how to start a cluster where there is none', async () => {
+    const { code, stderr } = await run([process.execPath, script, '127.0.0.1:1']);
+    assert.equal(code, 1);
+    assert.match(stderr, /^no node could be reached .*ECONNREFUSED.*\n"npm start" in another terminal/);
+  });
+
   it('runs as a program, and leaves nothing behind', async () => {
     const addresses = cluster.nodes.map(({ respPort }) => `127.0.0.1:${respPort}`);
     const { code, stdout, stderr } = await run([process.execPath, script, ...addresses]);
