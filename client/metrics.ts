@@ -1,52 +1,32 @@
-/**
- * What a client counts, and how long its calls took. Latencies fall into buckets that grow by an eighth,
- * so a percentile is at most 12.5 % too high, and recording one is an addition.
- */
+/** What a client counts, and how long its calls took: a percentile is at most an eighth too high. */
 
-const subBuckets = 8;
-/** Up to 2^32 µs, above an hour. */
-const bucketCount = 32 * subBuckets;
+import { Histogram } from '../src/base/histogram.ts';
 
-/** A count of latencies by size. */
+/** A count of latencies by size, in milliseconds over one in microseconds. */
 export class LatencyHistogram {
-  readonly #counts: Float64Array = new Float64Array(bucketCount);
-  #total = 0;
+  readonly #counts: Histogram = new Histogram();
   #maxMs = 0;
 
   record(latencyMs: number): void {
-    const value = Math.min(Math.max(latencyMs * 1000, 0), 2 ** 31 - 1) | 0;
-    const shift = value < 2 * subBuckets ? 0 : 28 - Math.clz32(value);
-    this.#counts[shift * subBuckets + (value >>> shift)]! += 1;
-    this.#total += 1;
+    // Upwards: what is told of it is never too low.
+    this.#counts.record(Math.ceil(latencyMs * 1000));
     if (latencyMs > this.#maxMs) this.#maxMs = latencyMs;
   }
 
   /** Milliseconds that a share of at least `share` (0 to 1) of the latencies does not exceed; 0 of none. */
   quantileMs(share: number): number {
-    const wanted = Math.max(1, Math.ceil(share * this.#total));
-    let seen = 0;
-    for (let index = 0; index < bucketCount; index++) {
-      seen += this.#counts[index]!;
-      if (seen >= wanted) return Math.min(upperEdge(index) / 1000, this.#maxMs);
-    }
-    return this.#maxMs;
+    return Math.min(this.#counts.percentile(share) / 1000, this.#maxMs);
   }
 
   summary(): LatencySummary {
     return {
-      count: this.#total,
+      count: this.#counts.total,
       p50Ms: this.quantileMs(0.5),
       p95Ms: this.quantileMs(0.95),
       p99Ms: this.quantileMs(0.99),
       maxMs: this.#maxMs,
     };
   }
-}
-
-function upperEdge(index: number): number {
-  if (index < 2 * subBuckets) return index + 1;
-  const shift = Math.floor(index / subBuckets) - 1;
-  return (index - shift * subBuckets + 1) * 2 ** shift;
 }
 
 export interface LatencySummary {

@@ -7,7 +7,7 @@
  * serves them all.
  */
 
-import { Histogram } from './histogram.ts';
+import { Histogram } from '../base/histogram.ts';
 
 const notesMax = 1024;
 

@@ -1,6 +1,7 @@
 /** The HTTP door over a node in memory, for tests: started on a free port, with ways to ask it. */
 
 import { connect } from 'node:net';
+import { Histogram } from '../../src/base/histogram.ts';
 import { emptySet } from '../../src/causality/version-set.ts';
 import { HttpServer, type HttpServerOptions } from '../../src/http/http-server.ts';
 import type { DoorView } from '../../src/http/metrics.ts';
@@ -8,7 +9,6 @@ import type { Log } from '../../src/ports/log.ts';
 import { rowKeyOf } from '../../src/rows/key.ts';
 import { KIND_STRING } from '../../src/rows/row.ts';
 import { type RowVersions, rowOfVersions } from '../../src/rows/siblings.ts';
-import { Histogram } from '../../src/server/histogram.ts';
 import { FakeNode } from './fake-node.ts';
 
 /** A RESP door at which nothing happened. */

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { connect } from 'node:net';
 import { test } from 'node:test';
+import { Histogram } from '../../../src/base/histogram.ts';
 import { HttpServer } from '../../../src/http/http-server.ts';
 import type { DoorView } from '../../../src/http/metrics.ts';
 import type { MemberView, NodeFigures } from '../../../src/node/api.ts';
 import { LOG_SILENT } from '../../../src/ports/log.ts';
-import { Histogram } from '../../../src/server/histogram.ts';
 import { FakeNode } from '../../support/fake-node.ts';
 
 const figures: NodeFigures = {

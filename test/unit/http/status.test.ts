@@ -3,12 +3,12 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
+import { Histogram } from '../../../src/base/histogram.ts';
 import { HttpServer } from '../../../src/http/http-server.ts';
 import type { DoorView } from '../../../src/http/metrics.ts';
 import { STATUS_SCHEMA, type StatusAnswer } from '../../../src/http/status.ts';
 import type { NodeStatus } from '../../../src/node/status.ts';
 import { LOG_SILENT } from '../../../src/ports/log.ts';
-import { Histogram } from '../../../src/server/histogram.ts';
 import { FakeNode } from '../../support/fake-node.ts';
 import { Statuses } from '../../support/statuses.ts';
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { Histogram } from '../../../src/server/histogram.ts';
+import { Histogram } from '../../../src/base/histogram.ts';
 
 test('a percentile is never below the true one, and at most an eighth above', () => {
   fc.assert(
