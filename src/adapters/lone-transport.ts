@@ -6,4 +6,5 @@ export const LONE_TRANSPORT: Transport = {
   send: () => false,
   isDrained: () => true,
   reset: () => {},
+  setPeers: () => {},
 };

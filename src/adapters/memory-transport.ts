@@ -7,7 +7,7 @@
  */
 
 import { assert } from '../base/assert.ts';
-import type { NodeId, Transport, TransportHandler } from '../ports/transport.ts';
+import type { NodeId, PeerAddress, Transport, TransportHandler } from '../ports/transport.ts';
 
 type Delivery = () => void;
 
@@ -122,6 +122,8 @@ export class MemoryTransport implements Transport {
     });
     return true;
   }
+
+  setPeers(_peers: readonly PeerAddress[]): void {}
 
   reset(peer: NodeId, reason: string): void {
     if (this.lose(peer, reason)) this.#network.connect(this.id, peer);

@@ -14,7 +14,7 @@ import { assert } from '../base/assert.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Log } from '../ports/log.ts';
 import type { Random } from '../ports/random.ts';
-import type { NodeId, Transport, TransportHandler } from '../ports/transport.ts';
+import type { NodeId, PeerAddress, Transport, TransportHandler } from '../ports/transport.ts';
 import { PROTOCOL_VERSION } from '../wire/frame.ts';
 import { checkHello, type HandshakeIdentity, type Hello } from '../wire/handshake.ts';
 import { AcceptedPipe } from './tcp-accepted.ts';
@@ -118,6 +118,8 @@ export class TcpTransport implements Transport {
     const pipe = this.#dialled.get(peer);
     return pipe?.send(frame) ?? false;
   }
+
+  setPeers(_peers: readonly PeerAddress[]): void {}
 
   reset(peer: NodeId, reason: string): void {
     this.#dialled.get(peer)?.reset(reason);

@@ -6,7 +6,7 @@
  */
 
 import type { NodeId } from '../ports/transport.ts';
-import type { Table } from '../ring/table.ts';
+import type { Topology } from '../topology/topology.ts';
 
 export interface Plan {
   readonly epoch: number;
@@ -50,27 +50,34 @@ export function reachableNodes(
 export class PlanBook {
   readonly #self: NodeId;
   readonly #liveness: Liveness;
-  #table: Table;
+  #topology: Topology;
   #plans: (Plan | undefined)[] = [];
 
-  constructor(self: NodeId, table: Table, liveness: Liveness) {
+  constructor(self: NodeId, topology: Topology, liveness: Liveness) {
     this.#self = self;
-    this.#table = table;
+    this.#topology = topology;
     this.#liveness = liveness;
   }
 
   /** The plan of the partition a slot lies in. */
   of(slot: number): Plan {
-    const partition = this.#table.partitionOfSlot(slot);
+    const { read } = this.#topology;
+    const partition = read.partitionOfSlot(slot);
     const known = this.#plans[partition];
     if (known !== undefined) return known;
-    const made = this.#make(this.#table.preferenceList(slot), this.#table.standIns(slot));
+    const made = this.#make(read.preferenceList(slot), read.standIns(slot));
     this.#plans[partition] = made;
     return made;
   }
 
   /** Forgets all plans: liveness changed. */
   invalidate(): void {
+    this.#plans = [];
+  }
+
+  /** Another epoch is in force. */
+  setTopology(topology: Topology): void {
+    this.#topology = topology;
     this.#plans = [];
   }
 
@@ -81,7 +88,7 @@ export class PlanBook {
     const near = live.filter((id) => this.#liveness.zoneOf(id) === zone);
     const far = live.filter((id) => this.#liveness.zoneOf(id) !== zone);
     return {
-      epoch: this.#table.epoch,
+      epoch: this.#topology.epoch,
       replicas,
       selfIsReplica: replicas.includes(this.#self),
       remotesLive: [...near, ...far],

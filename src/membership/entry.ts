@@ -31,8 +31,10 @@ export const STATUS_NAMES: readonly ['alive', 'suspect', 'down', 'left'] = [
 
 /** What a member tells about itself; it raises its counter whenever it says something new. */
 export interface Facts {
-  /** The topology it knows. */
+  /** The topology it knows, durably. */
   readonly epoch: number;
+  /** The greatest epoch for which it has done all it had to do (`src/topology/topology.ts`), durably. */
+  readonly settledEpoch: number;
   /** It lost data and is being rebuilt since this time, milliseconds since 1970; 0 while it is whole. */
   readonly rebuildingSince: number;
   /** "I hold no hint, and will accept none, stamped at or below this time": milliseconds since 1970. */
@@ -46,6 +48,7 @@ export class Entry {
   /** Raised by the member itself each round: 32 bits, begins at 0 with each incarnation. */
   counter = 0;
   epoch = 0;
+  settledEpoch = 0;
   rebuildingSince = 0;
   hintFloor = 0;
 }
@@ -76,6 +79,7 @@ export function mergeEntry(into: Entry, from: Entry, oldWins = false): number {
   if (from.counter > into.counter) {
     into.counter = from.counter;
     into.epoch = from.epoch;
+    into.settledEpoch = from.settledEpoch;
     into.rebuildingSince = from.rebuildingSince;
     into.hintFloor = from.hintFloor;
     return changed | CHANGED_COUNTER;
@@ -83,6 +87,7 @@ export function mergeEntry(into: Entry, from: Entry, oldWins = false): number {
   if (from.counter === into.counter) {
     // Never different, if the member keeps to its word; if it does not, all still agree in the end.
     into.epoch = Math.max(into.epoch, from.epoch);
+    into.settledEpoch = Math.max(into.settledEpoch, from.settledEpoch);
     into.rebuildingSince = Math.max(into.rebuildingSince, from.rebuildingSince);
     into.hintFloor = Math.max(into.hintFloor, from.hintFloor);
   }
@@ -94,6 +99,7 @@ export function copyEntry(into: Entry, from: Entry): void {
   into.status = from.status;
   into.counter = from.counter;
   into.epoch = from.epoch;
+  into.settledEpoch = from.settledEpoch;
   into.rebuildingSince = from.rebuildingSince;
   into.hintFloor = from.hintFloor;
 }

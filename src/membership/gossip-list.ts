@@ -106,6 +106,7 @@ export class GossipList {
     const own = this.own;
     own.counter++;
     own.epoch = facts.epoch;
+    own.settledEpoch = facts.settledEpoch;
     own.rebuildingSince = facts.rebuildingSince;
     own.hintFloor = facts.hintFloor;
   }

@@ -74,6 +74,7 @@ export interface PeerView {
   /** The member through which it was heard of last, if it does not answer us itself. */
   readonly seenThrough: string | undefined;
   readonly epoch: number;
+  readonly settledEpoch: number;
   readonly rebuildingSince: number;
   readonly hintFloor: number;
 }
@@ -113,7 +114,7 @@ export class Membership implements GossipEvents {
   /** Being probed, or ill spoken of: looked after between rounds too. */
   readonly #restless: Set<Peer> = new Set();
   readonly #relays: Relay[] = [];
-  #facts: Facts = { epoch: 0, rebuildingSince: 0, hintFloor: 0 };
+  #facts: Facts = { epoch: 0, settledEpoch: 0, rebuildingSince: 0, hintFloor: 0 };
   #begun: boolean;
   /** The tick before was late too. */
   #lateBefore = false;
@@ -164,8 +165,9 @@ export class Membership implements GossipEvents {
 
   /** What this node tells about itself from the next message on. */
   setFacts(facts: Facts): void {
-    const { epoch, rebuildingSince, hintFloor } = this.#facts;
-    const isSame = epoch === facts.epoch && hintFloor === facts.hintFloor;
+    const { epoch, settledEpoch, rebuildingSince, hintFloor } = this.#facts;
+    const isSameEpoch = epoch === facts.epoch && settledEpoch === facts.settledEpoch;
+    const isSame = isSameEpoch && hintFloor === facts.hintFloor;
     if (isSame && rebuildingSince === facts.rebuildingSince) return;
     this.#facts = { ...facts };
     this.list.raiseOwn(this.#facts);
@@ -321,6 +323,7 @@ export class Membership implements GossipEvents {
       avoided,
       seenThrough: through ? this.list.book.ids[heardThrough] : undefined,
       epoch: entry.epoch,
+      settledEpoch: entry.settledEpoch,
       rebuildingSince: entry.rebuildingSince,
       hintFloor: entry.hintFloor,
     };

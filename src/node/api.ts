@@ -15,6 +15,8 @@ import type { StorageFigures } from '../ports/storage.ts';
 import type { NodeId } from '../ports/transport.ts';
 import type { Table } from '../ring/table.ts';
 import type { Row, RowBody } from '../rows/row.ts';
+import type { Topology, TopologyMember } from '../topology/topology.ts';
+import type { MoveFigures } from './move-figures.ts';
 import type { RepairDemand, RepairDone, RepairFigures, RepairProgress } from './repair-demand.ts';
 import type { NodeStatus } from './status.ts';
 
@@ -241,12 +243,37 @@ export interface NodeFigures extends HintFigures, RepairFigures {
   readonly storage: StorageFigures;
 }
 
+/** What is asked of the topology. */
+export type TopologyRequest =
+  /** A node comes. One that is a member already, or comes already, is no error. */
+  | { readonly kind: 'join'; readonly member: TopologyMember }
+  /** A member gives away what it holds, and goes. */
+  | { readonly kind: 'leave'; readonly id: NodeId }
+  /** Members that will not come back: what they held is rebuilt from the others. Their processes must be ended. */
+  | { readonly kind: 'remove'; readonly ids: readonly NodeId[] }
+  /** A new node takes the place of a member that will not come back. */
+  | { readonly kind: 'replace'; readonly id: NodeId; readonly member: TopologyMember }
+  | { readonly kind: 'weight'; readonly id: NodeId; readonly weight: number }
+  /** Gives up the change under way, while its data are still being copied. */
+  | { readonly kind: 'cancel' }
+  /**
+   * Goes on without members that are lost for good although most are: the operator vouches that they are, and
+   * accepts that what only they held is gone. Asked of one node only.
+   */
+  | { readonly kind: 'force'; readonly gone: readonly NodeId[] };
+
+/** `topology` is the epoch that is in force now. */
+export type TopologyDone = (error: CodedError | undefined, topology: Topology | undefined) => void;
+
 /** The requests a node takes. `src/node/node.ts` is the one implementation. */
 export interface NodeApi {
   readonly id: NodeId;
   /** 40 hex digits for CLUSTER commands, made from the node's id; the same for ever. */
   readonly idHex: string;
   readonly clusterName: string;
+  /** The epoch in force here: members, owners, the change under way. */
+  readonly topology: Topology;
+  /** `topology.read`: the owners that reads ask, and that clients are told of. */
   readonly table: Table;
   /** N: replicas a key has (never more than there are members). */
   readonly replicas: number;
@@ -287,6 +314,13 @@ export interface NodeApi {
   count(slotFrom: number, slotTo: number, options: RequestOptions, done: CountDone): void;
   /** Makes every row written before now dead, in the whole cluster, whatever arrives late. */
   flush(options: RequestOptions, done: FlushDone): void;
+  /**
+   * Changes who the members are, or what they weigh. Done when the first epoch of the change is chosen and in
+   * force here: from then on it goes on by itself, whoever crashes, and `topology` and `moves` show how far.
+   */
+  changeTopology(request: TopologyRequest, done: TopologyDone): void;
+  /** What this node fetches and gives away for the change under way. */
+  moves(): MoveFigures;
   /**
    * Compares replicas and exchanges what differs; `progress` is called now and then, `done` once. See
    * `RepairDemand`.

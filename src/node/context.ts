@@ -15,6 +15,7 @@ import type { Vouching } from '../replica/vouching.ts';
 import type { Row, Stamp } from '../rows/row.ts';
 import { rowStamp, stampTime } from '../rows/row.ts';
 import { isSiblingsRow, versionsOfRow } from '../rows/siblings.ts';
+import type { Topology } from '../topology/topology.ts';
 import type { Flights } from './flights.ts';
 import type { Identity } from './identity.ts';
 import type { Links } from './links.ts';
@@ -25,7 +26,9 @@ import type { Tally } from './tally.ts';
 
 export interface NodeContext {
   readonly self: NodeId;
-  /** N. */
+  /** The epoch in force at this node: ask for it each time, it changes. */
+  readonly topology: Topology;
+  /** N: how long a preference list is now. */
   readonly n: number;
   readonly limits: NodeLimits;
   readonly log: Log;

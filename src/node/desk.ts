@@ -9,6 +9,7 @@
  */
 
 import type { ByteReader } from '../base/bytes.ts';
+import type { Topology } from '../topology/topology.ts';
 import type { Link } from './links.ts';
 
 export interface Desk {
@@ -27,4 +28,6 @@ export interface Desk {
   framesLost?(link: Link): void;
   /** A member became live, or ceased to be (`link.live`). */
   livenessChanged?(link: Link): void;
+  /** Another epoch is in force from now on: links and plans know it already, flights do not yet. */
+  topologyChanged?(before: Topology, now: Topology): void;
 }

@@ -40,6 +40,8 @@ export abstract class Flight {
   peerReborn(_peer: NodeId): void {}
   /** A member became live. */
   peerBack(_peer: NodeId): void {}
+  /** Another epoch is in force: whoever takes part may have changed, and what counts. */
+  topologyChanged(): void {}
   /** Time passes: hedge if it is due. */
   tick(_now: number): void {}
   readEqual(_link: Link): void {}
@@ -121,6 +123,10 @@ export class Flights {
 
   peerReborn(peer: NodeId): void {
     for (const flight of [...this.#flights.values()]) flight.peerReborn(peer);
+  }
+
+  topologyChanged(): void {
+    for (const flight of [...this.#flights.values()]) flight.topologyChanged();
   }
 
   /** Gives up everything: the node stops. */

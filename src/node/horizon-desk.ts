@@ -93,7 +93,6 @@ export class HorizonDesk implements Desk {
   readonly family: number = FAMILY_HORIZON;
   readonly #context: NodeContext;
   readonly #neighbours: HorizonNeighbours;
-  readonly #table: Table;
   readonly #members: readonly NodeId[];
   /** Partitions this node leads, and when each is due, and when its horizon last rose (monotonic). */
   readonly #led: readonly number[];
@@ -109,9 +108,9 @@ export class HorizonDesk implements Desk {
   #raised = 0;
   #abandoned = 0;
 
-  constructor(context: NodeContext, table: Table, neighbours: HorizonNeighbours) {
+  constructor(context: NodeContext, neighbours: HorizonNeighbours) {
     this.#context = context;
-    this.#table = table;
+    const { read: table } = context.topology;
     this.#neighbours = neighbours;
     this.#members = table.members.map((member) => member.id);
     this.#dropEarly = context.mutants.has('tombstone-dropped-early');
@@ -121,6 +120,10 @@ export class HorizonDesk implements Desk {
     }
     this.#led = led;
     this.#risenAt = new Float64Array(table.partitionCount).fill(context.now());
+  }
+
+  get #table(): Table {
+    return this.#context.topology.read;
   }
 
   get status(): HorizonStatus {

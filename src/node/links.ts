@@ -139,6 +139,9 @@ export class Links implements Liveness, MembershipActions {
     this.#clockKnownForMs = Math.max(clockKnownForMs, clockKnownForTurns * turnMs);
   }
 
+  /** The members are these from now on. */
+  setMembers(_members: readonly Member[], _now: number): void {}
+
   /** This node has an incarnation of its own: pings and gossip begin. */
   begin(incarnation: number, now: number): void {
     this.#membership.begin(incarnation, now);

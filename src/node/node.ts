@@ -24,6 +24,7 @@ import type { Table } from '../ring/table.ts';
 import type { RowKey } from '../rows/key.ts';
 import { rowKeyOf } from '../rows/key.ts';
 import type { Row, RowBody } from '../rows/row.ts';
+import type { Topology } from '../topology/topology.ts';
 import { checkFrame } from '../wire/frame.ts';
 import { decodeMessages } from '../wire/messages.ts';
 import type {
@@ -37,6 +38,8 @@ import type {
   ReadDone,
   RequestOptions,
   ScanDone,
+  TopologyDone,
+  TopologyRequest,
   UpdateDone,
   VersionsDone,
   WriteDone,
@@ -55,6 +58,8 @@ import type { Link, LinkEvents } from './links.ts';
 import { Links } from './links.ts';
 import { LocalScans } from './local-scans.ts';
 import { memberViews } from './member-views.ts';
+import { MoveDesk } from './move-desk.ts';
+import type { MoveFigures } from './move-figures.ts';
 import { nodeStatus } from './node-status.ts';
 import type { Member, NodeOptions, NodePorts } from './options.ts';
 import { PastDesk } from './past-desk.ts';
@@ -72,6 +77,7 @@ import { CountFlight, ScanFlight } from './scan-flight.ts';
 import { SiblingComposer } from './sibling-composer.ts';
 import type { NodeStatus } from './status.ts';
 import { Tally } from './tally.ts';
+import { knownTopology, TopologyDesk } from './topology-desk.ts';
 
 const noMutants: ReadonlySet<string> = new Set();
 const hashSpan = 0x1_0000_0000;
@@ -86,8 +92,6 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
   readonly id: NodeId;
   readonly idHex: string;
   readonly clusterName: string;
-  readonly table: Table;
-  readonly replicas: number;
   readonly pairBytesMax: number;
   readonly #options: NodeOptions;
   readonly #ports: NodePorts;
@@ -104,6 +108,9 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
   readonly #horizon: HorizonDesk;
   readonly #policies: Policies;
   readonly #policyDesk: PolicyDesk;
+  #topology: Topology;
+  readonly #topologyDesk: TopologyDesk;
+  readonly #moves: MoveDesk;
   #factsAt = Number.NEGATIVE_INFINITY;
   /** Desks of the rarer messages; the peer desk finds them by family. */
   readonly #desks: readonly Desk[];
@@ -116,16 +123,13 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
   readonly #startedAt: number;
 
   constructor(options: NodeOptions, ports: NodePorts) {
-    const self = options.members.find((member) => member.id === options.id);
-    assert(self !== undefined, 'a node is one of its members');
     this.#options = options;
     this.#ports = ports;
     this.#startedAt = ports.clock.monotonic();
     this.id = options.id;
     this.idHex = nodeIdHex(options.id);
     this.clusterName = options.clusterName;
-    this.table = options.table;
-    this.replicas = options.table.preferenceList(0).length;
+    this.#topology = knownTopology(options, ports.storage);
     this.pairBytesMax = options.limits.pairBytesMax;
     const mutants = options.mutants ?? noMutants;
     this.#frameUnchecked = mutants.has('frame-unchecked');
@@ -135,9 +139,11 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
     this.#identity = new Identity(mutants);
     const forest = new HashForest();
     this.#replica = this.#makeReplica(forest);
+    const self = this.#topology.member(options.id);
+    assert(self !== undefined, 'a node is one of its members');
     this.#links = this.#makeLinks(self);
     this.#flights = new Flights(random.u32());
-    this.#plans = new PlanBook(options.id, options.table, this.#links);
+    this.#plans = new PlanBook(options.id, this.#topology, this.#links);
     this.#context = this.#makeContext();
     const confirmed = (): boolean => this.#links.isClockConfirmed(clock.monotonic(), clock.wall());
     const damaged = (rowKey: RowKey): boolean => this.#mender.damaged(rowKey);
@@ -146,9 +152,8 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
     this.#policyDesk = new PolicyDesk(this.#context, this.#policies, storage);
     this.#requests = new Requests(this.#context, this.#policies, options.updates);
     this.#mender = new RowMender(this.#context, this.#policies);
-    const { table } = options;
-    this.#repair = new RepairDesk({ context: this.#context, storage, table, forest, random, damaged });
-    const rebuild = new Rebuild(this.#context, table);
+    this.#repair = new RepairDesk({ context: this.#context, storage, forest, random, damaged });
+    const rebuild = new Rebuild(this.#context);
     rebuild.source = this.#repair;
     this.#past = new PastDesk(this.#context, random, storage, rebuild);
     this.#hints = new HintDesk(this.#context, storage, wake);
@@ -157,13 +162,27 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
       this.#context.hints.recount();
     };
     const gossip = new GossipDesk(this.#links, this.#context.now);
-    this.#horizon = new HorizonDesk(this.#context, table, {
+    this.#horizon = new HorizonDesk(this.#context, {
       compare: (partition, peer, compared) => this.#repair.compare(partition, peer, compared),
       hintFloorOf: (member) => this.#hintFloorOf(member),
       isWhole: (partition) => this.#context.vouching.isWholeIn(partition),
       isClockConfirmed: confirmed,
     });
-    this.#desks = [gossip, this.#past, this.#hints, this.#repair, this.#horizon, this.#policyDesk];
+    this.#moves = new MoveDesk(this.#context, storage, this.#repair);
+    this.#topologyDesk = new TopologyDesk(this.#context, random, {
+      adopt: (topology) => this.#adopt(topology),
+      isSettled: () => this.#moves.isSettled,
+    });
+    this.#desks = [
+      gossip,
+      this.#past,
+      this.#hints,
+      this.#repair,
+      this.#horizon,
+      this.#policyDesk,
+      this.#topologyDesk,
+      this.#moves,
+    ];
     const handedOver = (slot: number): void => this.#repair.handedOver(slot);
     this.#desk = new PeerDesk(this.#context, this.#requests, this.#scans, this.#desks, handedOver);
   }
@@ -181,13 +200,41 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
       noteOfCommit: () => this.#identity.clockNote(),
       committed: () => this.#identity.committed(),
       rowDamaged: (rowKey) => this.#mender.damaged(rowKey),
-      partitionCount: this.table.partitionCount,
+      partitionCount: this.#topology.partitionCount,
       mutants,
     });
   }
 
+  /** The epoch in force at this node. */
+  get topology(): Topology {
+    return this.#topology;
+  }
+
+  /** The owners that reads ask. */
+  get table(): Table {
+    return this.#topology.read;
+  }
+
+  /** N: how long a preference list is now. */
+  get replicas(): number {
+    return this.#topology.read.listLength;
+  }
+
+  /** A later epoch is in force here from now on. Called by the topology desk, between two messages. */
+  #adopt(topology: Topology): void {
+    const before = this.#topology;
+    this.#topology = topology;
+    this.#ports.transport.setPeers(topology.members);
+    this.#links.setMembers(topology.members, this.monotonic());
+    this.#context.past.setMembers(topology.members.map(({ id }) => id));
+    this.#plans.setTopology(topology);
+    for (const desk of this.#desks) desk.topologyChanged?.(before, topology);
+    this.#flights.topologyChanged();
+  }
+
   #makeLinks(self: Member): Links {
-    const { members, limits, mutants = noMutants } = this.#options;
+    const { limits, mutants = noMutants } = this.#options;
+    const { members } = this.#topology;
     const { log, clock, transport, random, turn } = this.#ports;
     const life = random.u32();
     const now = clock.monotonic();
@@ -198,14 +245,20 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
   #makeContext(): NodeContext {
     const { limits, mutants = noMutants } = this.#options;
     const { storage, log, clock, random } = this.#ports;
+    const topology = (): Topology => this.#topology;
     return {
       self: this.id,
-      n: this.replicas,
+      get topology() {
+        return topology();
+      },
+      get n() {
+        return topology().read.listLength;
+      },
       limits,
       log,
       replica: this.#replica,
       identity: this.#identity,
-      vouching: new Vouching(this.table.partitionCount, mutants),
+      vouching: new Vouching(this.#topology.partitionCount, mutants),
       hints: new HintBook({
         storage,
         shelf: this.#replica,
@@ -345,7 +398,8 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
     if (now - this.#factsAt < factsIntervalMs) return;
     this.#factsAt = now;
     const { rebuildingSince } = this.#past;
-    this.#links.setFacts({ epoch: this.table.epoch, rebuildingSince, hintFloor: this.#hints.hintFloor() });
+    const { epoch, settledEpoch } = this.#topologyDesk;
+    this.#links.setFacts({ epoch, settledEpoch, rebuildingSince, hintFloor: this.#hints.hintFloor() });
   }
 
   /** Ends a turn: one batch to storage, one frame to each peer. */
@@ -418,7 +472,7 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
     const r = Math.min((options.policy ?? this.#policies.fallback).r, this.replicas);
     const bounded = Math.max(1, Math.min(10_000, count));
     const deadline = this.#deadline(options);
-    new ScanFlight(this.#context, this.table, this.#scans, cursor, bounded, r, deadline, done).start();
+    new ScanFlight(this.#context, this.#scans, cursor, bounded, r, deadline, done).start();
   }
 
   count(slotFrom: number, slotTo: number, options: RequestOptions, done: CountDone): void {
@@ -430,7 +484,7 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
     // A count walks all rows: the deadline of a request on one key would never do.
     const deadline = this.#deadline({ timeoutMs: countTimeoutMs, ...options });
     const ranges = [slotFrom, slotTo];
-    new CountFlight(this.#context, this.table, this.#scans, ranges, [], deadline, done).start();
+    new CountFlight(this.#context, this.#scans, ranges, [], deadline, done).start();
   }
 
   flush(options: RequestOptions, done: FlushDone): void {
@@ -441,10 +495,18 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
     }
     const { flushW, flushWLeast } = this.#policies;
     const { policy } = options;
-    const members = this.#options.members.length;
+    const members = this.#topology.members.length;
     const [most, least] = policy === undefined ? [flushW, flushWLeast] : [policy.w, policy.w];
     new FlushFlight(this.#context, members, most, least, this.#deadline(options), done).start();
     this.#scans.sweepFromStart();
+  }
+
+  changeTopology(request: TopologyRequest, done: TopologyDone): void {
+    this.#topologyDesk.request(request, done);
+  }
+
+  moves(): MoveFigures {
+    return this.#moves.figures();
   }
 
   repair(demand: RepairDemand, progress: (progress: RepairProgress) => void, done: RepairDone): void {
@@ -471,7 +533,7 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
   // Facts.
 
   members(): readonly MemberView[] {
-    const { members } = this.#options;
+    const { members } = this.#topology;
     return memberViews(members, this.#links, this.monotonic(), this.#past.rebuildingSince);
   }
 

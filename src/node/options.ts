@@ -11,19 +11,11 @@ import type { Durability, Storage, StorageUsage } from '../ports/storage.ts';
 import type { NodeId, Transport } from '../ports/transport.ts';
 import type { Turn } from '../ports/turn.ts';
 import type { Table } from '../ring/table.ts';
+import type { Topology, TopologyMember } from '../topology/topology.ts';
 import type { UpdateFunction } from './api.ts';
 
-/** A member of the cluster as configured. `host` is what clients and peers dial. */
-export interface Member {
-  readonly id: NodeId;
-  readonly host: string;
-  readonly respPort: number;
-  readonly peerPort: number;
-  readonly httpPort: number;
-  readonly zone: string;
-  /** Share of the data relative to the others; 1 by default, more than 0. */
-  readonly weight: number;
-}
+/** A member of the cluster. `host` is what clients and peers dial; `weight` is 1 by default. */
+export type Member = TopologyMember;
 
 export interface NodeLimits {
   /** Key and value of one pair together, bytes. */
@@ -82,8 +74,11 @@ export const NODE_LIMITS_DEFAULT: NodeLimits = {
 export interface NodeOptions {
   readonly id: NodeId;
   readonly clusterName: string;
+  /** The founding members and their table: of use only while no later epoch is known. */
   readonly members: readonly Member[];
   readonly table: Table;
+  /** A later epoch that a member told, for a node that joins; what storage remembers counts if it is newer. */
+  readonly topology?: Topology;
   readonly policies: PolicyTable;
   readonly durability: Durability;
   readonly limits: NodeLimits;

@@ -46,7 +46,6 @@ const TICK_FULL = 2;
 
 export class Rebuild {
   readonly #context: NodeContext;
-  readonly #table: Table;
   /** Anti-entropy; until it is there nothing is compared. */
   source: RebuildSource | undefined = undefined;
   /** Partitions this node is one of several replicas of. */
@@ -67,15 +66,19 @@ export class Rebuild {
   /** Members that told what they remember: they know of this life. */
   readonly #told: Set<NodeId> = new Set();
 
-  constructor(context: NodeContext, table: Table) {
+  constructor(context: NodeContext) {
     this.#context = context;
-    this.#table = table;
+    const { read: table } = context.topology;
     const partitions: number[] = [];
     for (let partition = 0; partition < table.partitionCount; partition++) {
       const replicas = this.#replicasOf(partition);
       if (replicas.length > 1 && replicas.includes(context.self)) partitions.push(partition);
     }
     this.partitions = partitions;
+  }
+
+  get #table(): Table {
+    return this.#context.topology.read;
   }
 
   #replicasOf(partition: number): readonly NodeId[] {

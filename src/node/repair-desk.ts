@@ -98,7 +98,6 @@ interface Outgoing {
 export interface RepairDeskOptions {
   readonly context: NodeContext;
   readonly storage: Storage;
-  readonly table: Table;
   readonly forest: HashForest;
   readonly random: Random;
   /** A row that fails its checksum was met. */
@@ -108,7 +107,6 @@ export interface RepairDeskOptions {
 export class RepairDesk implements Desk {
   readonly family: number = FAMILY_REPAIR;
   readonly #context: NodeContext;
-  readonly #table: Table;
   readonly #forest: HashForest;
   readonly #random: Random;
   readonly #rows: RepairRows;
@@ -125,14 +123,13 @@ export class RepairDesk implements Desk {
   open = false;
 
   constructor(options: RepairDeskOptions) {
-    const { context, storage, table, forest, random } = options;
+    const { context, storage, forest, random } = options;
     const { mutants, limits } = context;
     this.#context = context;
-    this.#table = table;
     this.#forest = forest;
     this.#random = random;
     this.#damaged = options.damaged;
-    this.#rows = new RepairRows({ context, storage, table, forest, seed: random.u32() });
+    this.#rows = new RepairRows({ context, storage, forest, seed: random.u32() });
     this.#mutants = {
       skipsOlder: mutants.has('sync-skips-older'),
       horizonNotCaughtUp: mutants.has('horizon-not-caught-up'),
@@ -152,9 +149,13 @@ export class RepairDesk implements Desk {
     for (const link of context.links.all()) {
       const { id } = link.member;
       const firstAt = now + (random.u32() / 2 ** 32) * Math.min(limits.repairIntervalMs, 60_000);
-      const book = new PeerBook(context.self, id, table, limits.repairIntervalMs, firstAt);
+      const book = new PeerBook(context.self, id, this.#table, limits.repairIntervalMs, firstAt);
       this.#peers.set(id, { book, wide: [], demands: [], sessions: 0, awaySince: Number.NEGATIVE_INFINITY });
     }
+  }
+
+  get #table(): Table {
+    return this.#context.topology.read;
   }
 
   /** No comparison is under way, and nothing is read for one of a peer's. */

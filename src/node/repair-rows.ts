@@ -73,7 +73,6 @@ interface Run {
 export interface RepairRowsOptions {
   readonly context: NodeContext;
   readonly storage: Storage;
-  readonly table: Table;
   readonly forest: HashForest;
   /** Another one each life and node: makes damaged rows differ from everybody else's, and begins tokens. */
   readonly seed: number;
@@ -83,7 +82,6 @@ export class RepairRows implements LocalRows {
   readonly partitionCount: number;
   readonly #context: NodeContext;
   readonly #storage: Storage;
-  readonly #table: Table;
   readonly #forest: HashForest;
   readonly #seed: number;
   readonly #hash: RowHash = new RowHash();
@@ -108,13 +106,16 @@ export class RepairRows implements LocalRows {
   constructor(options: RepairRowsOptions) {
     this.#context = options.context;
     this.#storage = options.storage;
-    this.#table = options.table;
     this.#forest = options.forest;
     this.#seed = options.seed;
-    this.partitionCount = options.table.partitionCount;
+    this.partitionCount = options.context.topology.partitionCount;
     this.#horizons = new Float64Array(this.partitionCount);
     // Another beginning each life: what was proved of a former one is not believed.
     this.#taken = new Uint32Array(this.partitionCount).fill(options.seed);
+  }
+
+  get #table(): Table {
+    return this.#context.topology.read;
   }
 
   now(): number {

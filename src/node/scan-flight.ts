@@ -65,7 +65,6 @@ export class ScanFlight extends Flight {
 
   constructor(
     context: NodeContext,
-    table: Table,
     local: LocalScans,
     cursor: number,
     count: number,
@@ -75,7 +74,7 @@ export class ScanFlight extends Flight {
   ) {
     super(deadline);
     this.#context = context;
-    this.#table = table;
+    this.#table = context.topology.read;
     this.#local = local;
     this.#cursor = cursor;
     this.#count = count;
@@ -240,7 +239,6 @@ export class CountFlight extends Flight {
    */
   constructor(
     context: NodeContext,
-    table: Table,
     local: LocalScans,
     ranges: readonly number[],
     passedOver: readonly NodeId[],
@@ -249,7 +247,7 @@ export class CountFlight extends Flight {
   ) {
     super(deadline);
     this.#context = context;
-    this.#table = table;
+    this.#table = context.topology.read;
     this.#local = local;
     this.#ranges = ranges;
     this.#passedOver = passedOver;
@@ -332,7 +330,7 @@ export class CountFlight extends Flight {
       else this.#checkDone();
     };
     const { deadline } = this;
-    new CountFlight(this.#context, this.#table, this.#local, share, passedOver, deadline, counted).start();
+    new CountFlight(this.#context, this.#local, share, passedOver, deadline, counted).start();
   }
 
   #checkDone(): void {

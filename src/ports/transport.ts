@@ -10,6 +10,13 @@
 /** A node's name in the cluster: 1 to 64 chars of `[A-Za-z0-9._-]`, the same for ever. */
 export type NodeId = string;
 
+/** Where a member listens for its peers. */
+export interface PeerAddress {
+  readonly id: NodeId;
+  readonly host: string;
+  readonly peerPort: number;
+}
+
 export interface Transport {
   /**
    * Hands over one whole frame, owned by the transport until `isDrained` says otherwise.
@@ -23,6 +30,11 @@ export interface Transport {
   isDrained?(peer: NodeId): boolean;
   /** Drops the pipe to `peer` and dials anew: for a peer that went silent. */
   reset(peer: NodeId, reason: string): void;
+  /**
+   * The members are these from now on, this node among them or not: pipes to others are given up without a
+   * word, new ones are dialled, and one whose address changed is dialled there.
+   */
+  setPeers(peers: readonly PeerAddress[]): void;
 }
 
 /** What a node hears from its transport. Implemented by the node. */

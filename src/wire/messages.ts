@@ -136,6 +136,7 @@ export const FAMILY_REPAIR = 4;
 export const FAMILY_HORIZON = 5;
 export const FAMILY_PAST = 6;
 export const FAMILY_POLICY = 7;
+export const FAMILY_TOPOLOGY = 8;
 
 /** Begins a message of a family: `type` is ten times the family and 0 to 9. The caller appends the body. */
 export function writeFamilyHead(writer: ByteWriter, type: number, id: number): void {

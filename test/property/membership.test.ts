@@ -93,7 +93,7 @@ test('what merge says of a change is what changed', () => {
   );
 });
 
-const facts = { epoch: 0, rebuildingSince: 0, hintFloor: 0 };
+const facts = { epoch: 0, settledEpoch: 0, rebuildingSince: 0, hintFloor: 0 };
 const none: ReadonlySet<string> = new Set();
 const idsOf = (size: number): string[] => Array.from({ length: size }, (_, i) => `n${i}`);
 

@@ -20,6 +20,8 @@ import type {
   ReadDone,
   RequestOptions,
   ScanDone,
+  TopologyDone,
+  TopologyRequest,
   UpdateDone,
   Versions,
   VersionsDone,
@@ -27,6 +29,8 @@ import type {
   WriteProgress,
 } from '../../src/node/api.ts';
 import { nodeIdHex } from '../../src/node/id-hex.ts';
+import type { MoveFigures } from '../../src/node/move-figures.ts';
+import { NO_MOVES } from '../../src/node/move-figures.ts';
 import { nodeStatus, type StatusParts } from '../../src/node/node-status.ts';
 import type { RepairDemand, RepairDone, RepairProgress } from '../../src/node/repair-demand.ts';
 import type { NodeStatus } from '../../src/node/status.ts';
@@ -45,6 +49,7 @@ import {
   STAMP_NONE,
 } from '../../src/rows/row.ts';
 import { liveVersions, versionsOfRow } from '../../src/rows/siblings.ts';
+import { Topology } from '../../src/topology/topology.ts';
 
 const placesPerSlot = 2 ** 32;
 
@@ -57,7 +62,7 @@ export class FakeNode implements NodeApi {
   readonly id = 'n1';
   readonly idHex: string = nodeIdHex('n1');
   readonly clusterName = 'fake';
-  readonly table: Table;
+  topology: Topology;
   readonly replicas: number;
   readonly pairBytesMax: number;
   /** Wall and monotonic time in milliseconds. */
@@ -85,10 +90,29 @@ export class FakeNode implements NodeApi {
   constructor(memberCount = 3, pairBytesMax: number = 1024 * 1024) {
     this.#members = Array.from({ length: memberCount }, (_, index) => `n${index + 1}`);
     const members = this.#members.map((id) => ({ id, weight: 1, zone: 'z' }));
-    this.table = place(undefined, members, { partitionCount: 1024, replicaCount: 3 });
+    const addresses = { host: '127.0.0.1', respPort: 6371, peerPort: 7371, httpPort: 8371 };
+    const table = place(undefined, members, { partitionCount: 1024, replicaCount: 3 });
+    this.topology = Topology.founding(
+      members.map((member) => ({ ...member, ...addresses })),
+      table,
+    );
     this.replicas = Math.min(3, memberCount);
     this.pairBytesMax = pairBytesMax;
     this.progress = () => ({ acknowledgements: this.replicas, settled: true });
+  }
+
+  get table(): Table {
+    return this.topology.read;
+  }
+
+  changeTopology(request: TopologyRequest, done: TopologyDone): void {
+    this.#answer(`topology ${request.kind}`, (error) =>
+      done(error, error === undefined ? this.topology : undefined),
+    );
+  }
+
+  moves(): MoveFigures {
+    return NO_MOVES;
   }
 
   wall(): number {

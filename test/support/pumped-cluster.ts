@@ -136,6 +136,7 @@ export class PumpedCluster extends PumpedNetwork {
     const seat = this.seats.get(id)!;
     const transport: Transport = {
       send: (peer, frame) => this.send(id, peer, frame),
+      setPeers: () => {},
       reset: (peer, reason) => {
         seat.resets.push(reason);
         this.break(id, peer, reason);

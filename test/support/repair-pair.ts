@@ -25,6 +25,7 @@ import type { RowKey } from '../../src/rows/key.ts';
 import { rowKeyOf } from '../../src/rows/key.ts';
 import type { Row } from '../../src/rows/row.ts';
 import { encodeRow, KIND_STRING, KIND_TOMBSTONE } from '../../src/rows/row.ts';
+import { Topology } from '../../src/topology/topology.ts';
 import { REPAIR_BUSY, REPAIR_OK, writeRepairHead } from '../../src/wire/repair-messages.ts';
 import { ManualStorage } from './manual-storage.ts';
 
@@ -63,6 +64,7 @@ export class Side {
     this.replica.start();
     const context = {
       self: id,
+      topology: Topology.founding([], pair.table),
       n: 2,
       limits: NODE_LIMITS_DEFAULT,
       replica: this.replica,
@@ -73,8 +75,8 @@ export class Side {
       now: () => this.nowMs,
       wall: () => WALL_MS,
     } as unknown as NodeContext;
-    const { forest, table } = this;
-    this.rows = new RepairRows({ context, storage, table, forest, seed: id === 'a' ? 1 : 2 });
+    const { forest } = this;
+    this.rows = new RepairRows({ context, storage, forest, seed: id === 'a' ? 1 : 2 });
   }
 
   /** Stores a row as a write of `ms` after the epoch of the test; null deletes. */

@@ -25,6 +25,7 @@ import { mergeRows } from '../../../src/rows/merge.ts';
 import type { Row, Stamp } from '../../../src/rows/row.ts';
 import { compareStamps, encodeStamp, KIND_STRING, rowStamp, STAMP_NONE } from '../../../src/rows/row.ts';
 import { rowOfVersions } from '../../../src/rows/siblings.ts';
+import { Topology } from '../../../src/topology/topology.ts';
 
 function stamp(time: number): Stamp {
   return time === 0 ? STAMP_NONE : encodeStamp({ time, logical: 0, actor: 1, counter: 1 });
@@ -188,9 +189,11 @@ describe('WriteCore', () => {
 describe('PlanBook', () => {
   const members = [1, 2, 3, 4, 5].map((i) => ({ id: `n${i}`, weight: 1, zone: i <= 2 ? 'near' : `far${i}` }));
   const table = place(undefined, members, { partitionCount: 64, replicaCount: 3 });
+  const addresses = { host: '127.0.0.1', respPort: 6371, peerPort: 7371, httpPort: 0 };
+  const addressed = members.map((member) => ({ ...member, ...addresses }));
 
   function book(self: string, dead: Set<string>): PlanBook {
-    return new PlanBook(self, table, {
+    return new PlanBook(self, Topology.founding(addressed, table), {
       isLive: (id) => id === self || !dead.has(id),
       zoneOf: (id) => members.find((member) => member.id === id)!.zone,
     });

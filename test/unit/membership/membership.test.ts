@@ -194,11 +194,17 @@ test('facts spread, newest last', () => {
   network.run(10_000);
   network.nodes[3]!.core.setFacts({
     epoch: 5,
+    settledEpoch: 5,
     rebuildingSince: 1_600_000_000_000,
     hintFloor: 1_700_000_000_000,
   });
   network.run(5000);
-  network.nodes[3]!.core.setFacts({ epoch: 6, rebuildingSince: 0, hintFloor: 1_700_000_000_001 });
+  network.nodes[3]!.core.setFacts({
+    epoch: 6,
+    settledEpoch: 5,
+    rebuildingSince: 0,
+    hintFloor: 1_700_000_000_001,
+  });
   network.run(5000);
   for (let peer = 0; peer < 30; peer++) {
     if (peer === 3) continue;

@@ -17,6 +17,7 @@ import { Replica } from '../../../src/replica/replica.ts';
 import { place } from '../../../src/ring/placement.ts';
 import { rowKeyOf, rowKeySlot } from '../../../src/rows/key.ts';
 import { encodeRow, KIND_TOMBSTONE } from '../../../src/rows/row.ts';
+import { Topology } from '../../../src/topology/topology.ts';
 import { FENCED } from '../../../src/wire/horizon-messages.ts';
 import { ManualStorage } from '../../support/manual-storage.ts';
 
@@ -50,6 +51,7 @@ class Leader {
     this.replica.start({ time: 0, logical: 0 });
     const context = {
       self,
+      topology: Topology.founding([], table),
       limits: { ...NODE_LIMITS_DEFAULT, horizonIntervalMs: 1 },
       log: LOG_SILENT,
       mutants: new Set(),
@@ -58,7 +60,7 @@ class Leader {
       now: () => 1000,
       wall: () => wall,
     } as unknown as NodeContext;
-    this.desk = new HorizonDesk(context, table, {
+    this.desk = new HorizonDesk(context, {
       compare: (partition, peer, done) => {
         if (partition !== this.partition) done(new CodedError('unavailable', 'none', 'not now'), undefined);
         else this.asked.push({ peer, equal: () => done(undefined, equal) });

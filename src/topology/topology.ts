@@ -1,0 +1,133 @@
+/**
+ * The topology: who the members are and who owns what, in one epoch. An immutable value.
+ *
+ * The picture: the village register of fields. A page is written for each epoch and never changed; the
+ * next page is agreed on by those who stand on this one (`src/paxos`), and everybody copies it. Moving a
+ * field from one family to another takes three pages, so that neighbours who read two pages that follow
+ * each other never harm one another (online schema change: Rae et al., F1, VLDB 2013; joint quorums: Raft,
+ * Ongaro and Ousterhout 2014, section 6):
+ *
+ * | phase    | reads ask  | a write needs W of    | ends when every member says                          |
+ * |----------|------------|-----------------------|------------------------------------------------------|
+ * | `steady` | `read`     | `read`                |                                                      |
+ * | `copy`   | `read`=old | `read` and of `other` | that it knows the epoch, and holds what it is to get |
+ * | `switch` | `read`=new | `read` and of `other` | that it knows the epoch, and owes nobody anything    |
+ *
+ * No epoch is proposed before every member has told that it knows the one before it durably: so at any
+ * time two epochs are in use, and they follow each other. docs/design/topology.md has the argument.
+ */
+
+import { assert } from '../base/assert.ts';
+import type { RingMember, Table } from '../ring/table.ts';
+
+/** A member of the cluster. `host` is what clients and peers dial. */
+export interface TopologyMember extends RingMember {
+  readonly host: string;
+  readonly respPort: number;
+  readonly peerPort: number;
+  /** 0 for none. */
+  readonly httpPort: number;
+}
+
+export type TopologyPhase = 'steady' | 'copy' | 'switch';
+
+export type ChangeKind = 'join' | 'leave' | 'remove' | 'replace' | 'weight';
+
+/** A change of the members or their weights that is under way, or the one that led to this epoch. */
+export interface TopologyChange {
+  readonly kind: ChangeKind;
+  /** Drawn by whoever asked, so that it can tell its own change from another: 48 bits. */
+  readonly id: number;
+  /** Members that come, or whose weight changes, or that go. For `replace` the new one. */
+  readonly nodes: readonly string[];
+  /** Members that are gone for good and are asked nothing any more (`remove`, `replace`). */
+  readonly gone: readonly string[];
+  /** The first epoch of the change. */
+  readonly epoch: number;
+  /** Wall milliseconds of whoever asked. */
+  readonly beganAt: number;
+}
+
+export interface TopologyContent {
+  readonly epoch: number;
+  readonly phase: TopologyPhase;
+  /** Everybody who takes part: the owners by `read` and by `other`, without those that are gone. */
+  readonly members: readonly TopologyMember[];
+  readonly read: Table;
+  readonly other: Table | undefined;
+  readonly change: TopologyChange | undefined;
+}
+
+export class Topology {
+  readonly epoch: number;
+  readonly phase: TopologyPhase;
+  /** Sorted by id. */
+  readonly members: readonly TopologyMember[];
+  /** The owners that reads ask and clients are told of. */
+  readonly read: Table;
+  /** The owners that writes must reach besides; undefined in phase `steady`. */
+  readonly other: Table | undefined;
+  /** The change under way; in phase `steady` the one that led here, undefined in a founding epoch. */
+  readonly change: TopologyChange | undefined;
+  readonly #byId: ReadonlyMap<string, TopologyMember>;
+
+  constructor(content: TopologyContent) {
+    const { epoch, phase, members, read, other, change } = content;
+    assert((phase === 'steady') === (other === undefined), 'two tables while a change is under way');
+    this.epoch = epoch;
+    this.phase = phase;
+    this.members = Object.freeze(members.toSorted((a, b) => (a.id < b.id ? -1 : 1)));
+    this.read = read;
+    this.other = other;
+    this.change = change;
+    this.#byId = new Map(this.members.map((member) => [member.id, member]));
+  }
+
+  /** Epoch 1: the members of a configuration, with `read` placed for them. */
+  static founding(members: readonly TopologyMember[], read: Table): Topology {
+    return new Topology({
+      epoch: read.epoch,
+      phase: 'steady',
+      members,
+      read,
+      other: undefined,
+      change: undefined,
+    });
+  }
+
+  has(id: string): boolean {
+    return this.#byId.has(id);
+  }
+
+  member(id: string): TopologyMember | undefined {
+    return this.#byId.get(id);
+  }
+
+  get partitionCount(): number {
+    return this.read.partitionCount;
+  }
+
+  /** Whether the change under way changes who holds a partition (the set, not the order). */
+  isMoving(partition: number): boolean {
+    if (this.other === undefined) return false;
+    const read = this.read.preferenceListOfPartition(partition);
+    const other = this.other.preferenceListOfPartition(partition);
+    return read.length !== other.length || read.some((id) => !other.includes(id));
+  }
+
+  /** Whether a node is to hold the rows of a partition: by either table. */
+  isHolder(partition: number, id: string): boolean {
+    if (this.read.preferenceListOfPartition(partition).includes(id)) return true;
+    return this.other?.preferenceListOfPartition(partition).includes(id) ?? false;
+  }
+
+  /** The owners before the change, in phases `copy` and `switch`. */
+  get old(): Table | undefined {
+    return this.phase === 'copy' ? this.read : this.other;
+  }
+
+  /** The owners after the change, in phases `copy` and `switch`; else those of now. */
+  get next(): Table {
+    return this.phase === 'copy' ? this.other! : this.read;
+  }
+}
