@@ -11,14 +11,11 @@
 import { assert } from '../base/assert.ts';
 import type { ByteString } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
-import { HedgeBudget } from '../coordinator/hedge.ts';
 import { PlanBook } from '../coordinator/plan.ts';
 import type { Policy } from '../coordinator/policy.ts';
-import { HintBook } from '../hints/hint-book.ts';
 import { HashForest } from '../merkle/hash-forest.ts';
 import type { NodeId, TransportHandler } from '../ports/transport.ts';
 import { Replica } from '../replica/replica.ts';
-import { Vouching } from '../replica/vouching.ts';
 import { SLOT_COUNT } from '../ring/slots.ts';
 import type { Table } from '../ring/table.ts';
 import type { RowKey } from '../rows/key.ts';
@@ -47,7 +44,6 @@ import type {
 import type { NodeContext } from './context.ts';
 import type { Desk } from './desk.ts';
 import { Flights } from './flights.ts';
-import { FlushFlight } from './flush-flight.ts';
 import { GossipDesk } from './gossip-desk.ts';
 import { HintDesk } from './hint-desk.ts';
 import { HorizonDesk } from './horizon-desk.ts';
@@ -57,13 +53,12 @@ import { raiseIncarnation } from './incarnation.ts';
 import type { Link, LinkEvents } from './links.ts';
 import { Links } from './links.ts';
 import { LocalScans } from './local-scans.ts';
-import { memberViews } from './member-views.ts';
+import { makeContext } from './make-context.ts';
 import { MoveDesk } from './move-desk.ts';
 import type { MoveFigures } from './move-figures.ts';
-import { nodeStatus } from './node-status.ts';
+import { NodeFacts } from './node-facts.ts';
 import type { Member, NodeOptions, NodePorts } from './options.ts';
 import { PastDesk } from './past-desk.ts';
-import { PastMemory } from './past-memory.ts';
 import { PeerDesk } from './peer-desk.ts';
 import { Policies } from './policies.ts';
 import { PolicyDesk } from './policy-desk.ts';
@@ -73,21 +68,12 @@ import { RepairDesk } from './repair-desk.ts';
 import { RepairMarks } from './repair-marks.ts';
 import { Requests } from './requests.ts';
 import { RowMender } from './row-mender.ts';
-import { CountFlight, ScanFlight } from './scan-flight.ts';
-import { SiblingComposer } from './sibling-composer.ts';
 import type { NodeStatus } from './status.ts';
 import { Tally } from './tally.ts';
 import { knownTopology, TopologyDesk } from './topology-desk.ts';
+import { WideRequests } from './wide-requests.ts';
 
 const noMutants: ReadonlySet<string> = new Set();
-const hashSpan = 0x1_0000_0000;
-
-/** What a count may take if the request does not say, milliseconds. */
-const countTimeoutMs = 30_000;
-
-/** What gossip says of this node is looked at anew this often, milliseconds. */
-const factsIntervalMs = 1000;
-
 export class Node implements NodeApi, TransportHandler, LinkEvents {
   readonly id: NodeId;
   readonly idHex: string;
@@ -111,7 +97,6 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
   #topology: Topology;
   readonly #topologyDesk: TopologyDesk;
   readonly #moves: MoveDesk;
-  #factsAt = Number.NEGATIVE_INFINITY;
   /** Desks of the rarer messages; the peer desk finds them by family. */
   readonly #desks: readonly Desk[];
   readonly #context: NodeContext;
@@ -120,12 +105,12 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
   readonly #mender: RowMender;
   readonly #past: PastDesk;
   readonly #frameSequenceUnchecked: boolean;
-  readonly #startedAt: number;
+  readonly #wide: WideRequests;
+  readonly #facts: NodeFacts;
 
   constructor(options: NodeOptions, ports: NodePorts) {
     this.#options = options;
     this.#ports = ports;
-    this.#startedAt = ports.clock.monotonic();
     this.id = options.id;
     this.idHex = nodeIdHex(options.id);
     this.clusterName = options.clusterName;
@@ -144,13 +129,24 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
     this.#links = this.#makeLinks(self);
     this.#flights = new Flights(random.u32());
     this.#plans = new PlanBook(options.id, this.#topology, this.#links);
-    this.#context = this.#makeContext();
+    this.#context = makeContext({
+      options,
+      ports,
+      topology: () => this.#topology,
+      replica: this.#replica,
+      identity: this.#identity,
+      links: this.#links,
+      plans: this.#plans,
+      flights: this.#flights,
+      tally: this.#tally,
+    });
     const confirmed = (): boolean => this.#links.isClockConfirmed(clock.monotonic(), clock.wall());
     const damaged = (rowKey: RowKey): boolean => this.#mender.damaged(rowKey);
     this.#scans = new LocalScans(storage, this.#replica, () => clock.wall(), confirmed, wake, damaged);
     this.#policies = new Policies(options.policies);
     this.#policyDesk = new PolicyDesk(this.#context, this.#policies, storage);
     this.#requests = new Requests(this.#context, this.#policies, options.updates);
+    this.#wide = new WideRequests(this.#context, this.#policies, this.#requests, this.#scans);
     this.#mender = new RowMender(this.#context, this.#policies);
     this.#repair = new RepairDesk({ context: this.#context, storage, forest, random, damaged });
     const rebuild = new Rebuild(this.#context);
@@ -162,17 +158,13 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
       this.#context.hints.recount();
     };
     const gossip = new GossipDesk(this.#links, this.#context.now);
-    this.#horizon = new HorizonDesk(this.#context, {
-      compare: (partition, peer, compared) => this.#repair.compare(partition, peer, compared),
-      hintFloorOf: (member) => this.#hintFloorOf(member),
-      isWhole: (partition) => this.#context.vouching.isWholeIn(partition),
-      isClockConfirmed: confirmed,
-    });
+    this.#horizon = this.#makeHorizonDesk(confirmed);
     this.#moves = new MoveDesk(this.#context, storage, this.#repair);
     this.#topologyDesk = new TopologyDesk(this.#context, random, {
       adopt: (topology) => this.#adopt(topology),
       isSettled: () => this.#moves.isSettled,
     });
+    this.#facts = this.#makeFacts();
     this.#desks = [
       gossip,
       this.#past,
@@ -185,6 +177,29 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
     ];
     const handedOver = (slot: number): void => this.#repair.handedOver(slot);
     this.#desk = new PeerDesk(this.#context, this.#requests, this.#scans, this.#desks, handedOver);
+  }
+
+  #makeHorizonDesk(isClockConfirmed: () => boolean): HorizonDesk {
+    return new HorizonDesk(this.#context, {
+      compare: (partition, peer, compared) => this.#repair.compare(partition, peer, compared),
+      hintFloorOf: (member) => this.#hintFloorOf(member),
+      isWhole: (partition) => this.#context.vouching.isWholeIn(partition),
+      isClockConfirmed,
+    });
+  }
+
+  #makeFacts(): NodeFacts {
+    return new NodeFacts({
+      context: this.#context,
+      storage: this.#ports.storage,
+      requests: this.#requests,
+      hints: this.#hints,
+      repair: this.#repair,
+      horizon: this.#horizon,
+      past: this.#past,
+      policies: this.#policies,
+      topologyDesk: this.#topologyDesk,
+    });
   }
 
   /** What this node holds. It tells of damaged rows and of commits; who hears that is made later. */
@@ -240,44 +255,6 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
     const now = clock.monotonic();
     const linked = { self, members, life, transport, random, limits, log, mutants, now };
     return new Links(linked, this, () => turn.wake());
-  }
-
-  #makeContext(): NodeContext {
-    const { limits, mutants = noMutants } = this.#options;
-    const { storage, log, clock, random } = this.#ports;
-    const topology = (): Topology => this.#topology;
-    return {
-      self: this.id,
-      get topology() {
-        return topology();
-      },
-      get n() {
-        return topology().read.listLength;
-      },
-      limits,
-      log,
-      replica: this.#replica,
-      identity: this.#identity,
-      vouching: new Vouching(this.#topology.partitionCount, mutants),
-      hints: new HintBook({
-        storage,
-        shelf: this.#replica,
-        log,
-        bytesMax: limits.hintBytesMax,
-        marginMs: limits.horizonMarginMs,
-        mutants,
-      }),
-      past: new PastMemory([...this.#links.all()].map(({ member }) => member.id)),
-      links: this.#links,
-      plans: this.#plans,
-      flights: this.#flights,
-      siblings: new SiblingComposer(random),
-      hedgeBudget: new HedgeBudget(limits.hedgeShareMax),
-      tally: this.#tally,
-      mutants,
-      now: () => clock.monotonic(),
-      wall: () => clock.wall(),
-    };
   }
 
   /**
@@ -376,7 +353,7 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
     this.#links.tick(now, this.#ports.clock.wall(), this.#replica.floor);
     this.#scans.sweep(now);
     for (const desk of this.#desks) desk.tick?.(now);
-    this.#tellFacts(now);
+    this.#facts.tick(now);
     this.#mender.tick(now);
   }
 
@@ -391,15 +368,6 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
     if (member === this.id) return this.#hints.hintFloor();
     const link = this.#links.get(member);
     return link === undefined ? 0 : this.#links.view(link, this.monotonic()).hintFloor;
-  }
-
-  /** What gossip says of this node. */
-  #tellFacts(now: number): void {
-    if (now - this.#factsAt < factsIntervalMs) return;
-    this.#factsAt = now;
-    const { rebuildingSince } = this.#past;
-    const { epoch, settledEpoch } = this.#topologyDesk;
-    this.#links.setFacts({ epoch, settledEpoch, rebuildingSince, hintFloor: this.#hints.hintFloor() });
   }
 
   /** Ends a turn: one batch to storage, one frame to each peer. */
@@ -460,45 +428,15 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
   }
 
   scan(cursor: number, count: number, options: RequestOptions, done: ScanDone): void {
-    const refusal = this.#refusal();
-    if (refusal !== undefined) {
-      done(refusal, undefined);
-      return;
-    }
-    if (!(cursor >= 0 && cursor < SLOT_COUNT * hashSpan)) {
-      done(undefined, { cursor: 0, entries: [] });
-      return;
-    }
-    const r = Math.min((options.policy ?? this.#policies.fallback).r, this.replicas);
-    const bounded = Math.max(1, Math.min(10_000, count));
-    const deadline = this.#deadline(options);
-    new ScanFlight(this.#context, this.#scans, cursor, bounded, r, deadline, done).start();
+    this.#wide.scan(cursor, count, options, done);
   }
 
   count(slotFrom: number, slotTo: number, options: RequestOptions, done: CountDone): void {
-    const refusal = this.#refusal();
-    if (refusal !== undefined) {
-      done(refusal, 0);
-      return;
-    }
-    // A count walks all rows: the deadline of a request on one key would never do.
-    const deadline = this.#deadline({ timeoutMs: countTimeoutMs, ...options });
-    const ranges = [slotFrom, slotTo];
-    new CountFlight(this.#context, this.#scans, ranges, [], deadline, done).start();
+    this.#wide.count(slotFrom, slotTo, options, done);
   }
 
   flush(options: RequestOptions, done: FlushDone): void {
-    const refusal = this.#refusal();
-    if (refusal !== undefined) {
-      done(new CodedError(refusal.code, 'fail', refusal.message));
-      return;
-    }
-    const { flushW, flushWLeast } = this.#policies;
-    const { policy } = options;
-    const members = this.#topology.members.length;
-    const [most, least] = policy === undefined ? [flushW, flushWLeast] : [policy.w, policy.w];
-    new FlushFlight(this.#context, members, most, least, this.#deadline(options), done).start();
-    this.#scans.sweepFromStart();
+    this.#wide.flush(options, done);
   }
 
   changeTopology(request: TopologyRequest, done: TopologyDone): void {
@@ -518,23 +456,10 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
     return this.#repair.rootOf(partition);
   }
 
-  #deadline(options: RequestOptions): number {
-    return this.monotonic() + (options.timeoutMs ?? this.#options.limits.requestTimeoutMs);
-  }
-
-  #refusal(): CodedError | undefined {
-    if (!this.#requests.open)
-      return new CodedError('unavailable', 'none', 'this node is starting or stopping');
-    if (!this.#requests.isFull) return this.#replica.failure;
-    this.#tally.failuresOverload++;
-    return new CodedError('overloaded', 'none', 'too many requests are under way at this node; try again');
-  }
-
   // Facts.
 
   members(): readonly MemberView[] {
-    const { members } = this.#topology;
-    return memberViews(members, this.#links, this.monotonic(), this.#past.rebuildingSince);
+    return this.#facts.members();
   }
 
   answersFor(partition: number, strict: boolean): boolean {
@@ -543,37 +468,11 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
   }
 
   figures(): NodeFigures {
-    return {
-      ...this.#tally,
-      ...this.#hints.figures(),
-      ...this.#repair.figures(),
-      rowsDamaged: this.#replica.rowsDamaged,
-      siblingsMost: this.#context.siblings.siblingsMost,
-      requestsInFlight: this.#requests.waiting,
-      writesUnsettled: this.#flights.answered,
-      framesSent: this.#links.framesSent,
-      messagesSent: this.#links.messagesSent,
-      storage: this.#ports.storage.figures(),
-    };
+    return this.#facts.figures();
   }
 
   status(): NodeStatus {
-    return nodeStatus({
-      node: this,
-      uptimeMs: this.monotonic() - this.#startedAt,
-      storage: this.#ports.storage,
-      failure: this.#replica.failure,
-      clockDoubted: this.#links.clockDoubted,
-      clockOffsetOf: (id) => this.#links.clockOffsetOf(id, this.monotonic(), this.wall()),
-      hints: this.#hints.status(),
-      past: this.#past.figures(),
-      repair: this.#repair.status(),
-      horizon: this.#horizon.status,
-      differenceAgeMs: (member) => this.#repair.lagMs(member.id),
-      horizonAlarmMs: this.#options.limits.horizonAlarmMs,
-      siblings: this.#context.siblings.status(this.#context),
-      policies: this.#policies.status(),
-    });
+    return this.#facts.status(this);
   }
 
   idleSeconds(key: ByteString): number | undefined {
