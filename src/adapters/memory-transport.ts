@@ -58,7 +58,21 @@ export class MemoryNetwork {
     const source = this.#endpoints.get(from);
     const target = this.#endpoints.get(to);
     if (source === undefined || target === undefined || this.#cuts.has(`${from}>${to}`)) return;
-    source.raise(target);
+    // A dial to a stranger is not made, and one from a stranger is refused.
+    if (source.knows(to) && target.knows(from)) source.raise(target);
+  }
+
+  /** @internal The members of `endpoint` changed: pipes of either direction go and come. */
+  peersChanged(endpoint: MemoryTransport): void {
+    for (const other of this.#endpoints.values()) {
+      if (other === endpoint) continue;
+      if (endpoint.knows(other.id)) {
+        this.connect(endpoint.id, other.id);
+        this.connect(other.id, endpoint.id);
+      } else {
+        other.lose(endpoint.id, 'the peer closed the connection');
+      }
+    }
   }
 
   /** @internal */
@@ -92,6 +106,8 @@ export class MemoryTransport implements Transport {
   readonly #network: MemoryNetwork;
   readonly #pipes: Map<NodeId, Pipe> = new Map();
   #handler: TransportHandler | undefined = undefined;
+  /** Where the members are; undefined until it was said: then everybody is one. */
+  #peers: ReadonlyMap<NodeId, string> | undefined = undefined;
   /** Bytes queued for one peer above which `send` refuses. */
   queueBytesMax: number = 64 * 1024 * 1024;
 
@@ -123,7 +139,25 @@ export class MemoryTransport implements Transport {
     return true;
   }
 
-  setPeers(_peers: readonly PeerAddress[]): void {}
+  setPeers(peers: readonly PeerAddress[]): void {
+    const before = this.#peers;
+    this.#peers = new Map(peers.map(({ id, host, peerPort }) => [id, `${host}:${peerPort}`]));
+    for (const [id, pipe] of this.#pipes) {
+      const address = this.#peers.get(id);
+      if (address === undefined) {
+        this.#pipes.delete(id);
+        pipe.broken = true;
+      } else if (before !== undefined && before.get(id) !== address) {
+        this.lose(id, 'the peer has another address');
+      }
+    }
+    if (this.#handler !== undefined) this.#network.peersChanged(this);
+  }
+
+  /** @internal Whether a node is a member, as far as this one was told. */
+  knows(peer: NodeId): boolean {
+    return this.#peers?.has(peer) ?? true;
+  }
 
   reset(peer: NodeId, reason: string): void {
     if (this.lose(peer, reason)) this.#network.connect(this.id, peer);

@@ -27,6 +27,7 @@ import type { Table } from '../../src/ring/table.ts';
 import { rowKeyOf } from '../../src/rows/key.ts';
 import type { Row } from '../../src/rows/row.ts';
 import { BODY_TOMBSTONE } from '../../src/rows/row.ts';
+import { Topology } from '../../src/topology/topology.ts';
 import { ManualStorage } from './manual-storage.ts';
 import { PumpedNetwork } from './pumped-network.ts';
 import { textBody, textOf, updatesForTests } from './pumped-values.ts';
@@ -46,6 +47,11 @@ export class ManualClock implements Clock {
   }
 }
 
+/** A member as pumped clusters have them; ports mean nothing there. */
+export function pumpedMember(id: NodeId, zone = 'z', weight = 1): Member {
+  return { id, host: '127.0.0.1', respPort: 0, peerPort: 0, httpPort: 0, zone, weight };
+}
+
 /** One node and its surroundings. */
 export interface Seat {
   readonly id: NodeId;
@@ -59,6 +65,8 @@ export interface Seat {
   readonly events: string[];
   /** Reasons of the resets it asked for. */
   readonly resets: string[];
+  /** What it is told at its start, `NodeOptions.topology`. */
+  topology: Topology | undefined;
 }
 
 export interface PumpedOptions {
@@ -75,9 +83,12 @@ export interface PumpedOptions {
   readonly mutants?: readonly string[];
   /** Zone of each node. */
   readonly zones?: readonly string[];
+  /** The epoch that all begin with, made from the founding one; that one if left out. */
+  readonly topology?: (founding: Topology) => Topology;
 }
 
 export class PumpedCluster extends PumpedNetwork {
+  /** Of the founding epoch: `keyOf` and `keyNotAt` go by it. */
   readonly table: Table;
   readonly seats: Map<NodeId, Seat> = new Map();
   readonly #members: readonly Member[];
@@ -90,15 +101,7 @@ export class PumpedCluster extends PumpedNetwork {
     const count = options.nodes ?? 3;
     super(Array.from({ length: count }, (_, i) => `n${i + 1}`));
     this.#options = options;
-    this.#members = this.ids.map((id, i) => ({
-      id,
-      host: '127.0.0.1',
-      respPort: 0,
-      peerPort: 0,
-      httpPort: 0,
-      zone: options.zones?.[i] ?? 'z',
-      weight: 1,
-    }));
+    this.#members = this.ids.map((id, i) => pumpedMember(id, options.zones?.[i]));
     const replicaCount = options.replicas ?? 3;
     this.table = place(undefined, this.#members, {
       partitionCount: options.partitionCount ?? 64,
@@ -108,22 +111,20 @@ export class PumpedCluster extends PumpedNetwork {
     const policy = options.policy ?? 'PA/EC';
     const fallback = typeof policy === 'string' ? policyFor(policy, n) : policy;
     this.#policies = new PolicyTable(fallback, options.rules ?? [], n);
-    for (const id of this.ids) {
-      const clock = new ManualClock();
-      const storage = new ManualStorage(true);
-      this.seats.set(id, this.#seat(id, clock, storage));
-    }
+    const topology = options.topology?.(Topology.founding(this.#members, this.table));
+    for (const id of this.ids) this.seats.set(id, this.#seat(id, topology));
     for (const id of this.ids) this.#start(id);
     this.pump();
     for (const seat of this.seats.values()) seat.storage.automatic = options.storageAutomatic ?? true;
   }
 
-  #seat(id: NodeId, clock: ManualClock, storage: ManualStorage): Seat {
+  #seat(id: NodeId, topology: Topology | undefined): Seat {
     const seat: Seat = {
       id,
       node: undefined as unknown as Node,
-      storage,
-      clock,
+      storage: new ManualStorage(true),
+      clock: new ManualClock(),
+      topology,
       awake: false,
       running: false,
       events: [],
@@ -136,7 +137,11 @@ export class PumpedCluster extends PumpedNetwork {
     const seat = this.seats.get(id)!;
     const transport: Transport = {
       send: (peer, frame) => this.send(id, peer, frame),
-      setPeers: () => {},
+      setPeers: (peers) =>
+        this.setPeers(
+          id,
+          peers.map((peer) => peer.id),
+        ),
       reset: (peer, reason) => {
         seat.resets.push(reason);
         this.break(id, peer, reason);
@@ -148,6 +153,7 @@ export class PumpedCluster extends PumpedNetwork {
         clusterName: 'test',
         members: this.#members,
         table: this.table,
+        ...(seat.topology === undefined ? {} : { topology: seat.topology }),
         policies: this.#policies,
         durability: 'always',
         limits: { ...NODE_LIMITS_DEFAULT, ...this.#options.limits },
@@ -167,14 +173,15 @@ export class PumpedCluster extends PumpedNetwork {
         },
       },
     );
+    transport.setPeers(seat.node.topology.members);
     seat.running = true;
     const started = this.call<() => void>(`start of ${id}`);
     seat.node.start(started.done);
   }
 
   protected override handlerOf(id: NodeId): Node | undefined {
-    const { node, running } = this.seats.get(id)!;
-    return running ? node : undefined;
+    const seat = this.seats.get(id);
+    return seat?.running ? seat.node : undefined;
   }
 
   /** Ends the turns that were asked for. */
@@ -223,14 +230,39 @@ export class PumpedCluster extends PumpedNetwork {
     this.breakAll(id);
   }
 
-  /** Starts a killed node on what its storage held; `loss` is what the engine says to be gone. */
-  restart(id: NodeId, loss?: string): void {
+  /**
+   * Starts a killed node on what its storage held; `loss` is what the engine says to be gone, `topology` an
+   * epoch it is told in place of the one before.
+   */
+  restart(id: NodeId, loss?: string, topology?: Topology): void {
     const seat = this.seats.get(id)!;
+    if (topology !== undefined) seat.topology = topology;
     seat.storage = new ManualStorage(true, seat.storage.entries);
     seat.storage.loss = loss;
     this.#start(id);
     this.pump();
     seat.storage.automatic = this.#options.storageAutomatic ?? true;
+  }
+
+  /** Starts a node more, on an empty disk and with the clocks of the others: it is told `topology`, which names it. */
+  add(id: NodeId, topology: Topology): Seat {
+    assert.ok(topology.has(id), `${id} is a member of the topology it starts from`);
+    const other = this.seats.values().next().value?.clock;
+    this.addId(id);
+    const seat = this.#seat(id, topology);
+    this.seats.set(id, seat);
+    if (other !== undefined) Object.assign(seat.clock, other);
+    this.#start(id);
+    this.pump();
+    seat.storage.automatic = this.#options.storageAutomatic ?? true;
+    return seat;
+  }
+
+  /** A node ends for good: it has no seat any more. */
+  remove(id: NodeId): void {
+    this.kill(id);
+    this.dropId(id);
+    this.seats.delete(id);
   }
 
   // Requests.

@@ -32,30 +32,63 @@ interface Pipe {
   sequence: number;
 }
 
+function newPipe(): Pipe {
+  return { up: false, cut: false, held: false, full: false, frames: [], life: 1, sequence: 0 };
+}
+
 /** Messages that come and go by themselves: not traced. */
 const background: ReadonlySet<string> = new Set(['ping', 'pong', 'past']);
 
 export abstract class PumpedNetwork {
-  readonly ids: readonly NodeId[];
+  readonly #ids: NodeId[] = [];
   readonly #pipes: Map<string, Pipe> = new Map();
+  /** Whom a node takes for members; one that is not named here knows everybody. */
+  readonly #peers: Map<NodeId, ReadonlySet<NodeId>> = new Map();
   /** Messages delivered, as `n1>n2 write`. Heartbeats and the like are left out. */
   trace: string[] = [];
 
   constructor(ids: readonly NodeId[]) {
-    this.ids = ids;
-    for (const from of ids) {
-      for (const to of ids) {
-        if (from === to) continue;
-        this.#pipes.set(`${from}>${to}`, {
-          up: false,
-          cut: false,
-          held: false,
-          full: false,
-          frames: [],
-          life: 1,
-          sequence: 0,
-        });
-      }
+    for (const id of ids) this.addId(id);
+  }
+
+  get ids(): readonly NodeId[] {
+    return this.#ids;
+  }
+
+  /** Letter boxes for one node more. */
+  protected addId(id: NodeId): void {
+    for (const other of this.#ids) {
+      this.#pipes.set(`${other}>${id}`, newPipe());
+      this.#pipes.set(`${id}>${other}`, newPipe());
+    }
+    this.#ids.push(id);
+  }
+
+  /** Its letter boxes are taken down; the others hear that it died. */
+  protected dropId(id: NodeId): void {
+    this.breakAll(id);
+    this.#ids.splice(this.#ids.indexOf(id), 1);
+    this.#peers.delete(id);
+    for (const other of this.#ids) {
+      this.#pipes.delete(`${other}>${id}`);
+      this.#pipes.delete(`${id}>${other}`);
+    }
+  }
+
+  /** A pipe opens only between two that take each other for members. */
+  #areLinked(a: NodeId, b: NodeId): boolean {
+    return this.#peers.get(a)?.has(b) !== false && this.#peers.get(b)?.has(a) !== false;
+  }
+
+  /** As `Transport.setPeers`: pipes to others end without a word; the others hear that their pipes broke. */
+  protected setPeers(id: NodeId, peers: readonly NodeId[]): void {
+    this.#peers.set(id, new Set(peers));
+    for (const other of this.#ids) {
+      if (other === id || this.#areLinked(id, other)) continue;
+      const outgoing = this.#pipe(id, other);
+      outgoing.up = false;
+      outgoing.frames = [];
+      this.break(other, id, 'the peer closed the connection');
     }
   }
 
@@ -67,15 +100,16 @@ export abstract class PumpedNetwork {
   }
 
   protected send(from: NodeId, to: NodeId, frame: Uint8Array): boolean {
-    const pipe = this.#pipe(from, to);
-    if (!pipe.up || pipe.full) return false;
+    const pipe = this.#pipes.get(`${from}>${to}`);
+    if (pipe === undefined || !pipe.up || pipe.full) return false;
     pipe.frames.push(new Uint8Array(frame));
     return true;
   }
 
   /** The pipe breaks; its owner is told within the call: the hardest moment. It redials by itself. */
   protected break(from: NodeId, to: NodeId, reason: string): void {
-    const pipe = this.#pipe(from, to);
+    const pipe = this.#pipes.get(`${from}>${to}`);
+    if (pipe === undefined) return;
     pipe.frames = [];
     if (!pipe.up) return;
     pipe.up = false;
@@ -97,6 +131,7 @@ export abstract class PumpedNetwork {
     let connected = false;
     for (const [name, pipe] of this.#pipes) {
       const [from, to] = name.split('>') as [NodeId, NodeId];
+      if (!this.#areLinked(from, to)) continue;
       const handler = this.handlerOf(from);
       if (pipe.up || pipe.cut || handler === undefined || this.handlerOf(to) === undefined) continue;
       pipe.up = true;
