@@ -9,12 +9,14 @@
  * A node that throws is a finding, kept in `faults`; the machine is then as if crashed.
  */
 
-import type { CodedError } from '../src/base/errors.ts';
+import { CodedError } from '../src/base/errors.ts';
 import { Prng } from '../src/base/prng.ts';
 import type { NodeApi } from '../src/node/api.ts';
 import type { NodeOptions, NodePorts } from '../src/node/options.ts';
+import { knownTopology } from '../src/node/topology-desk.ts';
 import type { LogFields, LogLevel } from '../src/ports/log.ts';
 import type { NodeId, TransportHandler } from '../src/ports/transport.ts';
+import type { Topology } from '../src/topology/topology.ts';
 import { type ClockFaults, SimClock } from './clock.ts';
 import { type DiskProfile, type DiskSnapshot, SimDisk, type SimStorage } from './disk.ts';
 import { type NetworkProfile, SimNetwork } from './network.ts';
@@ -34,6 +36,8 @@ export type NodeFactory = (options: NodeOptions, ports: NodePorts) => SimulatedN
 export interface ClusterConfig {
   readonly seed: number;
   readonly ids: readonly NodeId[];
+  /** The first so many machines are founders; the others wait to be taken in. */
+  readonly founders?: number;
   readonly clocks: readonly ClockFaults[];
   readonly network: NetworkProfile;
   readonly disk: DiskProfile;
@@ -64,6 +68,11 @@ export class Machine {
   turnSet = false;
   /** Cleared when the process stops: what is still told to it changes nothing any more. */
   turning = true;
+  /** `unborn`: waits to be taken in. `gone`: it left, or was lost for good, and its process has ended. */
+  state: 'unborn' | 'present' | 'gone' = 'present';
+  /** What it was told when it was taken in; undefined for a founder. */
+  joinedWith: Topology | undefined = undefined;
+  topologySeen: Topology | undefined = undefined;
   /** Each input takes so long, microseconds; 0 for no time at all. */
   slowUs = 0;
   /** When a slow machine will have worked off what it was given. */
@@ -89,6 +98,10 @@ export class Cluster {
   readonly network: SimNetwork;
   /** Nodes that threw: always a finding. */
   readonly faults: string[] = [];
+  /** Epochs of which two nodes knew different ones: always a finding. */
+  readonly epochsContradicted: Set<string> = new Set();
+  /** Every epoch a node knew, and what it said. */
+  readonly #epochs: Map<number, { readonly node: NodeId; readonly words: string }> = new Map();
   /** Called when a process ends, so that its clients learn of it. */
   onEnd: ((machine: Machine) => void) | undefined;
   /** Called when a process is frozen or slow: the deadlines of its requests mean nothing then. */
@@ -108,7 +121,9 @@ export class Cluster {
     const networkPrng = this.#prng.fork();
     this.machines = config.ids.map((id, index) => {
       const disk = new SimDisk(schedule, this.#prng.fork(), config.disk);
-      return new Machine(index, id, new SimClock(schedule, config.clocks[index]!), disk);
+      const machine = new Machine(index, id, new SimClock(schedule, config.clocks[index]!), disk);
+      if (index >= (config.founders ?? config.ids.length)) machine.state = 'unborn';
+      return machine;
     });
     this.network = new SimNetwork(schedule, networkPrng, trace, config.network, config.ids, {
       input: (index, run) => {
@@ -119,10 +134,40 @@ export class Cluster {
     });
   }
 
+  /** The machines whose nodes take part: all but those that wait to be taken in or have gone for good. */
+  get present(): Machine[] {
+    return this.machines.filter((machine) => machine.state === 'present');
+  }
+
+  /** The latest topology any process knows; undefined if none runs. */
+  get topology(): Topology | undefined {
+    let latest: Topology | undefined;
+    for (const { node } of this.machines) {
+      if (node !== undefined && (latest === undefined || node.topology.epoch > latest.epoch))
+        latest = node.topology;
+    }
+    return latest;
+  }
+
+  /** A machine is taken in: it starts with what it was told. */
+  bear(index: number, topology: Topology): void {
+    const machine = this.machines[index]!;
+    machine.state = 'present';
+    machine.joinedWith = topology;
+    this.start(index);
+  }
+
+  /** The process ends for good: after it left, or (`silent`) with its machine. */
+  bury(index: number, silent: boolean): void {
+    if (silent) this.losePower(index);
+    else this.crash(index);
+    this.machines[index]!.state = 'gone';
+  }
+
   /** Starts a process on a machine that has none. */
   start(index: number): void {
     const machine = this.machines[index]!;
-    if (machine.up) return;
+    if (machine.up || machine.state !== 'present') return;
     const life = ++machine.life;
     machine.ready = false;
     machine.frozen = false;
@@ -139,22 +184,24 @@ export class Cluster {
     };
     machine.storage = storage;
     const random = this.#prng.fork();
+    const given = this.#config.optionsOf(index);
+    const options: NodeOptions =
+      machine.joinedWith === undefined ? given : { ...given, topology: machine.joinedWith };
+    const topology = this.#read(machine, () => knownTopology(options, storage));
+    if (topology === undefined) return;
+    const known = topology.members.map((member) => member.id);
     const ports: NodePorts = {
       clock: machine.clock,
       random: { u32: () => random.u32() },
-      transport: this.network.attach(index),
+      transport: this.network.attach(index, known),
       storage,
       log: { write: (level, event, fields) => this.#log(machine, level, event, fields) },
       turn: { wake: () => this.#wake(machine, life) },
     };
     this.#trace.add(this.#schedule.now, EVENT.start, index, life, 0);
     this.#trace.say(this.#schedule.now, () => `${machine.id} starts`);
-    try {
-      machine.node = this.#factory(this.#config.optionsOf(index), ports);
-    } catch (error) {
-      this.#threw(machine, error);
-      return;
-    }
+    machine.node = this.#read(machine, () => this.#factory(options, ports));
+    if (machine.node === undefined) return;
     this.input(machine, (node) =>
       node.start((error) => {
         if (machine.life !== life) return;
@@ -163,6 +210,17 @@ export class Cluster {
       }),
     );
     this.#tickLater(machine, life, this.#prng.below(this.#config.tickUs));
+  }
+
+  /** What a start reads from the disk; undefined if it could not, and the machine is started again. */
+  #read<T>(machine: Machine, read: () => T): T | undefined {
+    try {
+      return read();
+    } catch (error) {
+      if (error instanceof CodedError && error.code.startsWith('storage-')) this.#startFailed(machine, error);
+      else this.#threw(machine, error);
+      return undefined;
+    }
   }
 
   /** Kills the process (`kill -9`): what it wrote is kept. */
@@ -303,8 +361,26 @@ export class Cluster {
       this.#trace.events++;
       this.#trace.add(this.#schedule.now, EVENT.tick, machine.index, 0, 0);
       this.input(machine, (node) => node.tick());
+      this.#noteTopology(machine);
     };
     this.#schedule.after(wait, tick);
+  }
+
+  #noteTopology(machine: Machine): void {
+    const { topology } = machine.node ?? {};
+    if (topology === undefined || topology === machine.topologySeen) return;
+    machine.topologySeen = topology;
+    const { epoch, phase, read, other, change, members } = topology;
+    const ids = members.map(({ id, weight }) => `${id}:${weight}`).join(' ');
+    const words = `${phase} ${read.hash} ${other?.hash} ${change?.id} ${change?.gone.join(' ')} of ${ids}`;
+    const known = this.#epochs.get(epoch);
+    if (known === undefined) this.#epochs.set(epoch, { node: machine.id, words });
+    else if (known.words !== words) {
+      this.epochsContradicted.add(
+        `epoch ${epoch} is "${known.words}" at ${known.node} and "${words}" at ${machine.id}`,
+      );
+    }
+    this.#trace.say(this.#schedule.now, () => `${machine.id} is at epoch ${epoch}: ${words}`);
   }
 
   #end(index: number, silent: boolean, act: (disk: SimDisk) => void): void {

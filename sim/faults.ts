@@ -85,10 +85,12 @@ export interface Abilities {
   readonly antiEntropy: boolean;
   /** A pipe into which everything vanishes is noticed although the peer is heard. */
   readonly probing: boolean;
+  /** Members come and go. */
+  readonly churn: boolean;
 }
 
 /** Raised as features land. Biased plans (mutants, tests) may draw anything. */
-export const ABILITIES: Abilities = { vouching: true, antiEntropy: true, probing: true };
+export const ABILITIES: Abilities = { vouching: true, antiEntropy: true, probing: true, churn: false };
 
 /** Whether replicas of the plan must become equal by themselves, within the time of a recovery. */
 export function isMadeEqual(plan: {

@@ -8,7 +8,7 @@
 import { equalBytes, readU48 } from '../src/base/bytes.ts';
 import { slotOf } from '../src/ring/slots.ts';
 import type { Table } from '../src/ring/table.ts';
-import { META_PREFIX, type RowKey, rowKeyOf } from '../src/rows/key.ts';
+import { isRowKey, META_PREFIX, type RowKey, rowKeyOf, rowKeySlot } from '../src/rows/key.ts';
 import { mergeRows } from '../src/rows/merge.ts';
 import {
   compareRowStamp,
@@ -24,6 +24,7 @@ import {
   STAMP_NONE,
   type Stamp,
 } from '../src/rows/row.ts';
+import type { Topology } from '../src/topology/topology.ts';
 import type { Cluster, Machine } from './cluster.ts';
 import { HINT_PREFIX, stampText } from './history.ts';
 import { keyOf } from './workload.ts';
@@ -57,7 +58,8 @@ export function inspectKeys(cluster: Cluster, table: Table, keys: number): KeySt
       const rowKey = rowKeyOf(name);
       const slot = slotOf(name);
       const replicas = table.preferenceList(slot).map((node) => {
-        const row = cluster.machines.find((machine) => machine.id === node)!.disk.peek(rowKey);
+        // An owner that was lost for good, and is not removed yet, holds nothing.
+        const row = cluster.present.find((machine) => machine.id === node)?.disk.peek(rowKey);
         const damaged = row !== undefined && !isRowIntact(rowKey, row);
         return { node, row: damaged ? undefined : row, damaged };
       });
@@ -76,7 +78,7 @@ function wantedKeys(keys: number): RowKey[] {
 /** All intact copies of each row key on any disk, merged, under whatever storage key they are kept. */
 function intactCopies(cluster: Cluster, rowKeys: readonly RowKey[]): Map<RowKey, Row> {
   const copies = new Map<RowKey, Row>();
-  for (const { disk } of cluster.machines) {
+  for (const { disk } of cluster.present) {
     for (const [storageKey, value] of disk.entries()) {
       const rowKey = rowKeys.find((one) => storageKey.endsWith(one));
       if (rowKey === undefined || !isRowIntact(rowKey, value)) continue;
@@ -88,7 +90,7 @@ function intactCopies(cluster: Cluster, rowKeys: readonly RowKey[]): Map<RowKey,
 }
 
 function horizonOf(cluster: Cluster, partition: number): number {
-  return Math.max(...cluster.machines.map((machine) => inspectHorizon(machine, partition)));
+  return Math.max(0, ...cluster.present.map((machine) => inspectHorizon(machine, partition)));
 }
 
 /** The horizon of a partition on one disk, milliseconds. Its note is two times, the fence and the horizon. */
@@ -104,9 +106,51 @@ export function inspectHints({ disk }: Machine): number {
   return count;
 }
 
+/** What each running node takes for the topology. */
+export function inspectTopologies(cluster: Cluster): { node: string; topology: Topology }[] {
+  return cluster.present.flatMap(({ id, node }) =>
+    node === undefined ? [] : [{ node: id, topology: node.topology }],
+  );
+}
+
+/** Rows on the disks of nodes that own them by no table of the latest topology, as sentences. */
+export function inspectStrays(cluster: Cluster): string[] {
+  const { topology } = cluster;
+  if (topology === undefined) return [];
+  return cluster.present.flatMap(({ id, disk }) => {
+    const strays = [...disk.entries()].filter(
+      ([key]) => isRowKey(key) && !topology.isHolder(topology.read.partitionOfSlot(rowKeySlot(key)), id),
+    );
+    return strays.length === 0 ? [] : [`${id} holds ${strays.length} rows of slots that others own`];
+  });
+}
+
+/**
+ * Why the topology is not at rest, as sentences: a change is under way, a node does not know the latest epoch, or
+ * one that is a member does not run.
+ */
+export function unsettledTopology(cluster: Cluster): string[] {
+  const { topology } = cluster;
+  if (topology === undefined) return ['nobody runs'];
+  const ills: string[] = [];
+  const { epoch, phase, change } = topology;
+  if (phase !== 'steady')
+    ills.push(`the ${change?.kind} of ${change?.nodes.join(', ')} is in phase ${phase}`);
+  for (const { id, node } of cluster.present) {
+    if (node !== undefined && node.topology.epoch !== epoch)
+      ills.push(`${id} knows epoch ${node.topology.epoch} of ${epoch}`);
+    if (!topology.has(id)) ills.push(`${id} is no member, and has not ended`);
+  }
+  for (const id of topology.members.map((member) => member.id)) {
+    if (!cluster.present.some((machine) => machine.id === id))
+      ills.push(`${id} is a member and does not run`);
+  }
+  return [...ills, ...inspectStrays(cluster)];
+}
+
 /** The floor of the last flush on each disk. */
 export function inspectFloors(cluster: Cluster): { node: string; floor: Stamp }[] {
-  return cluster.machines.map((machine) => {
+  return cluster.present.map((machine) => {
     const stored = machine.disk.peek(`${META_PREFIX}floor`);
     return { node: machine.id, floor: stored?.subarray(0, STAMP_BYTES) ?? STAMP_NONE };
   });

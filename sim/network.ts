@@ -48,6 +48,9 @@ const NO_TROUBLE: LinkTrouble = { drop: 0, double: 0, reorder: 0, delayUs: 0 };
 /** A frame out of order comes at most so much late. */
 const STRAY_MAX_US = 150_000;
 
+/** A pipe to somebody who is no member any more is closed so long after what was sent last. */
+const LINGER_US = 500_000;
+
 /** No frame takes longer, however slow the link. */
 const DELAY_MAX_US = 1_500_000;
 
@@ -77,6 +80,8 @@ class Pipe {
   blocked = 0;
   /** The peer lost its power: what is sent vanishes, until the silence is noticed. */
   deaf = false;
+  /** The sender wants a pipe: its receiver is a member, as far as it knows. */
+  wanted = false;
   /** Dials are answered with a reset. */
   refused = false;
   slowFactor = 1;
@@ -117,6 +122,8 @@ export class SimNetwork {
   readonly #pipes: Pipe[][] = [];
   readonly #lives: number[];
   readonly #alive: boolean[];
+  /** Whom each process takes for a member, as far as it was told in this life: others are not welcomed. */
+  readonly #known: (ReadonlySet<NodeId> | undefined)[];
 
   constructor(
     schedule: Schedule,
@@ -134,19 +141,23 @@ export class SimNetwork {
     this.#ids = ids;
     this.#lives = ids.map(() => 0);
     this.#alive = ids.map(() => false);
+    this.#known = ids.map(() => undefined);
     const pump = (pipe: Pipe) => this.#pump(pipe);
     for (let from = 0; from < ids.length; from++) {
       this.#pipes.push(ids.map((_, to) => new Pipe(from, to, pump)));
     }
   }
 
-  /** A process of node `index` begins: it dials everybody. Returns its transport. */
-  attach(index: number): Transport {
+  /** A process of node `index` begins: it dials the members it knows. Returns its transport. */
+  attach(index: number, members: readonly NodeId[]): Transport {
     this.#alive[index] = true;
+    this.#known[index] = new Set(members);
     const life = ++this.#lives[index]!;
     for (let peer = 0; peer < this.#ids.length; peer++) {
       if (peer === index) continue;
-      this.#dial(this.#pipes[index]![peer]!, this.#prng.below(2000));
+      const outward = this.#pipes[index]![peer]!;
+      outward.wanted = members.includes(this.#ids[peer]!);
+      if (outward.wanted) this.#dial(outward, this.#prng.below(2000));
       // A pipe to the life before answers its first frame with a reset.
       const inward = this.#pipes[peer]![index]!;
       if (inward.up && inward.toLife !== life) {
@@ -157,6 +168,9 @@ export class SimNetwork {
     }
     return {
       send: (peer, frame) => this.#lives[index] === life && this.#send(index, this.#ids.indexOf(peer), frame),
+      setPeers: (peers) => {
+        if (this.#lives[index] === life) this.#setPeers(index, new Set(peers.map(({ id }) => id)));
+      },
       reset: (peer, reason) => {
         const to = this.#ids.indexOf(peer);
         if (to >= 0 && to !== index && this.#lives[index] === life)
@@ -188,6 +202,32 @@ export class SimNetwork {
         if (inward.up && inward.deaf && inward.toLife === life) this.#break(inward, 'connection lost');
       });
     }
+  }
+
+  /** The members are these: what is in the pipes of others still arrives, and they are not dialled again. */
+  #setPeers(index: number, members: ReadonlySet<NodeId>): void {
+    this.#known[index] = members;
+    for (let peer = 0; peer < this.#ids.length; peer++) {
+      const pipe = this.#pipes[index]![peer]!;
+      const wanted = peer !== index && members.has(this.#ids[peer]!);
+      if (wanted === pipe.wanted) continue;
+      pipe.wanted = wanted;
+      if (wanted) {
+        if (!pipe.up) this.#dial(pipe, this.#prng.below(2000));
+        continue;
+      }
+      const life = this.#lives[index]!;
+      this.#schedule.after(LINGER_US, () => {
+        if (this.#lives[index] === life && !pipe.wanted && pipe.up) this.#hangUp(pipe);
+      });
+    }
+  }
+
+  /** Closes a pipe that is not wanted any more, without a word to its owner. */
+  #hangUp(pipe: Pipe): void {
+    pipe.up = false;
+    pipe.deaf = false;
+    pipe.clear();
   }
 
   /** Cuts one direction. Cuts add up: each needs its own `mend`. */
@@ -386,7 +426,7 @@ export class SimNetwork {
       pipe.lastAt = at;
       this.#arm(pipe);
     }
-    if (!pipe.up && this.#alive[pipe.from] && pipe.from !== pipe.to) this.#dial(pipe, 0);
+    if (!pipe.up && pipe.wanted && this.#alive[pipe.from] && pipe.from !== pipe.to) this.#dial(pipe, 0);
   }
 
   /** A frame that a slow link would have kept for long comes soon. */
@@ -423,7 +463,7 @@ export class SimNetwork {
       this.#trace.add(this.#schedule.now, EVENT.pipeDown, pipe.from, pipe.to, 0);
       this.#trace.say(this.#schedule.now, () => `${this.#name(pipe)} pipe down: ${reason}`);
       this.#host.input(pipe.from, (handler) => handler.peerDown(this.#ids[pipe.to]!, reason));
-      this.#dial(pipe, this.#prng.between(1000, 50_000));
+      if (pipe.wanted) this.#dial(pipe, this.#prng.between(1000, 50_000));
     });
   }
 
@@ -436,11 +476,16 @@ export class SimNetwork {
       if (this.#lives[pipe.from] !== life) {
         pipe.dialing = false;
         // A newer life of the process found the old dial in its way: it goes on in its place.
-        if (this.#alive[pipe.from] && !pipe.up) this.#dial(pipe, 0);
+        if (this.#alive[pipe.from] && !pipe.up && pipe.wanted) this.#dial(pipe, 0);
+        return;
+      }
+      if (!pipe.wanted) {
+        pipe.dialing = false;
         return;
       }
       const back = this.#pipes[pipe.to]![pipe.from]!;
-      const cut = pipe.refused || pipe.blocked > 0 || back.blocked > 0;
+      const isStranger = this.#known[pipe.to]?.has(this.#ids[pipe.from]!) === false;
+      const cut = isStranger || pipe.refused || pipe.blocked > 0 || back.blocked > 0;
       if (cut || !this.#alive[pipe.to] || !this.#host.reachable(pipe.to)) {
         this.#schedule.after(this.#prng.between(20_000, 120_000), attempt);
         return;

@@ -8,9 +8,10 @@
  */
 
 import { Prng } from '../src/base/prng.ts';
+import { drawChurn } from './churn.ts';
 import type { ClockFaults } from './clock.ts';
 import type { DiskProfile } from './disk.ts';
-import { drawFaults, FAULT_KINDS, type FaultKind, type PlanFault } from './faults.ts';
+import { ABILITIES, drawFaults, FAULT_KINDS, type FaultKind, type PlanFault } from './faults.ts';
 import type { NetworkProfile } from './network.ts';
 
 export type OpKind = 'read' | 'versions' | 'write' | 'delete' | 'expire' | 'setnx' | 'incr' | 'flush';
@@ -53,6 +54,27 @@ export interface Upkeep {
   readonly lingerMs: number;
 }
 
+/** A change of the members that somebody asks for, again and again until it is begun or the chaos is over. */
+export interface PlanChange {
+  readonly atMs: number;
+  readonly kind: 'join' | 'leave' | 'remove' | 'replace' | 'weight' | 'cancel';
+  /** Who comes, goes, is lost for good, or weighs otherwise; for `replace` who comes. */
+  readonly node: number;
+  /** For `replace`: who is lost for good. */
+  readonly lost: number;
+  /** Whom it is asked of first. */
+  readonly through: number;
+  readonly weight: number;
+}
+
+/** Members that come and go while the run lasts. */
+export interface ChurnPlan {
+  /** Machines beside the founders, numbered after them, that wait to be taken in. */
+  readonly spares: number;
+  readonly zones: number;
+  readonly changes: readonly PlanChange[];
+}
+
 export interface Plan {
   readonly seed: number;
   readonly nodes: number;
@@ -63,6 +85,8 @@ export interface Plan {
   readonly strict: boolean;
   /** Present if all keys are under policy `siblings`. */
   readonly siblings?: SiblingsPlan;
+  /** Present if members come and go. */
+  readonly churn?: ChurnPlan;
   readonly durability: 'always' | 'interval';
   readonly requestTimeoutMs: number;
   readonly requestsMax: number;
@@ -99,6 +123,10 @@ export interface PlanBias {
   /** Requests come in so many bursts; 0 for evenly. */
   readonly bursts?: number;
   readonly upkeep?: Partial<Upkeep>;
+  /** Members come and go; left out of a bias, they do not. Drawn where there is no bias at all. */
+  readonly churn?: boolean;
+  /** Kinds of change to draw from. */
+  readonly changeKinds?: readonly PlanChange['kind'][];
   /** Left out of a bias, `last-write-wins`; drawn where there is no bias at all. */
   readonly siblings?: boolean;
 }
@@ -119,6 +147,12 @@ export function drawPlan(seed: number, given?: PlanBias): Plan {
   const skews = prng.fork();
   // A sequence of its own: what else is drawn stays as it was before there were siblings.
   const dial = new Prng(seed ^ 0x51b1);
+  const churnDial = new Prng(seed ^ 0x70b0);
+  const churns = bias.churn ?? (ABILITIES.churn && given === undefined && churnDial.chance(0.3));
+  const churn =
+    churns && nodes > 1 ? drawChurn(churnDial, { nodes, w, durationMs, kinds: bias.changeKinds }) : undefined;
+  const loses = churn?.changes.some(({ kind }) => kind === 'remove' || kind === 'replace') === true;
+  const machines = nodes + (churn?.spares ?? 0);
   const siblings = bias.siblings ?? (given === undefined && dial.chance(0.35));
   return {
     seed,
@@ -134,12 +168,13 @@ export function drawPlan(seed: number, given?: PlanBias): Plan {
     turnUs: bias.turnUs ?? prng.pick([0, 0, 300, 1500]),
     network: drawNetwork(prng.fork()),
     disk: drawDisk(prng.fork()),
-    clocks: Array.from({ length: nodes }, () => ({
+    clocks: Array.from({ length: machines }, () => ({
       skewMs: skewMax === 0 ? 0 : skews.between(-skewMax, skewMax),
       driftPpm: skews.chance(0.3) ? skews.between(-2000, 2000) : 0,
     })),
     upkeep: { ...drawUpkeep(prng.fork()), ...bias.upkeep },
     keys,
+    ...(churn === undefined ? {} : { churn }),
     ...(siblings ? { siblings: { max: dial.pick([4, 32, 1000]) } } : {}),
     ops: withClients(
       drawOps(prng.fork(), { nodes, keys, strict, calm, durationMs, bias }),
@@ -150,9 +185,10 @@ export function drawPlan(seed: number, given?: PlanBias): Plan {
     faults: calm
       ? []
       : drawFaults(prng.fork(), {
-          nodes,
+          nodes: machines,
           n,
-          w,
+          // A machine that is lost for good is one of those that may forget.
+          w: loses ? w - 1 : w,
           strict,
           durability,
           durationMs,

@@ -11,7 +11,14 @@
 import type { Table } from '../src/ring/table.ts';
 import type { Cluster } from './cluster.ts';
 import { ABILITIES, hasWildClocks, isMadeEqual } from './faults.ts';
-import { differenceOf, greatestFloor, inspectFloors, inspectHints, inspectKeys } from './inspection.ts';
+import {
+  differenceOf,
+  greatestFloor,
+  inspectFloors,
+  inspectHints,
+  inspectKeys,
+  unsettledTopology,
+} from './inspection.ts';
 import type { Plan } from './plan.ts';
 import type { Micros, Schedule } from './schedule.ts';
 import type { Workload } from './workload.ts';
@@ -54,7 +61,7 @@ export class Recovery {
       const lies = look % lieEveryLooks === 0 ? this.lies(lastWriteAt) : [];
       if (lies.length > 0) return lies;
       // A process that was told to stop may have ended only now.
-      for (const machine of this.#cluster.machines) if (!machine.up) this.#cluster.start(machine.index);
+      for (const machine of this.#cluster.present) if (!machine.up) this.#cluster.start(machine.index);
       const ills = this.#ills();
       if (ills.length > 0) wellSince = this.#schedule.now;
       else if (this.#schedule.now - wellSince >= stableMs * 1000) return [];
@@ -68,7 +75,7 @@ export class Recovery {
   lies(lastWriteAt: Micros): string[] {
     const lies: string[] = [];
     let settled = true;
-    for (const machine of this.#cluster.machines) {
+    for (const machine of this.#cluster.present) {
       const status = machine.ready ? machine.node?.status() : undefined;
       const roundAgeMs = status?.repair?.roundAgeMs ?? Number.POSITIVE_INFINITY;
       settled &&= status?.settled === true && roundAgeMs < (this.#schedule.now - lastWriteAt) / 1000;
@@ -82,11 +89,13 @@ export class Recovery {
 
   #differences(): string[] {
     const floor = greatestFloor(inspectFloors(this.#cluster));
-    const wall = this.#cluster.machines[0]!.clock.wall();
-    return inspectKeys(this.#cluster, this.#table, this.#plan.keys).flatMap((state) => {
-      const difference = differenceOf(state, floor, wall, true);
-      return difference === undefined ? [] : [`the replicas differ of ${difference}`];
-    });
+    const wall = this.#cluster.present[0]!.clock.wall();
+    return inspectKeys(this.#cluster, this.#cluster.topology?.read ?? this.#table, this.#plan.keys).flatMap(
+      (state) => {
+        const difference = differenceOf(state, floor, wall, true);
+        return difference === undefined ? [] : [`the replicas differ of ${difference}`];
+      },
+    );
   }
 
   /** What is not well, the cheapest questions first: the dear ones are asked when all else is well. */
@@ -94,7 +103,7 @@ export class Recovery {
     const ills = this.#unready();
     if (this.#workload.pending > 0) ills.push(`${this.#workload.pending} requests are not answered`);
     if (ills.length > 0 || hasWildClocks(this.#plan)) return ills;
-    for (const machine of this.#cluster.machines) {
+    for (const machine of this.#cluster.present) {
       const hints = inspectHints(machine);
       if (hints > 0) ills.push(`${machine.id} still holds ${hints} hints`);
     }
@@ -103,8 +112,8 @@ export class Recovery {
   }
 
   #unready(): string[] {
-    const ills: string[] = [];
-    for (const machine of this.#cluster.machines) {
+    const ills: string[] = unsettledTopology(this.#cluster);
+    for (const machine of this.#cluster.present) {
       if (!machine.node || !machine.ready) ills.push(`${machine.id} is not ready`);
       else {
         for (const member of machine.node.members()) {

@@ -14,11 +14,19 @@ import { type Member, NODE_LIMITS_DEFAULT, type NodeOptions } from '../src/node/
 import { place } from '../src/ring/placement.ts';
 import { SLOT_COUNT } from '../src/ring/slots.ts';
 import type { Table } from '../src/ring/table.ts';
+import { Churn, zonesOf } from './churn.ts';
 import { Cluster, type NodeFactory } from './cluster.ts';
 import { hasWildClocks } from './faults.ts';
 import { overLimits } from './gauges.ts';
 import { type Phase, Witness } from './history.ts';
-import { greatestFloor, inspectFloors, inspectKeys, type KeyState } from './inspection.ts';
+import {
+  greatestFloor,
+  inspectFloors,
+  inspectKeys,
+  inspectStrays,
+  inspectTopologies,
+  type KeyState,
+} from './inspection.ts';
 import { Nemesis } from './nemesis.ts';
 import { ORACLES } from './oracles/all.ts';
 import type { Finding, RunRecord } from './oracles/oracle.ts';
@@ -63,24 +71,24 @@ const NO_MUTANTS: ReadonlySet<string> = new Set();
 const tables = new Map<string, Table>();
 
 /** Members `a`, `b`, … of a simulated cluster. */
-export function simMembers(count: number): Member[] {
+export function simMembers(count: number, zones = 1): Member[] {
   return Array.from({ length: count }, (_, i) => ({
     id: String.fromCharCode(0x61 + i),
     host: '127.0.0.1',
     respPort: 6371 + i,
     peerPort: 7371 + i,
     httpPort: 8371 + i,
-    zone: 'z',
+    zone: zones === 1 ? 'z' : `z${i % zones}`,
     weight: 1,
   }));
 }
 
 /** The table of so many equal members; made once, because runs are many. */
-export function simTable(nodes: number, n: number): Table {
-  const name = `${nodes}/${n}`;
+export function simTable(nodes: number, n: number, zones = 1): Table {
+  const name = `${nodes}/${n}/${zones}`;
   let table = tables.get(name);
   if (table === undefined) {
-    table = place(undefined, simMembers(nodes), { partitionCount: 32, replicaCount: n });
+    table = place(undefined, simMembers(nodes, zones), { partitionCount: 32, replicaCount: n });
     tables.set(name, table);
   }
   return table;
@@ -93,13 +101,15 @@ function policyOfPlan({ r, w, strict, siblings }: Plan): Policy {
 
 /** Options of a node under a plan. */
 export function simOptions(plan: Plan, index: number, mutants: ReadonlySet<string>): NodeOptions {
-  const members = simMembers(plan.nodes);
+  const zones = zonesOf(plan);
+  const members = simMembers(plan.nodes + (plan.churn?.spares ?? 0), zones);
   const { lingerMs: _, ...upkeep } = plan.upkeep;
   return {
     id: members[index]!.id,
     clusterName: 'simulation',
-    members,
-    table: simTable(plan.nodes, plan.n),
+    // A machine that waits is founder of nothing: it is told a topology when it is taken in.
+    members: members.slice(0, plan.nodes),
+    table: simTable(plan.nodes, plan.n, zones),
     policies: new PolicyTable(policyOfPlan(plan), [], plan.n),
     durability: plan.durability,
     limits: {
@@ -130,6 +140,7 @@ class Run {
   readonly #workload: Workload;
   readonly #nemesis: Nemesis;
   readonly #recovery: Recovery;
+  readonly #churn: Churn;
   /** Keys in use. */
   #keys: number;
   readonly #overgrown: string[] = [];
@@ -141,7 +152,8 @@ class Run {
     const mutants = options.mutants ?? NO_MUTANTS;
     const config = {
       seed: plan.seed,
-      ids: simMembers(plan.nodes).map((member) => member.id),
+      ids: simMembers(plan.nodes + (plan.churn?.spares ?? 0)).map((member) => member.id),
+      founders: plan.nodes,
       clocks: plan.clocks,
       network: plan.network,
       disk: plan.disk,
@@ -160,19 +172,28 @@ class Run {
       this.#cluster,
       this.#workload,
       plan,
-      simTable(plan.nodes, plan.n),
+      simTable(plan.nodes, plan.n, zonesOf(plan)),
+    );
+    this.#churn = new Churn(
+      this.#schedule,
+      this.#trace,
+      this.#cluster,
+      plan,
+      simMembers(plan.nodes + (plan.churn?.spares ?? 0), zonesOf(plan)),
     );
   }
 
   carryOut(): RunResult {
     const plan = this.#plan;
-    for (const machine of this.#cluster.machines) this.#cluster.start(machine.index);
+    for (const machine of this.#cluster.present) this.#cluster.start(machine.index);
     this.#nemesis.begin(START_MS);
+    this.#churn.begin(START_MS);
     this.#workload.begin(plan, START_MS);
     this.#watchBounds();
     const lastMs = Math.max(
       0,
       ...plan.ops.map((op) => op.atMs),
+      ...(plan.churn?.changes ?? []).map(({ atMs }) => atMs + 300),
       // A long freeze is long on purpose; other states end with the healing.
       ...plan.faults.map(
         ({ kind, atMs, forMs }) => atMs + (kind === 'freeze' ? forMs : Math.min(forMs, 300)),
@@ -182,6 +203,7 @@ class Run {
     const chaosEndedAt = this.#schedule.now;
     const chaosEnded = this.#states();
     this.#nemesis.healAll();
+    this.#churn.healed();
     const leftovers = this.#recovery.await(chaosEndedAt);
     this.#advance(plan.upkeep.lingerMs);
     this.#meetDamage();
@@ -193,10 +215,10 @@ class Run {
     this.#readAll('repair');
     this.#rest();
     const afterRepair = this.#states();
-    const scannedAtMs = this.#cluster.machines[0]!.clock.wall();
+    const scannedAtMs = this.#cluster.present[0]!.clock.wall();
     const { scanned, counted } = this.#list();
     leftovers.push(...this.#leftovers());
-    for (const machine of this.#cluster.machines) this.#cluster.crash(machine.index);
+    for (const machine of this.#cluster.present) this.#cluster.crash(machine.index);
     this.#advance(10);
     leftovers.push(...this.#recovery.await(this.#schedule.now));
     this.#readAll('restart');
@@ -216,6 +238,9 @@ class Run {
       counted,
       scannedAtMs,
       faults: this.#cluster.faults,
+      topologies: inspectTopologies(this.#cluster),
+      strays: inspectStrays(this.#cluster),
+      epochsContradicted: [...this.#cluster.epochsContradicted],
       leftovers: [...leftovers, ...this.#leftovers(), ...this.#overgrown],
     };
     const findings = ORACLES.flatMap((judge) => judge(record));
@@ -232,7 +257,7 @@ class Run {
 
   /** Looks now and then, during chaos and after it, whether anything has grown beyond its limit. */
   #watchBounds(): void {
-    for (const machine of this.#cluster.machines) {
+    for (const machine of this.#cluster.present) {
       for (const text of overLimits(machine, this.#plan)) {
         if (!this.#overgrown.includes(text)) this.#overgrown.push(text);
       }
@@ -265,7 +290,7 @@ class Run {
   #probe(): void {
     if (hasWildClocks(this.#plan)) return;
     this.#keys++;
-    const probes = this.#cluster.machines.flatMap(({ index }) =>
+    const probes = this.#cluster.present.flatMap(({ index }) =>
       (['write', 'read'] as const).map((kind) => {
         const op = { atMs: 0, node: index, kind, key: this.#plan.keys };
         const record = this.#workload.invoke(op, { timeoutMs: FINAL_TIMEOUT_MS, phase: 'probe' });
@@ -287,18 +312,23 @@ class Run {
     for (let key = 0; key < this.#keys; key++) {
       const everywhere = phase === 'quorum' || phase === 'meet';
       const readers = everywhere
-        ? this.#cluster.machines.map((machine) => machine.index)
-        : [key % plan.nodes];
+        ? this.#cluster.present.map((machine) => machine.index)
+        : [this.#readerOf(key)];
       for (const node of readers) {
         const op = { atMs: 0, node, kind, key };
         this.#workload.invoke(op, phase === 'quorum' ? options : { ...options, policy });
         if (oneByOne) this.#waitForRequests();
       }
-      if (phase === 'repair') this.#readCounter(key, key % plan.nodes, policy, !hasWildClocks(plan));
+      if (phase === 'repair') this.#readCounter(key, this.#readerOf(key), policy, !hasWildClocks(plan));
       if (phase === 'meet') for (const node of readers) this.#readCounter(key, node, policy, false);
       if (oneByOne) this.#advance(50);
     }
     this.#waitForRequests();
+  }
+
+  #readerOf(key: number): number {
+    const { present } = this.#cluster;
+    return present[key % present.length]!.index;
   }
 
   #readCounter(key: number, index: number, policy: Policy, mustSucceed: boolean): void {
@@ -313,8 +343,8 @@ class Run {
 
   /** Lists the whole cluster's keys in small pages from one node, and counts them from another. */
   #list(): { scanned: ReadonlySet<string> | undefined; counted: number | undefined } {
-    const first = this.#cluster.machines[0]!;
-    const last = this.#cluster.machines.at(-1)!;
+    const first = this.#cluster.present[0]!;
+    const last = this.#cluster.present.at(-1)!;
     const seen = new Set<string>();
     let complete = false;
     let counted: number | undefined;
@@ -354,12 +384,14 @@ class Run {
   }
 
   #states(): KeyState[] {
-    return inspectKeys(this.#cluster, simTable(this.#plan.nodes, this.#plan.n), this.#keys);
+    const table =
+      this.#cluster.topology?.read ?? simTable(this.#plan.nodes, this.#plan.n, zonesOf(this.#plan));
+    return inspectKeys(this.#cluster, table, this.#keys);
   }
 
   #leftovers(): string[] {
     const left: string[] = [];
-    for (const machine of this.#cluster.machines) {
+    for (const machine of this.#cluster.present) {
       const figures = machine.node?.figures();
       const inFlight = figures === undefined ? 0 : figures.requestsInFlight + figures.writesUnsettled;
       if (inFlight > 0) left.push(`${machine.id} still has ${inFlight} requests in flight at rest`);

@@ -12,6 +12,7 @@ import { judgeOrder } from './order.ts';
 import { judgeOutcomes } from './outcomes.ts';
 import { judgeRestart } from './restart.ts';
 import { judgeSiblings } from './siblings.ts';
+import { judgeTopology } from './topology.ts';
 
 export const ORACLES: readonly Oracle[] = [
   judgeLinearizable,
@@ -24,5 +25,6 @@ export const ORACLES: readonly Oracle[] = [
   judgeConvergence,
   judgeRestart,
   judgeListing,
+  judgeTopology,
   judgeBounds,
 ];

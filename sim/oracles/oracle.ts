@@ -4,6 +4,7 @@
  */
 
 import type { Stamp } from '../../src/rows/row.ts';
+import type { Topology } from '../../src/topology/topology.ts';
 import type { OpRecord, Witness } from '../history.ts';
 import type { KeyState } from '../inspection.ts';
 import type { Plan } from '../plan.ts';
@@ -44,6 +45,12 @@ export interface RunRecord {
   readonly floor: Stamp;
   /** Nodes that threw or did not start. */
   readonly faults: readonly string[];
+  /** What each node takes for the topology at the end, before the last restart's reads. */
+  readonly topologies: readonly { readonly node: string; readonly topology: Topology }[];
+  /** Rows outside their owners at the end, as sentences. */
+  readonly strays: readonly string[];
+  /** Epochs of which two nodes knew different ones, as sentences. */
+  readonly epochsContradicted: readonly string[];
   /** Requests still in flight at each node at the end, and other leftovers, as sentences. */
   readonly leftovers: readonly string[];
 }

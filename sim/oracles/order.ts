@@ -17,7 +17,7 @@ import { type Finding, opText, type RunRecord } from './oracle.ts';
 /** Whether a later write must have the greater stamp. (A replaced disk has forgotten what it heard.) */
 export function stampsFollowTime(plan: Plan): boolean {
   const learns = plan.strict && plan.r + plan.w > plan.n;
-  const allHear = plan.w === plan.n && (plan.strict || plan.nodes === plan.n);
+  const allHear = plan.w === plan.n && plan.churn === undefined && (plan.strict || plan.nodes === plan.n);
   return (learns || allHear) && !hasForgetful(plan);
 }
 

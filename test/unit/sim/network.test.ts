@@ -47,7 +47,7 @@ function harnessOf(ids: readonly NodeId[]): TransportHarness {
   return {
     async start(id, handler) {
       handlers[ids.indexOf(id)] = handler;
-      return network.attach(ids.indexOf(id));
+      return network.attach(ids.indexOf(id), ids);
     },
     async stop(id) {
       handlers[ids.indexOf(id)] = undefined;
@@ -87,8 +87,8 @@ describe('simulated network', () => {
     const b = new RecordingHandler();
     bench.handlers[0] = a;
     bench.handlers[1] = b;
-    const transport = bench.network.attach(0);
-    bench.network.attach(1);
+    const transport = bench.network.attach(0, ['a', 'b']);
+    bench.network.attach(1, ['a', 'b']);
     bench.schedule.runUntil(1_000_000);
     assert.deepEqual([a.events, b.events], [['up b'], ['up a']]);
     return { ...bench, a, b, transport };
@@ -172,7 +172,7 @@ describe('simulated network', () => {
     const { schedule, network, handlers, a, b, transport } = up(1);
     assert.ok(handlers[1]);
     network.trouble(0, 1, { delayUs: 250_000 });
-    const back = network.attach(1);
+    const back = network.attach(1, ['a', 'b']);
     schedule.runUntil(schedule.now + 5_000_000);
     transport.send('b', sampleFrame(20, 1));
     back.send('a', sampleFrame(20, 2));
@@ -215,7 +215,7 @@ describe('simulated network', () => {
       network.detach(1, false);
       const again = new RecordingHandler();
       handlers[1] = again;
-      network.attach(1);
+      network.attach(1, ['a', 'b']);
       schedule.runUntil(schedule.now + 5_000_000);
       assert.deepEqual(received(again), []);
     }
