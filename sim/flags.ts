@@ -14,6 +14,7 @@ export const USAGE = `npm run sim -- [options]
   --seed 17 --print-plan      the plan of a seed
   --seed 17 --check-determinism
                               whether a second process gives the same run
+  --churn                     in every plan members come and go; with any of the above
   --seed 17 --mutant NAME     with a named bug switched on, on its own plans
   --mutants                   hunts every named bug
   --seeds 500 --ci            what npm test runs: sweep, determinism
@@ -32,6 +33,7 @@ export interface Flags {
   readonly plan?: string;
   readonly 'print-plan': boolean;
   readonly trace: boolean;
+  readonly churn: boolean;
   readonly shrink: boolean;
   readonly mutant?: string;
   readonly mutants: boolean;
@@ -56,6 +58,7 @@ export function readFlags(argv: readonly string[]): Flags {
         from: { type: 'string', default: '1' },
         plan: { type: 'string' },
         'print-plan': { type: 'boolean', default: false },
+        churn: { type: 'boolean', default: false },
         trace: { type: 'boolean', default: false },
         shrink: { type: 'boolean', default: false },
         mutant: { type: 'string' },

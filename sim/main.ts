@@ -14,7 +14,7 @@ import { crc32 as platformCrc32 } from 'node:zlib';
 import { accelerateCrc32 } from '../src/base/crc32.ts';
 import { type Flags, readFlags, USAGE, UsageError } from './flags.ts';
 import { huntMutant, MUTANTS, mutantNamed } from './mutants.ts';
-import { drawPlan, type Plan, readPlan, writePlan } from './plan.ts';
+import { churnBias, drawPlan, type Plan, readPlan, writePlan } from './plan.ts';
 import { type RunResult, runPlan } from './run.ts';
 import { shrinkPlan } from './shrink.ts';
 import { type SeedOutcome, SweepTally, sweepInWorkers } from './sweep.ts';
@@ -61,7 +61,8 @@ function seedRange(from: number, count: number, stride = 1): number[] {
 }
 
 function planOf(seed: number): Plan {
-  return drawPlan(seed, flags.mutant === undefined ? undefined : mutantNamed(flags.mutant).bias);
+  if (flags.mutant !== undefined) return drawPlan(seed, mutantNamed(flags.mutant).bias);
+  return flags.churn ? drawPlan(seed, churnBias(seed)) : drawPlan(seed);
 }
 
 function mutantSet(): ReadonlySet<string> {
@@ -110,7 +111,7 @@ function report(result: Pick<RunResult, 'findings'>, how: string): void {
   for (const { oracle, text } of result.findings.slice(0, 5)) say(`  ${oracle}: ${text.slice(0, 2000)}`);
   if (result.findings.length > 5) say(`  and ${result.findings.length - 5} more`);
   const mutant = flags.mutant === undefined ? '' : ` --mutant ${flags.mutant}`;
-  say(`  replay: npm run sim -- ${how}${mutant} --trace`);
+  say(`  replay: npm run sim -- ${how}${mutant}${flags.churn ? ' --churn' : ''} --trace`);
   say(`  shrink: npm run sim -- ${how}${mutant} --shrink`);
 }
 
@@ -122,6 +123,7 @@ async function sweep(from: number, count: number, workers: number): Promise<Swee
   } else {
     const argv = [new URL(import.meta.url).pathname];
     if (flags.mutant !== undefined) argv.push('--mutant', flags.mutant);
+    if (flags.churn) argv.push('--churn');
     await sweepInWorkers(argv, from, count, workers, tally);
   }
   tally.end(count);
@@ -152,7 +154,15 @@ function hashesOfChild(from: number, count: number): string[] {
   const script = new URL(import.meta.url).pathname;
   const child = spawnSync(
     process.execPath,
-    [script, '--hash-only', '--from', String(from), '--seeds', String(count)],
+    [
+      script,
+      '--hash-only',
+      '--from',
+      String(from),
+      '--seeds',
+      String(count),
+      ...(flags.churn ? ['--churn'] : []),
+    ],
     { encoding: 'utf8' },
   );
   return child.stdout.trim().split('\n');

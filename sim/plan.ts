@@ -131,6 +131,11 @@ export interface PlanBias {
   readonly siblings?: boolean;
 }
 
+/** For plans like any other, but that members come and go. */
+export function churnBias(seed: number): PlanBias {
+  return { churn: true, siblings: new Prng(seed ^ 0x51b1).chance(0.35) };
+}
+
 /** The plan of a seed. */
 export function drawPlan(seed: number, given?: PlanBias): Plan {
   const bias = given ?? {};
