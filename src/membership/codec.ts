@@ -6,10 +6,15 @@
  * Members are numbered by their place in the sorted list of ids where both sides have the same list (they
  * compare a hash of it), and named in full where they have not:
  *
- *   u8 form (1: by number) · u32 hash of the sender's list · own entry · u8 count · count × (who, entry)
+ *   u8 form, bits: 1 by number, 2 with what is settled
+ *     · u32 hash of the sender's list · own entry · u8 count · count × (who, entry)
  *   who = u16 number | u8 length, chars        entry = u8 status and flags · u48 incarnation · u32 counter
- *                                                      · u32 epoch · u48 hint floor
+ *                                                      · u32 epoch · u32 settled epoch, if the form says so
+ *                                                      · u48 hint floor
  *                                                      · u48 rebuilding since, if the flag says so
+ *
+ * Nodes of protocol version 4 know nothing of settled epochs: they are written to without, and of what they tell
+ * nothing is taken for settled.
  */
 
 import type { ByteReader, ByteWriter } from '../base/bytes.ts';
@@ -20,10 +25,10 @@ import type { Entry, Status } from './entry.ts';
 import { INCARNATION_MAX } from './entry.ts';
 
 /** Bytes of an entry without who it is about; six more where it says since when its member is rebuilt. */
-export const ENTRY_BYTES = 21;
+export const ENTRY_BYTES = 25;
 
-const formNamed = 0;
 const formNumbered = 1;
+const formSettled = 2;
 
 /** The low bits of the first byte; the rest is room for what later versions say. */
 const statusMask = 0b11;
@@ -47,8 +52,13 @@ export class MemberBook {
   }
 }
 
-export function writeGossipHead(writer: ByteWriter, book: MemberBook, numbered: boolean): void {
-  writer.u8(numbered ? formNumbered : formNamed);
+export function writeGossipHead(
+  writer: ByteWriter,
+  book: MemberBook,
+  numbered: boolean,
+  settled: boolean,
+): void {
+  writer.u8((numbered ? formNumbered : 0) | (settled ? formSettled : 0));
   writer.u32(book.hash);
 }
 
@@ -62,32 +72,34 @@ export function writeMember(writer: ByteWriter, book: MemberBook, numbered: bool
   writer.rawText(id);
 }
 
-export function writeEntry(writer: ByteWriter, entry: Entry): void {
+export function writeEntry(writer: ByteWriter, entry: Entry, settled: boolean): void {
   const isRebuilding = entry.rebuildingSince > 0;
   writer.u8(entry.status | (isRebuilding ? flagRebuilding : 0));
   writer.u48(entry.incarnation);
   writer.u32(entry.counter);
   writer.u32(entry.epoch);
+  if (settled) writer.u32(entry.settledEpoch);
   writer.u48(entry.hintFloor);
   if (isRebuilding) writer.u48(entry.rebuildingSince);
 }
 
 /**
- * Reads the head of a blob.
- * @returns the hash of the sender's list.
+ * Reads the head of a blob into `head`.
  * @throws CodedError `protocol` for a form that is not known, or numbers out of another list.
  */
 export function readGossipHead(reader: ByteReader, book: MemberBook, head: GossipHead): void {
   const form = reader.u8();
   head.hash = reader.u32();
-  head.numbered = form === formNumbered;
-  if (form !== formNumbered && form !== formNamed) throw nonsense(`form ${form}`);
+  head.numbered = (form & formNumbered) !== 0;
+  head.settled = (form & formSettled) !== 0;
+  if (form > (formNumbered | formSettled)) throw nonsense(`form ${form}`);
   if (head.numbered && head.hash !== book.hash) throw nonsense('members numbered by another list');
 }
 
 export class GossipHead {
   hash = 0;
   numbered = false;
+  settled = false;
 }
 
 /**
@@ -109,12 +121,13 @@ export function readMember(reader: ByteReader, book: MemberBook, numbered: boole
  * Reads an entry into `entry`.
  * @throws CodedError `protocol` for an incarnation beyond belief.
  */
-export function readEntry(reader: ByteReader, entry: Entry): void {
+export function readEntry(reader: ByteReader, entry: Entry, settled: boolean): void {
   const head = reader.u8();
   entry.status = (head & statusMask) as Status;
   entry.incarnation = reader.u48();
   entry.counter = reader.u32();
   entry.epoch = reader.u32();
+  entry.settledEpoch = settled ? reader.u32() : 0;
   entry.hintFloor = reader.u48();
   entry.rebuildingSince = (head & flagRebuilding) === 0 ? 0 : reader.u48();
   if (entry.incarnation > INCARNATION_MAX) throw nonsense(`incarnation ${entry.incarnation}`);

@@ -125,18 +125,21 @@ export class GossipList {
     this.#spread(member);
   }
 
-  /** Appends a message for `peer`: the own entry, what is said of the peer if it is ill, news, pulses. */
-  write(writer: ByteWriter, peer: number): void {
+  /**
+   * Appends a message for `peer`: the own entry, what is said of the peer if it is ill, news, pulses.
+   * @param settled whether the peer understands settled epochs.
+   */
+  write(writer: ByteWriter, peer: number, settled = true): void {
     const { book, entries } = this;
     const numbered = this.#hashOf[peer] === book.hash;
-    writeGossipHead(writer, book, numbered);
-    writeEntry(writer, this.own);
+    writeGossipHead(writer, book, numbered, settled);
+    writeEntry(writer, this.own, settled);
     const count = this.#pick(peer);
     writer.u8(count);
     for (let i = 0; i < count; i++) {
       const member = this.#picked[i]!;
       writeMember(writer, book, numbered, member);
-      writeEntry(writer, entries[member]!);
+      writeEntry(writer, entries[member]!, settled);
     }
   }
 
@@ -150,7 +153,7 @@ export class GossipList {
     const entry = this.#scratch;
     readGossipHead(reader, book, head);
     this.#hashOf[peer] = head.hash;
-    readEntry(reader, entry);
+    readEntry(reader, entry, head.settled);
     this.#merge(peer, entry, peer, events);
     const known = this.entries[peer]!;
     const older = entry.incarnation < known.incarnation;
@@ -158,7 +161,7 @@ export class GossipList {
     this.#forgetful[peer] = older || again ? 1 : 0;
     for (let left = reader.u8(); left > 0; left--) {
       const member = readMember(reader, book, head.numbered);
-      readEntry(reader, entry);
+      readEntry(reader, entry, head.settled);
       if (member !== -1) this.#merge(member, entry, peer, events);
     }
   }

@@ -260,9 +260,12 @@ export class Membership implements GossipEvents {
     if (peer !== undefined) this.#heardOf(peer, via, now, true);
   }
 
-  /** Appends what goes with a PING or PONG to `peer`: nothing before `begin`. */
-  writeGossip(writer: ByteWriter, peer: number): void {
-    if (this.#begun) this.list.write(writer, peer);
+  /**
+   * Appends what goes with a PING or PONG to `peer`: nothing before `begin`.
+   * @param settled whether the peer understands settled epochs (protocol version 5).
+   */
+  writeGossip(writer: ByteWriter, peer: number, settled = true): void {
+    if (this.#begun) this.list.write(writer, peer, settled);
   }
 
   /**

@@ -19,7 +19,14 @@ import type { Log } from '../ports/log.ts';
 import type { Random } from '../ports/random.ts';
 import type { NodeId, Transport } from '../ports/transport.ts';
 import { STAMP_NONE } from '../rows/row.ts';
-import { FRAME_HEADER_BYTES, FrameOrder, openFrame, sealFrameInPlace } from '../wire/frame.ts';
+import {
+  FrameOrder,
+  isFrameEmpty,
+  openFrame,
+  PROTOCOL_VERSION,
+  PROTOCOL_VERSION_TOPOLOGY,
+  sealFrameInPlace,
+} from '../wire/frame.ts';
 import { writeGossipHeard, writeGossipProbe } from '../wire/gossip-messages.ts';
 import { writePingHead, writePongHead } from '../wire/messages.ts';
 import type { Member, NodeLimits } from './options.ts';
@@ -41,6 +48,11 @@ export class Link {
   readonly writer: ByteWriter = new ByteWriter(4096);
   /** Our pipe to it is open. */
   up = false;
+  /**
+   * The protocol version our pipe to it was opened in last; 0 before the first. To a peer of a version below
+   * `PROTOCOL_VERSION_TOPOLOGY` nothing of what came with that may be sent (family 8 and later ones).
+   */
+  version = 0;
   /** Requests are sent to it. */
   live = false;
   /** The status that was logged last. */
@@ -110,6 +122,8 @@ export class Links implements Liveness, MembershipActions {
   #floor: Uint8Array = STAMP_NONE;
   framesSent = 0;
   messagesSent = 0;
+  /** The topology in force at this node, told in every frame. Set by the node. */
+  epoch = 0;
   /** Most live peers' clocks differ from ours by more than is believed: ours is the wrong one. */
   clockDoubted = false;
 
@@ -205,14 +219,14 @@ export class Links implements Liveness, MembershipActions {
     if (!link.up) return undefined;
     const writer = link.writer;
     if (writer.length === 0) {
-      openFrame(writer);
+      openFrame(writer, link.version);
       this.#dirty.push(link);
       this.#wake();
     } else if (writer.length > frameBytesFull) {
       this.#send(link);
       // A queue that is full breaks the pipe, and we may have been told of it just now.
       if (!link.up) return undefined;
-      openFrame(writer);
+      openFrame(writer, link.version);
     }
     this.messagesSent++;
     return writer;
@@ -227,13 +241,14 @@ export class Links implements Liveness, MembershipActions {
   }
 
   #send(link: Link): void {
-    if (!link.up || link.writer.length <= FRAME_HEADER_BYTES) {
+    if (!link.up || isFrameEmpty(link.writer, link.version)) {
       link.writer.length = 0;
       return;
     }
     this.framesSent++;
     const { id } = link.member;
-    const sent = this.#transport.send(id, sealFrameInPlace(link.writer, this.#life, ++link.frameSequence));
+    const frame = sealFrameInPlace(link.writer, this.#life, ++link.frameSequence, this.epoch);
+    const sent = this.#transport.send(id, frame);
     // Frames are the largest garbage of a busy node: their memory is used again where that is safe.
     if (this.#transport.isDrained?.(id)) link.writer.clear();
     else link.writer.take();
@@ -241,10 +256,12 @@ export class Links implements Liveness, MembershipActions {
     if (!sent) this.#transport.reset(id, 'send queue full');
   }
 
-  peerUp(id: NodeId, now: number): void {
+  /** @param version of the pipe. */
+  peerUp(id: NodeId, now: number, version: number = PROTOCOL_VERSION): void {
     const link = this.#links.get(id);
     if (link === undefined || link.up) return;
     link.up = true;
+    link.version = version;
     link.heardAt = now;
     link.resetAt = now;
     this.#membership.answered(link.number, now);
@@ -286,8 +303,12 @@ export class Links implements Liveness, MembershipActions {
     link.pingSequence = this.#pingSequence;
     link.clock.asked(this.#pingSequence, this.#now);
     const at = writePingHead(writer, this.#pingSequence, this.#wall, this.#floor);
-    this.#membership.writeGossip(writer, peer);
+    this.#writeGossip(writer, link);
     writer.blobEnd(at);
+  }
+
+  #writeGossip(writer: ByteWriter, link: Link): void {
+    this.#membership.writeGossip(writer, link.number, link.version >= PROTOCOL_VERSION_TOPOLOGY);
   }
 
   pingRequest(via: number, target: number): void {
@@ -340,7 +361,7 @@ export class Links implements Liveness, MembershipActions {
     const writer = this.#writer(link);
     if (writer === undefined) return;
     const at = writePongHead(writer, sequence, wall);
-    this.#membership.writeGossip(writer, link.number);
+    this.#writeGossip(writer, link);
     writer.blobEnd(at);
   }
 

@@ -239,8 +239,10 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
   #adopt(topology: Topology): void {
     const before = this.#topology;
     this.#topology = topology;
-    this.#ports.transport.setPeers(topology.members);
+    // What is to be said to those who go is sent before their pipes are given up.
+    this.#links.epoch = topology.epoch;
     this.#links.setMembers(topology.members, this.monotonic());
+    this.#ports.transport.setPeers(topology.members, topology.epoch);
     this.#context.past.setMembers(topology.members.map(({ id }) => id));
     this.#plans.setTopology(topology);
     for (const desk of this.#desks) desk.topologyChanged?.(before, topology);
@@ -254,7 +256,9 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
     const life = random.u32();
     const now = clock.monotonic();
     const linked = { self, members, life, transport, random, limits, log, mutants, now };
-    return new Links(linked, this, () => turn.wake());
+    const links = new Links(linked, this, () => turn.wake());
+    links.epoch = this.#topology.epoch;
+    return links;
   }
 
   /**
@@ -301,8 +305,8 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
 
   // Inputs from the transport.
 
-  peerUp(peer: NodeId): void {
-    this.#links.peerUp(peer, this.#ports.clock.monotonic());
+  peerUp(peer: NodeId, version?: number): void {
+    this.#links.peerUp(peer, this.#ports.clock.monotonic(), version);
   }
 
   peerDown(peer: NodeId, reason: string): void {

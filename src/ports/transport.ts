@@ -17,6 +17,9 @@ export interface PeerAddress {
   readonly peerPort: number;
 }
 
+/** So long a transport still writes and reads what is under way with somebody who is no member any more. */
+export const GONE_MS = 2000;
+
 export interface Transport {
   /**
    * Hands over one whole frame, owned by the transport until `isDrained` says otherwise.
@@ -31,16 +34,21 @@ export interface Transport {
   /** Drops the pipe to `peer` and dials anew: for a peer that went silent. */
   reset(peer: NodeId, reason: string): void;
   /**
-   * The members are these from now on, this node among them or not: pipes to others are given up without a
-   * word, new ones are dialled, and one whose address changed is dialled there.
+   * The members are these from now on, this node among them or not, by the topology of this epoch (1, the
+   * founding one, if left out; later ones are spoken of only in versions that know of them). New ones are dialled at once, and one whose address changed is dialled there (`peerDown`, then `peerUp`). Pipes to and
+   * from all others are given up without a word to the handler: what was handed over for them before is still
+   * sent, as far as that takes no longer than `GONE_MS`, and what they still send in that time still arrives.
    */
-  setPeers(peers: readonly PeerAddress[]): void;
+  setPeers(peers: readonly PeerAddress[], epoch?: number): void;
 }
 
 /** What a node hears from its transport. Implemented by the node. */
 export interface TransportHandler {
-  /** The pipe to `peer` is open: frames can be sent. */
-  peerUp(peer: NodeId): void;
+  /**
+   * The pipe to `peer` is open: frames can be sent, of this protocol version and no later one. Left out it is
+   * the present version.
+   */
+  peerUp(peer: NodeId, version?: number): void;
   /** The pipe to `peer` is gone: what was sent and not answered may be lost. */
   peerDown(peer: NodeId, reason: string): void;
   /** A frame from `peer`, header and checksum included; it may be damaged: the node checks. */

@@ -4,8 +4,12 @@
  *
  * ```
  * u32 length of the whole frame | u32 CRC-32 of what follows
- *   | u8 protocol version | u32 life of the sender | u48 sequence number | message | message …
+ *   | u8 protocol version | u32 life of the sender | u48 sequence number | u32 topology epoch of the sender
+ *   | message | message …
  * ```
+ *
+ * A frame says its version, and is read by that. Version 4 has no epoch in its header and is else the same; it
+ * is spoken with nodes that do not know better, so that a cluster can be upgraded one node at a time.
  *
  * A pipe keeps order, but pipes are replaced: what was in the old one may come out behind what went into
  * the new one, or a second time. So frames are numbered over the whole life of their sender, and a
@@ -17,42 +21,80 @@ import { type ByteWriter, readU32, readU48, writeU32, writeU48 } from '../base/b
 import { crc32 } from '../base/crc32.ts';
 import { CodedError } from '../base/errors.ts';
 
-/** Raised when a message changes its bytes; the handshake refuses a peer that speaks another. */
-export const PROTOCOL_VERSION = 4;
+/**
+ * Raised when a message changes its bytes. A pipe is opened in the latest version that both ends speak
+ * (`handshake.ts`), and whoever writes to it asks for that version where the bytes differ.
+ */
+export const PROTOCOL_VERSION = 5;
 
-export const FRAME_HEADER_BYTES = 19;
+/** The oldest version that is still spoken: the one before. */
+export const PROTOCOL_VERSION_LEAST = 4;
 
+/** Since this version headers carry the epoch, gossip what is settled, and members can change. */
+export const PROTOCOL_VERSION_TOPOLOGY = 5;
+
+const versionAt = 8;
 const lifeAt = 9;
 const sequenceAt = 13;
+const epochAt = 19;
+
+/** Bytes before the first message of a frame of the present version. */
+export const FRAME_HEADER_BYTES = 23;
+const headerBytesWithoutEpoch = 19;
 
 /** A frame above this is a broken or hostile peer: the pipe is closed. */
 export const FRAME_BYTES_MAX: number = 64 * 1024 * 1024;
 
-/** Begins a frame: leaves room for the header that `sealFrame` fills in. */
-export function openFrame(writer: ByteWriter): void {
+function headerBytesOf(version: number): number {
+  return version < PROTOCOL_VERSION_TOPOLOGY ? headerBytesWithoutEpoch : FRAME_HEADER_BYTES;
+}
+
+/** Bytes before the first message of an opened or checked frame. */
+export function frameHeaderBytes(frame: Uint8Array): number {
+  return headerBytesOf(frame[versionAt]!);
+}
+
+/**
+ * Begins a frame: leaves room for the header that `sealFrame` fills in.
+ * @param version of the pipe the frame is for.
+ */
+export function openFrame(writer: ByteWriter, version: number = PROTOCOL_VERSION): void {
   writer.u32(0);
   writer.u32(0);
-  writer.u8(PROTOCOL_VERSION);
+  writer.u8(version);
   writer.u32(0);
   writer.u48(0);
+  if (version >= PROTOCOL_VERSION_TOPOLOGY) writer.u32(0);
+}
+
+/** Whether an opened frame has no message yet. */
+export function isFrameEmpty(writer: ByteWriter, version: number): boolean {
+  return writer.length <= headerBytesOf(version);
 }
 
 /**
  * Fills in the header and hands out the frame; the writer starts over.
  * @param life a u32 that the sender's process drew when it started.
  * @param sequence above that of every frame the life sent to this peer before, below 2^48.
+ * @param epoch of the topology in force at the sender, a u32; a frame of version 4 leaves it out.
  */
-export function sealFrame(writer: ByteWriter, life: number, sequence: number): Uint8Array {
-  sealFrameInPlace(writer, life, sequence);
+export function sealFrame(writer: ByteWriter, life: number, sequence: number, epoch = 0): Uint8Array {
+  sealFrameInPlace(writer, life, sequence, epoch);
   return writer.take();
 }
 
 /** The same, but the frame is a view of the writer's memory: whoever has it decides when that is free. */
-export function sealFrameInPlace(writer: ByteWriter, life: number, sequence: number): Uint8Array {
+export function sealFrameInPlace(
+  writer: ByteWriter,
+  life: number,
+  sequence: number,
+  epoch: number,
+): Uint8Array {
   const frame = writer.view();
   writeU32(frame, 0, frame.length);
   writeU32(frame, lifeAt, life);
   writeU48(frame, sequenceAt, sequence);
+  if (frame[versionAt]! >= PROTOCOL_VERSION_TOPOLOGY) writeU32(frame, epochAt, epoch);
   writeU32(frame, 4, crc32(new Uint8Array(frame.buffer, frame.byteOffset + 8, frame.length - 8)));
   return frame;
 }
@@ -62,25 +104,35 @@ export function sealFrameInPlace(writer: ByteWriter, life: number, sequence: num
  * @throws CodedError `corrupt` if the checksum is wrong, `protocol` if version or length are.
  */
 export function checkFrame(frame: Uint8Array): void {
-  if (frame.length < FRAME_HEADER_BYTES || readU32(frame, 0) !== frame.length) {
+  if (frame.length < headerBytesWithoutEpoch || readU32(frame, 0) !== frame.length) {
     throw new CodedError('protocol', 'none', `frame of ${frame.length} bytes has a wrong length`);
   }
   const body = new Uint8Array(frame.buffer, frame.byteOffset + 8, frame.length - 8);
   if (readU32(frame, 4) !== crc32(body)) {
     throw new CodedError('corrupt', 'none', `frame of ${frame.length} bytes fails its checksum`);
   }
-  if (frame[8] !== PROTOCOL_VERSION) {
+  const version = frame[versionAt]!;
+  if (version < PROTOCOL_VERSION_LEAST || version > PROTOCOL_VERSION) {
+    const spoken = `${PROTOCOL_VERSION_LEAST} to ${PROTOCOL_VERSION}`;
     throw new CodedError(
       'protocol',
       'none',
-      `frame of protocol version ${frame[8]}, this node speaks ${PROTOCOL_VERSION}`,
+      `frame of protocol version ${version}, this node speaks ${spoken}`,
     );
+  }
+  if (frame.length < headerBytesOf(version)) {
+    throw new CodedError('protocol', 'none', `frame of ${frame.length} bytes has a wrong length`);
   }
 }
 
 /** The life a checked frame was sent in. */
 export function frameLife(frame: Uint8Array): number {
   return readU32(frame, lifeAt);
+}
+
+/** The topology epoch of the sender of a checked frame; 0 if the frame is of a version that does not tell. */
+export function frameEpoch(frame: Uint8Array): number {
+  return frame[versionAt]! < PROTOCOL_VERSION_TOPOLOGY ? 0 : readU32(frame, epochAt);
 }
 
 /** The place of a checked frame among those of its life. */

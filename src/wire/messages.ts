@@ -13,7 +13,7 @@ import type { ByteReader, ByteString, ByteWriter } from '../base/bytes.ts';
 import { ByteReader as Reader } from '../base/bytes.ts';
 import type { ErrorCode, Outcome } from '../base/errors.ts';
 import { CodedError } from '../base/errors.ts';
-import { FRAME_HEADER_BYTES } from './frame.ts';
+import { frameHeaderBytes } from './frame.ts';
 
 const READ = 1;
 const READ_EQUAL = 2;
@@ -315,7 +315,7 @@ export function writeCountReply(writer: ByteWriter, id: number, count: number): 
  * @throws CodedError `protocol` at the first one that makes no sense.
  */
 export function decodeMessages<Peer>(frame: Uint8Array, peer: Peer, handler: MessageHandler<Peer>): void {
-  const reader = new Reader(frame, FRAME_HEADER_BYTES);
+  const reader = new Reader(frame, frameHeaderBytes(frame));
   while (reader.remaining > 0) decodeMessage(reader, peer, handler);
 }
 

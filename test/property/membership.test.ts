@@ -23,14 +23,17 @@ const entries = fc
     incarnation: fc.nat(3),
     status: fc.nat(3).map((status) => status as Status),
     counter: fc.nat(3),
+    // What a node of protocol version 4 passes on has lost what is settled.
+    passedOn: fc.boolean(),
   })
-  .map(({ incarnation, status, counter }) => {
+  .map(({ incarnation, status, counter, passedOn }) => {
     const entry = new Entry();
     Object.assign(entry, {
       incarnation,
       status,
       counter,
       epoch: counter * 2,
+      settledEpoch: passedOn ? 0 : counter,
       rebuildingSince: counter * 5,
       hintFloor: counter * 7,
     });
@@ -227,4 +230,22 @@ test('a message has the same bound in any cluster, and damaged ones are refused,
       }
     }),
   );
+});
+
+test('a peer that knows nothing of settled epochs is told without, and what it tells is taken as it is', () => {
+  const told = (settled: boolean): [ByteWriter, Entry] => {
+    const from = new GossipList('n1', idsOf(3), incarnationOfStart(0), 8, 3, none);
+    from.raiseOwn({ epoch: 9, settledEpoch: 8, rebuildingSince: 0, hintFloor: 3 });
+    const writer = new ByteWriter();
+    from.write(writer, 0, settled);
+    const to = new GossipList('n0', idsOf(3), incarnationOfStart(0), 8, 3, none);
+    to.read(new ByteReader(writer.view()), 1, { entryChanged: () => {}, refuted: () => {} });
+    return [writer, to.entries[1]!];
+  };
+  const [withSettled, entry] = told(true);
+  assert.deepEqual([entry.epoch, entry.settledEpoch, entry.hintFloor], [9, 8, 3]);
+  const [without, older] = told(false);
+  assert.deepEqual([older.epoch, older.settledEpoch, older.hintFloor], [9, 0, 3]);
+  // One entry of its own and one of the third member.
+  assert.equal(withSettled.length - without.length, 2 * 4);
 });

@@ -8,7 +8,7 @@ import assert from 'node:assert/strict';
 import type { ByteReader } from '../../src/base/bytes.ts';
 import { ByteWriter } from '../../src/base/bytes.ts';
 import type { NodeId, TransportHandler } from '../../src/ports/transport.ts';
-import { FRAME_HEADER_BYTES, frameLife, openFrame, sealFrame } from '../../src/wire/frame.ts';
+import { frameEpoch, frameHeaderBytes, frameLife, openFrame, sealFrame } from '../../src/wire/frame.ts';
 import { readGossipTarget } from '../../src/wire/gossip-messages.ts';
 import { HINT, readHint } from '../../src/wire/hint-messages.ts';
 import {
@@ -228,9 +228,9 @@ export abstract class PumpedNetwork {
     pipe.life = frameLife(frame);
     // Numbered anew as it is handed over, so that forged frames find a place among the others.
     const writer = new ByteWriter(frame.length);
-    openFrame(writer);
-    writer.raw(frame.subarray(FRAME_HEADER_BYTES));
-    const numbered = sealFrame(writer, pipe.life, ++pipe.sequence);
+    openFrame(writer, frame[8]);
+    writer.raw(frame.subarray(frameHeaderBytes(frame)));
+    const numbered = sealFrame(writer, pipe.life, ++pipe.sequence, frameEpoch(frame));
     this.handlerOf(to)?.frame(from, numbered);
   }
 

@@ -6,7 +6,15 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { ByteReader, ByteWriter } from '../../../src/base/bytes.ts';
 import { CodedError, type ErrorCode } from '../../../src/base/errors.ts';
-import { checkFrame, FRAME_HEADER_BYTES, FrameOrder, openFrame, sealFrame } from '../../../src/wire/frame.ts';
+import {
+  checkFrame,
+  FRAME_HEADER_BYTES,
+  FrameOrder,
+  frameEpoch,
+  isFrameEmpty,
+  openFrame,
+  sealFrame,
+} from '../../../src/wire/frame.ts';
 import {
   decodeMessages,
   type MessageHandler,
@@ -21,7 +29,7 @@ function sealed(write: (writer: ByteWriter) => void): Uint8Array {
   const writer = new ByteWriter();
   openFrame(writer);
   write(writer);
-  return sealFrame(writer, 0xabcdef01, 0x010203040506);
+  return sealFrame(writer, 0xabcdef01, 0x010203040506, 0x0a0b0c0d);
 }
 
 /** A handler that notes calls. */
@@ -58,11 +66,31 @@ describe('frames', () => {
 
   test('the layout other nodes rely on', () => {
     const frame = sealed((writer) => writeStored(writer, 0x01020304));
-    assert.equal(FRAME_HEADER_BYTES, 19);
+    assert.equal(FRAME_HEADER_BYTES, 23);
+    assert.deepEqual([...frame.subarray(0, 4)], [0, 0, 0, 28], 'length of the whole');
+    assert.deepEqual([...frame.subarray(8, 13)], [5, 0xab, 0xcd, 0xef, 0x01], 'version, life');
+    assert.deepEqual([...frame.subarray(13, 19)], [1, 2, 3, 4, 5, 6], 'sequence number');
+    assert.deepEqual([...frame.subarray(19, 23)], [10, 11, 12, 13], 'epoch');
+    assert.deepEqual([...frame.subarray(23)], [7, 1, 2, 3, 4], 'type, id');
+    assert.equal(frameEpoch(frame), 0x0a0b0c0d);
+  });
+
+  test('a frame for a peer of version 4 has no epoch, and is read like any other', () => {
+    const writer = new ByteWriter();
+    openFrame(writer, 4);
+    assert.equal(isFrameEmpty(writer, 4), true);
+    writeStored(writer, 0x01020304);
+    assert.equal(isFrameEmpty(writer, 4), false);
+    const frame = sealFrame(writer, 0xabcdef01, 0x010203040506, 7);
     assert.deepEqual([...frame.subarray(0, 4)], [0, 0, 0, 24], 'length of the whole');
     assert.deepEqual([...frame.subarray(8, 13)], [4, 0xab, 0xcd, 0xef, 0x01], 'version, life');
     assert.deepEqual([...frame.subarray(13, 19)], [1, 2, 3, 4, 5, 6], 'sequence number');
     assert.deepEqual([...frame.subarray(19)], [7, 1, 2, 3, 4], 'type, id');
+    checkFrame(frame);
+    assert.equal(frameEpoch(frame), 0);
+    const { calls, handler } = noting();
+    decodeMessages(frame, 'n2', handler);
+    assert.deepEqual(calls, [['stored', 'n2', 0x01020304]]);
   });
 
   test('a wrong length, a wrong checksum, another version', () => {
@@ -73,12 +101,19 @@ describe('frames', () => {
     const flipped = new Uint8Array(frame);
     flipped[20]! ^= 1;
     assert.throws(() => checkFrame(flipped), isCoded('corrupt'));
+    for (const version of [0, 1, 3, 6, 255]) {
+      const writer = new ByteWriter();
+      openFrame(writer, version);
+      assert.throws(() => checkFrame(sealFrame(writer, 1, 1)), isCoded('protocol'), `version ${version}`);
+    }
+  });
+
+  test('a header that ends within itself', () => {
     const writer = new ByteWriter();
-    writer.u32(0);
-    writer.u32(0);
-    writer.u8(1);
-    writer.u32(0);
-    writer.u48(0);
+    openFrame(writer, 4);
+    const short = sealFrame(writer, 1, 1);
+    short[8] = 5;
+    writer.raw(short);
     assert.throws(() => checkFrame(sealFrame(writer, 1, 1)), isCoded('protocol'));
   });
 
