@@ -165,15 +165,14 @@ export class PaxosWorld {
 
   #storm(): void {
     const { attempt, crashJuror, crashHerald, flush } = this.#weather;
-    let dice = this.#prng.unit();
-    if (dice < attempt) return this.#attempt(this.#prng.below(this.#heralds.length));
-    dice -= attempt;
-    if (dice < crashJuror) return this.#crashJuror(this.#prng.pick([...this.#jurors.values()]));
-    dice -= crashJuror;
-    if (dice < crashHerald) return this.#crashHerald(this.#prng.below(this.#heralds.length));
-    dice -= crashHerald;
-    if (dice < flush) return this.#flushOne(this.#prng.pick([...this.#jurors.values()]));
-    this.#deliverAny();
+    const dice = this.#prng.unit();
+    const jurors = [...this.#jurors.values()];
+    if (dice < attempt) this.#attempt(this.#prng.below(this.#heralds.length));
+    else if (dice < attempt + crashJuror) this.#crashJuror(this.#prng.pick(jurors));
+    else if (dice < attempt + crashJuror + crashHerald)
+      this.#crashHerald(this.#prng.below(this.#heralds.length));
+    else if (dice < attempt + crashJuror + crashHerald + flush) this.#flushOne(this.#prng.pick(jurors));
+    else this.#deliverAny();
   }
 
   /** Nothing is lost any more; heralds wait for a random while before they try again. */
