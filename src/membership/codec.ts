@@ -85,7 +85,7 @@ export function writeEntry(writer: ByteWriter, entry: Entry, settled: boolean): 
 
 /**
  * Reads the head of a blob into `head`.
- * @throws CodedError `protocol` for a form that is not known, or numbers out of another list.
+ * @throws CodedError `protocol` for a form that is not known.
  */
 export function readGossipHead(reader: ByteReader, book: MemberBook, head: GossipHead): void {
   const form = reader.u8();
@@ -93,12 +93,14 @@ export function readGossipHead(reader: ByteReader, book: MemberBook, head: Gossi
   head.numbered = (form & formNumbered) !== 0;
   head.settled = (form & formSettled) !== 0;
   if (form > (formNumbered | formSettled)) throw nonsense(`form ${form}`);
-  if (head.numbered && head.hash !== book.hash) throw nonsense('members numbered by another list');
+  head.isForeign = head.numbered && head.hash !== book.hash;
 }
 
 export class GossipHead {
   hash = 0;
   numbered = false;
+  /** Members are numbered by another list than ours: one of the two has changed meanwhile. */
+  isForeign = false;
   settled = false;
 }
 

@@ -24,6 +24,7 @@ import {
   CHANGED_COUNTER,
   CHANGED_NOTHING,
   CHANGED_STATUS,
+  copyEntry,
   Entry,
   mergeEntry,
   STATUS_ALIVE,
@@ -42,12 +43,20 @@ export interface GossipEvents {
   refuted(): void;
 }
 
+/** How much one message tells. */
+export interface GossipLimits {
+  /** Entries of others in one message when there is much news. */
+  readonly entriesMax: number;
+  /** Entries of others when there is little, at most as many. */
+  readonly entriesUsual: number;
+}
+
 export class GossipList {
   readonly book: MemberBook;
   readonly self: number;
   readonly entries: readonly Entry[];
-  readonly #entriesMax: number;
-  readonly #entriesUsual: number;
+  readonly #limits: GossipLimits;
+  readonly #mutants: ReadonlySet<string>;
   readonly #oldWins: boolean;
   readonly #newsSends: number;
   /** News and how often it is still to be told; every member at most once. */
@@ -66,15 +75,12 @@ export class GossipList {
 
   /**
    * @param incarnation of this start of the process, `incarnationOfStart`.
-   * @param entriesMax entries of others in one message when there is much news.
-   * @param entriesUsual entries when there is little, at most as many.
    */
   constructor(
     self: string,
     members: readonly string[],
     incarnation: number,
-    entriesMax: number,
-    entriesUsual: number,
+    limits: GossipLimits,
     mutants: ReadonlySet<string>,
   ) {
     this.book = new MemberBook(members);
@@ -84,8 +90,8 @@ export class GossipList {
     const size = this.book.ids.length;
     this.entries = this.book.ids.map(() => new Entry());
     this.own.incarnation = incarnation;
-    this.#entriesMax = entriesMax;
-    this.#entriesUsual = entriesUsual;
+    this.#limits = limits;
+    this.#mutants = mutants;
     this.#oldWins = mutants.has('gossip-old-incarnation-wins');
     this.#newsSends = newsShare * Math.ceil(Math.log2(size + 1));
     this.#newsLeft = new Uint8Array(size);
@@ -93,8 +99,37 @@ export class GossipList {
     this.#previous = Uint16Array.from(this.entries, (_, place) => (place + size - 1) % size);
     this.#hashOf = new Float64Array(size);
     this.#forgetful = new Uint8Array(size);
-    this.#picked = new Uint16Array(entriesMax);
+    this.#picked = new Uint16Array(limits.entriesMax);
     this.#spread(this.self);
+  }
+
+  /**
+   * The same notices on a new board: what is known of those who stay is kept, the own entry above all, and what
+   * is said of others is forgotten. Numbers are those of the new list.
+   * @param members this node among them.
+   */
+  withMembers(members: readonly string[]): GossipList {
+    const made = new GossipList(this.book.ids[this.self]!, members, 0, this.#limits, this.#mutants);
+    const placeOf = (old: number): number | undefined => made.book.numberOf(this.book.ids[old]!);
+    for (const [old, entry] of this.entries.entries()) {
+      const place = placeOf(old);
+      if (place === undefined) continue;
+      copyEntry(made.entries[place]!, entry);
+      made.#hashOf[place] = this.#hashOf[old]!;
+      made.#forgetful[place] = this.#forgetful[old]!;
+    }
+    for (const old of this.#news) {
+      const place = placeOf(old);
+      if (place === undefined) continue;
+      made.#news.push(place);
+      made.#newsLeft[place] = this.#newsLeft[old]!;
+    }
+    // Freshest first as before; newcomers, of whom there is nothing to tell yet, behind them.
+    for (let old = this.#previous[this.self]!; old !== this.self; old = this.#previous[old]!) {
+      const place = placeOf(old);
+      if (place !== undefined) made.#moveFirst(place);
+    }
+    return made;
   }
 
   get own(): Entry {
@@ -159,6 +194,8 @@ export class GossipList {
     const older = entry.incarnation < known.incarnation;
     const again = entry.incarnation === known.incarnation && entry.counter < known.counter;
     this.#forgetful[peer] = older || again ? 1 : 0;
+    // Of whom the rest speaks cannot be known. The answer names members in full: then the sender does too.
+    if (head.isForeign) return;
     for (let left = reader.u8(); left > 0; left--) {
       const member = readMember(reader, book, head.numbered);
       readEntry(reader, entry, head.settled);
@@ -213,7 +250,7 @@ export class GossipList {
     count = this.#pickNews(peer, count);
     let member = this.#next[this.self]!;
     const last = this.#previous[this.self]!;
-    while (count < this.#entriesUsual && member !== this.self) {
+    while (count < this.#limits.entriesUsual && member !== this.self) {
       const following = member === last ? this.self : this.#next[member]!;
       if (member !== peer && !this.#isPicked(member, count)) {
         this.#picked[count++] = member;
@@ -227,7 +264,7 @@ export class GossipList {
   #pickNews(peer: number, before: number): number {
     const news = this.#news;
     let count = before;
-    for (let tries = news.length; tries > 0 && count < this.#entriesMax; tries--) {
+    for (let tries = news.length; tries > 0 && count < this.#limits.entriesMax; tries--) {
       const member = news.shift()!;
       if (member !== peer) {
         this.#picked[count++] = member;

@@ -25,19 +25,11 @@ import {
   STATUS_NAMES,
   STATUS_SUSPECT,
 } from './entry.ts';
-import { type GossipEvents, GossipList } from './gossip-list.ts';
+import { type GossipEvents, type GossipLimits, GossipList } from './gossip-list.ts';
 import { NONE, Peer } from './peer.ts';
-import type { PhiOptions } from './phi.ts';
+import { Relays } from './relays.ts';
 import type { MembershipTimes } from './times.ts';
-import {
-  ENTRIES_MAX,
-  ENTRIES_USUAL,
-  PEERS_A_ROUND,
-  PHI_SUSPECT,
-  PHI_WINDOW,
-  PROBERS,
-  RELAYS_MAX,
-} from './times.ts';
+import { ENTRIES_MAX, ENTRIES_USUAL, PEERS_A_ROUND, PHI_SUSPECT, PROBERS, phiOptions } from './times.ts';
 
 /** What the machine asks for. Members are numbers: places in the sorted list of ids (`list.book`). */
 export interface MembershipActions {
@@ -79,41 +71,22 @@ export interface PeerView {
   readonly hintFloor: number;
 }
 
-/**
- * The rhythm to expect: in a large cluster a member is heard of less often, through others, and less
- * regularly. With regular signs phi reaches its limit `avoidAfterMs` after the usual interval.
- */
-function phiOptions(times: MembershipTimes, size: number): PhiOptions {
-  const signsARound = 2 * PEERS_A_ROUND * (ENTRIES_USUAL + 1);
-  const rounds = Math.max(1, (size - 1) / signsARound);
-  const intervalMs = times.intervalMs * rounds;
-  const deviationMinMs = Math.max(times.avoidAfterMs / 5.2, (intervalMs - times.intervalMs) / 2);
-  return { intervalMs, deviationMinMs, window: PHI_WINDOW };
-}
-
-/** Somebody asked us whether we reach somebody. */
-interface Relay {
-  readonly asker: number;
-  readonly target: number;
-  readonly at: number;
-}
-
-const relayMs = 2000;
+const gossipLimits: GossipLimits = { entriesMax: ENTRIES_MAX, entriesUsual: ENTRIES_USUAL };
 const noMutants: ReadonlySet<string> = new Set();
 
 export class Membership implements GossipEvents {
-  readonly list: GossipList;
+  #list: GossipList;
   readonly #times: MembershipTimes;
   readonly #random: Random;
   readonly #actions: MembershipActions;
   /** By number; the own place is empty. */
-  readonly #peers: (Peer | undefined)[];
+  #peers: (Peer | undefined)[];
   /** Everybody else in shuffled order, gone through round-robin and shuffled again. */
-  readonly #order: number[];
+  #order: number[];
   #orderAt = 0;
   /** Being probed, or ill spoken of: looked after between rounds too. */
   readonly #restless: Set<Peer> = new Set();
-  readonly #relays: Relay[] = [];
+  readonly #relays: Relays = new Relays();
   #facts: Facts = { epoch: 0, settledEpoch: 0, rebuildingSince: 0, hintFloor: 0 };
   #begun: boolean;
   /** The tick before was late too. */
@@ -129,7 +102,7 @@ export class Membership implements GossipEvents {
     const { self, members, incarnation, times, random } = options;
     const mutants = options.mutants ?? noMutants;
     this.#begun = incarnation !== undefined;
-    this.list = new GossipList(self, members, incarnation ?? 0, ENTRIES_MAX, ENTRIES_USUAL, mutants);
+    this.#list = new GossipList(self, members, incarnation ?? 0, gossipLimits, mutants);
     this.#times = times;
     this.#random = random;
     this.#actions = actions;
@@ -144,6 +117,45 @@ export class Membership implements GossipEvents {
     // Not all nodes in step.
     this.#roundAt = now + (random.u32() % Math.max(1, Math.floor(times.intervalMs)));
     this.#dueAt = this.#roundAt;
+  }
+
+  /** The gossiped list: another one after each `setMembers`. */
+  get list(): GossipList {
+    return this.#list;
+  }
+
+  /**
+   * The members are these from now on, this node among them; all are numbered anew. What is known of those who
+   * stay is kept, and nobody is suspected by the change itself; of those who go nothing is kept.
+   */
+  setMembers(members: readonly string[], now: number): void {
+    const before = this.#list;
+    this.#list = before.withMembers(members);
+    const { book, self } = this.#list;
+    const placeOf = (old: number): number => book.numberOf(before.book.ids[old] ?? '') ?? NONE;
+    const phi = phiOptions(this.#times, book.ids.length);
+    const peers: (Peer | undefined)[] = book.ids.map(() => undefined);
+    for (const peer of this.#peers) {
+      if (peer === undefined) continue;
+      const place = placeOf(peer.number);
+      if (place === NONE) this.#restless.delete(peer);
+      else peers[place] = peer;
+      peer.renumber(place, placeOf(peer.heardThrough));
+      peer.life.adapt(phi, now);
+    }
+    const order = this.#order.map(placeOf);
+    // Who was asked already in this turn stays behind; newcomers are asked in this turn, after the others.
+    const asked = order.slice(0, this.#orderAt).filter((place) => place !== NONE);
+    const waiting = order.slice(this.#orderAt).filter((place) => place !== NONE);
+    this.#peers = peers;
+    for (let place = 0; place < peers.length; place++) {
+      if (place === self || peers[place] !== undefined) continue;
+      peers[place] = new Peer(place, phi, now);
+      waiting.push(place);
+    }
+    this.#order = [...asked, ...waiting];
+    this.#orderAt = asked.length;
+    this.#relays.clear();
   }
 
   /** When `tick` has something to do next: it may be called earlier, and often. */
@@ -208,7 +220,9 @@ export class Membership implements GossipEvents {
     peer.heardAt = now;
     peer.heardThrough = number;
     peer.wantedAt = NONE;
-    if (this.#relays.length > 0) this.#confirmTo(number, now);
+    if (this.#relays.waits) {
+      for (const asker of this.#relays.answered(number, now)) this.#actions.confirm(asker, number);
+    }
     if (peer.verdict === STATUS_DOWN || peer.verdict === STATUS_SUSPECT) this.#judge(peer, STATUS_ALIVE);
   }
 
@@ -246,11 +260,7 @@ export class Membership implements GossipEvents {
   /** `asker` cannot reach `target`: we try, and tell it if there is an answer. */
   pingRequested(asker: number, target: number, now: number): void {
     if (this.#peers[target] === undefined || this.#peers[asker] === undefined) return;
-    while (this.#relays.length > 0 && now - this.#relays[0]!.at > relayMs) this.#relays.shift();
-    if (this.#relays.length >= RELAYS_MAX) this.#relays.shift();
-    if (!this.#relays.some((relay) => relay.asker === asker && relay.target === target)) {
-      this.#relays.push({ asker, target, at: now });
-    }
+    this.#relays.asked(asker, target, now);
     this.#actions.ping(target);
   }
 
@@ -372,16 +382,6 @@ export class Membership implements GossipEvents {
     peer.life.heard(now);
     peer.heardThrough = via;
     if (peer.verdict !== STATUS_ALIVE && sure) this.#judge(peer, STATUS_ALIVE);
-  }
-
-  #confirmTo(target: number, now: number): void {
-    const relays = this.#relays;
-    for (let i = relays.length - 1; i >= 0; i--) {
-      const relay = relays[i]!;
-      if (relay.target !== target) continue;
-      relays.splice(i, 1);
-      if (now - relay.at <= relayMs) this.#actions.confirm(relay.asker, target);
-    }
   }
 
   #probe(peer: Peer, now: number): void {

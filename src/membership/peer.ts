@@ -15,7 +15,7 @@ import { Phi, type PhiOptions } from './phi.ts';
 export const NONE = -1;
 
 export class Peer {
-  readonly number: number;
+  number: number;
   /** Signs of life from anywhere. */
   readonly life: Phi;
   /** When it was heard itself. */
@@ -42,6 +42,12 @@ export class Peer {
     this.number = number;
     this.life = new Phi(options, now);
     this.heardAt = now;
+  }
+
+  /** The list has changed: it has another number, and so has whoever told of it last. */
+  renumber(number: number, heardThrough: number): void {
+    this.number = number;
+    this.heardThrough = heardThrough;
   }
 
   /** We were away for so long: all that waiting does not count. */

@@ -23,7 +23,7 @@ export interface PhiOptions {
 }
 
 export class Phi {
-  readonly #options: PhiOptions;
+  #options: PhiOptions;
   /** The last intervals, as a ring. */
   readonly #intervals: Float64Array;
   #count = 0;
@@ -67,6 +67,17 @@ export class Phi {
   excuse(pauseMs: number, now: number): void {
     this.#lastAt = Math.min(now, this.#lastAt + pauseMs);
     this.#beatAt = Math.min(now, this.#beatAt + pauseMs);
+  }
+
+  /**
+   * Another rhythm is to be expected from now on; `window` stays. What is remembered counts on. A silence that was
+   * usual until now does not become strange by that: it counts from now on.
+   */
+  adapt(options: PhiOptions, now: number): void {
+    assert(options.window === this.#options.window, 'the window stays');
+    const before = this.phi(now);
+    this.#options = options;
+    if (this.phi(now) > before) this.excuse(now - this.#lastAt, now);
   }
 
   /** Forgets the rhythm: a new process may have another one. */

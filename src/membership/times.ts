@@ -11,6 +11,8 @@
  *   ~4,000    `suspicionMs` without contradiction: down; known to all of 100 nodes half a second later
  */
 
+import type { PhiOptions } from './phi.ts';
+
 export interface MembershipTimes {
   /** A round: the own counter is raised, and some peers are pinged. */
   readonly intervalMs: number;
@@ -71,5 +73,16 @@ export const ENTRIES_USUAL = 3;
 export const PHI_SUSPECT = 8;
 /** Intervals remembered of each member. */
 export const PHI_WINDOW = 64;
-/** Requests to probe that are remembered; beyond it the oldest are forgotten. */
-export const RELAYS_MAX = 256;
+
+/**
+ * The rhythm to expect: in a large cluster a member is heard of less often, through others, and less
+ * regularly. With regular signs phi reaches its limit `avoidAfterMs` after the usual interval.
+ * @param size of the cluster, this node included.
+ */
+export function phiOptions(times: MembershipTimes, size: number): PhiOptions {
+  const signsARound = 2 * PEERS_A_ROUND * (ENTRIES_USUAL + 1);
+  const rounds = Math.max(1, (size - 1) / signsARound);
+  const intervalMs = times.intervalMs * rounds;
+  const deviationMinMs = Math.max(times.avoidAfterMs / 5.2, (intervalMs - times.intervalMs) / 2);
+  return { intervalMs, deviationMinMs, window: PHI_WINDOW };
+}

@@ -15,7 +15,7 @@ import {
   STATUS_DOWN,
   type Status,
 } from '../../src/membership/entry.ts';
-import { GossipList } from '../../src/membership/gossip-list.ts';
+import { type GossipLimits, GossipList } from '../../src/membership/gossip-list.ts';
 
 /** Small numbers, so that they collide. The facts follow from incarnation and counter, as of an honest member. */
 const entries = fc
@@ -98,6 +98,7 @@ test('what merge says of a change is what changed', () => {
 
 const facts = { epoch: 0, settledEpoch: 0, rebuildingSince: 0, hintFloor: 0 };
 const none: ReadonlySet<string> = new Set();
+const limits: GossipLimits = { entriesMax: 8, entriesUsual: 3 };
 const idsOf = (size: number): string[] => Array.from({ length: size }, (_, i) => `n${i}`);
 
 /** A cluster of lists that send to each other in any order, and lose and repeat what they like. */
@@ -105,7 +106,7 @@ class Lists {
   readonly lists: GossipList[];
   constructor(size: number, mutants = none) {
     this.lists = idsOf(size).map(
-      (id) => new GossipList(id, idsOf(size), incarnationOfStart(0), 8, 3, mutants),
+      (id) => new GossipList(id, idsOf(size), incarnationOfStart(0), limits, mutants),
     );
   }
 
@@ -210,7 +211,7 @@ test('a node that lost its disk raises its incarnation above the one it forgot',
 test('a message has the same bound in any cluster, and damaged ones are refused, not obeyed', () => {
   for (const size of [1, 2, 3, 10, 100, 1000]) {
     const world = new Lists(Math.min(size, 12));
-    const list = new GossipList('n0', idsOf(size), 1, 8, 3, none);
+    const list = new GossipList('n0', idsOf(size), 1, limits, none);
     for (let i = 1; i < Math.min(size, 30); i++) list.accuse(i, STATUS_DOWN);
     const writer = new ByteWriter();
     if (size > 1) list.write(writer, 1);
@@ -234,11 +235,11 @@ test('a message has the same bound in any cluster, and damaged ones are refused,
 
 test('a peer that knows nothing of settled epochs is told without, and what it tells is taken as it is', () => {
   const told = (settled: boolean): [ByteWriter, Entry] => {
-    const from = new GossipList('n1', idsOf(3), incarnationOfStart(0), 8, 3, none);
+    const from = new GossipList('n1', idsOf(3), incarnationOfStart(0), limits, none);
     from.raiseOwn({ epoch: 9, settledEpoch: 8, rebuildingSince: 0, hintFloor: 3 });
     const writer = new ByteWriter();
     from.write(writer, 0, settled);
-    const to = new GossipList('n0', idsOf(3), incarnationOfStart(0), 8, 3, none);
+    const to = new GossipList('n0', idsOf(3), incarnationOfStart(0), limits, none);
     to.read(new ByteReader(writer.view()), 1, { entryChanged: () => {}, refuted: () => {} });
     return [writer, to.entries[1]!];
   };

@@ -79,3 +79,16 @@ test('a pause of our own is not their silence, nor part of the rhythm', () => {
   phi.heard(at + 5150);
   assert.ok(phi.meanMs < 210);
 });
+
+test('a sterner rhythm makes no silence strange that was usual; what is remembered counts on', () => {
+  const { phi, at } = regular(200, 50);
+  phi.adapt({ ...options, intervalMs: 1000, deviationMinMs: 400 }, at + 900);
+  assert.ok(phi.phi(at + 900) < 1);
+  const before = phi.phi(at + 1500);
+  phi.adapt(options, at + 1500);
+  assert.ok(before < 8);
+  assert.equal(phi.phi(at + 1500), 0);
+  assert.ok(phi.phi(at + 1500 + 850) < 8);
+  assert.ok(phi.phi(at + 1500 + 1050) >= 8, 'silence counts from the change on');
+  assert.ok(Math.abs(phi.meanMs - 200) < 1e-6, 'the window is kept');
+});
