@@ -10,6 +10,7 @@
  * | `/members`      | the members as this node sees them                                            |
  * | `/status`       | everything an operator asks of the node, judged; `dure status` shows it       |
  * | `POST /repair`  | compares replicas and exchanges what differs; `dure repair` shows how far     |
+ * | `/v1/topology`, `/v1/nodes` | who the members are and what they own; changes of that            |
  * | `/v1/…`         | the data API, unless switched off                                             |
  * | `/openapi.json` | the data API as an OpenAPI document                                           |
  *
@@ -172,8 +173,10 @@ export class HttpServer {
   #addGuard(): void {
     const { api = true, hosts = [], origins = [], password, limits } = this.#options;
     const { node, version } = this.#sources;
-    const names = [this.#options.host ?? 'localhost', ...node.members().map(({ host }) => host), ...hosts];
-    const guard = new Guard({ hosts: names, origins, password });
+    const names = [this.#options.host ?? 'localhost', ...hosts];
+    // Members come and go: each is called by the host that it is known by.
+    const memberHosts = (): readonly string[] => node.members().map(({ host }) => host);
+    const guard = new Guard({ hosts: names, memberHosts, origins, password });
     this.#app.addHook('onRequest', async ({ raw, routeOptions, originalUrl, headers }, reply) => {
       this.#broken.begin(raw, reply.raw);
       if (headers.host === undefined && raw.httpVersion !== '1.0') {
@@ -184,9 +187,9 @@ export class HttpServer {
       // It costs the whole cluster work. What only shows figures asks for no password; `/v1` asks by itself.
       if (url === '/repair') guard.checkPassword(headers);
     });
-    if (!api) return;
     addDataApi(this.#app, {
       node,
+      data: api,
       guard,
       log: this.#log,
       version,

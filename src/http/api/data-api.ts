@@ -7,7 +7,8 @@
  * ```
  *
  * Bodies are bytes to Fastify: what they are is for the route to say. A request is counted from its headers to
- * the end of its answer, so what slow readers hold is bounded too.
+ * the end of its answer, so what slow readers hold is bounded too. Where the data API is switched off, the pages of
+ * the topology are left: by them nodes join.
  */
 
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
@@ -30,6 +31,7 @@ import {
   problemOf,
   settledProblem,
 } from './problem.ts';
+import { addTopology, isOpenPage, TOPOLOGY_METHODS, topologyPage } from './topology.ts';
 
 export interface DataApiLimits {
   /** Requests under way, until their answers are read. */
@@ -55,15 +57,21 @@ export interface DataApiParts {
   /** A password is asked for. */
   readonly secured: boolean;
   readonly limits: DataApiLimits;
+  /** The data are served, and not the topology alone. */
+  readonly data: boolean;
 }
 
 /** Adds all of it. */
 export function addDataApi(app: FastifyInstance, parts: DataApiParts): void {
   const document = JSON.stringify(openApiDocument(parts));
-  app.get('/openapi.json', (_request, reply) => reply.type('application/json').send(document));
+  if (parts.data) {
+    app.get('/openapi.json', (_request, reply) => reply.type('application/json').send(document));
+  }
   app.register(
     async (scope) => {
       addRules(scope, parts);
+      addTopology(scope, parts.node);
+      if (!parts.data) return;
       addOneKey(scope, parts.node);
       addList(scope, parts.node);
       addBatch(scope, parts.node, parts.log);
@@ -78,7 +86,7 @@ function addRules(scope: FastifyInstance, { guard, limits, log }: DataApiParts):
   scope.addHook('onRequest', async (request, reply) => {
     reply.header('x-content-type-options', 'nosniff');
     countRequest(request, reply, counts, limits);
-    guard.checkPassword(request.headers);
+    if (!isOpenPage(request)) guard.checkPassword(request.headers);
     checkQuery(request.originalUrl);
   });
   scope.removeAllContentTypeParsers();
@@ -129,11 +137,12 @@ const methods: Methods = new Map([
   ['/v1/batch', 'POST'],
   ['/v1/policies', 'GET, HEAD'],
   [`/v1${POLICY_ROUTE}`, 'PUT, DELETE'],
+  ...TOPOLOGY_METHODS,
 ]);
 
 /** The problem of a request that no route takes: `no-such-page`, or `method-not-allowed`. */
 export function notThere(known: Methods, { method, url }: FastifyRequest): Problem {
-  const allow = known.get(url.split('?', 1)[0]!);
+  const allow = known.get(topologyPage(url.split('?', 1)[0]!));
   if (allow === undefined || allow.split(', ').includes(method)) {
     return new Problem('no-such-page', 'there is no such page; see /openapi.json; nothing was done');
   }

@@ -25,6 +25,8 @@ export interface PasswordCheck {
 export interface GuardOptions {
   /** Names by which this node is called, beside loopback and IP addresses. Without ports. */
   readonly hosts: readonly string[];
+  /** The hosts of the members now: names of this node too, for a proxy may ask any of them. */
+  readonly memberHosts: () => readonly string[];
   /** Other sites whose pages may send requests: `https://admin.example`. */
   readonly origins: readonly string[];
   readonly password: PasswordCheck | undefined;
@@ -40,11 +42,13 @@ function nameOf(host: string): string | undefined {
 
 export class Guard {
   readonly #hosts: ReadonlySet<string>;
+  readonly #memberHosts: () => readonly string[];
   readonly #origins: ReadonlySet<string>;
   readonly #password: PasswordCheck | undefined;
 
   constructor(options: GuardOptions) {
     this.#hosts = new Set([...loopbackNames, ...options.hosts.map((host) => host.toLowerCase())]);
+    this.#memberHosts = options.memberHosts;
     this.#origins = new Set(options.origins.map((origin) => origin.toLowerCase()));
     this.#password = options.password;
   }
@@ -75,7 +79,8 @@ export class Guard {
   }
 
   #isOwn(name: string): boolean {
-    return this.#hosts.has(name) || name.endsWith('.localhost');
+    if (this.#hosts.has(name) || name.endsWith('.localhost')) return true;
+    return this.#memberHosts().some((host) => host.toLowerCase() === name);
   }
 
   /** @throws Problem `unauthorized` */

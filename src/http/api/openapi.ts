@@ -8,14 +8,24 @@ import type { NodeApi } from '../../node/api.ts';
 import { POLICY_SCHEMAS, policyPaths } from './policy-pages.ts';
 import { PROBLEM_KINDS, PROBLEM_TYPE, type ProblemCode } from './problem.ts';
 import { BODIES, QUERIES } from './schemas.ts';
+import { TOPOLOGY_SCHEMAS, topologyPaths } from './topology-pages.ts';
 
 /** A JSON value of the document. */
 type Json = Readonly<Record<string, unknown>>;
 
-function schemaOf(schema: z.ZodType): Json {
-  const { $schema: _, ...json } = z.toJSONSchema(schema, { target: 'draft-2020-12', io: 'output' });
+/** @param io `input` where what may be left out has a default */
+function schemaOf(schema: z.ZodType, io: 'input' | 'output' = 'output'): Json {
+  const { $schema: _, ...json } = z.toJSONSchema(schema, { target: 'draft-2020-12', io });
   return json;
 }
+
+const { Topology: topologySchema, ...topologyWishes } = TOPOLOGY_SCHEMAS;
+const topologySchemas: Json = {
+  Topology: schemaOf(topologySchema),
+  ...Object.fromEntries(
+    Object.entries(topologyWishes).map(([name, schema]) => [name, schemaOf(schema, 'input')]),
+  ),
+};
 
 /** The parameters in a query schema. */
 function parametersOf(schema: z.ZodType): readonly Json[] {
@@ -242,6 +252,7 @@ export function openApiDocument(parts: {
       '/v1/keys': listPath,
       '/v1/batch': batchPath,
       ...policyPaths(problems, asking),
+      ...topologyPaths(problems, asking),
     },
     components: {
       schemas: {
@@ -253,6 +264,7 @@ export function openApiDocument(parts: {
         Policies: schemaOf(POLICY_SCHEMAS.Policies),
         PolicyWish: schemaOf(POLICY_SCHEMAS.PolicyWish),
         PolicyChange: schemaOf(POLICY_SCHEMAS.PolicyChange),
+        ...topologySchemas,
       },
       securitySchemes: {
         bearer: { type: 'http', scheme: 'bearer', description: 'The password of the cluster.' },

@@ -1,0 +1,176 @@
+/**
+ * The topology as HTTP shows it: who the members are, what each owns now and after the change under way, and how
+ * far this node has come with it. Made of one epoch, so that no answer mixes two.
+ *
+ * A member is `owning` when it owns by both tables (or there is only one), `joining` when it will own after the
+ * change, `leaving` when it did before, and `gone` when the change goes on without asking it: of those nothing is
+ * known but what the table says.
+ */
+
+import type { NodeApi } from '../../node/api.ts';
+import type { MoveFigures } from '../../node/move-figures.ts';
+import type { Table } from '../../ring/table.ts';
+import type { ChangeKind, Topology, TopologyPhase } from '../../topology/topology.ts';
+import { momentOf } from './answers.ts';
+
+export type MemberState = 'owning' | 'joining' | 'leaving' | 'gone';
+
+/** How many partitions a member has, as primary and in all. */
+export interface SharesJson {
+  readonly primaries: number;
+  readonly replicas: number;
+}
+
+export interface TopologyMemberJson extends SharesJson {
+  readonly id: string;
+  readonly state: MemberState;
+  readonly zone: string;
+  readonly weight: number;
+  /** Left out of those that are gone, as are the ports. */
+  readonly host?: string;
+  readonly respPort?: number;
+  readonly peerPort?: number;
+  readonly httpPort?: number;
+  /** Whether this node hears it; left out of those that are gone. */
+  readonly live?: boolean;
+  /** After the change; left out while there is none. */
+  readonly next?: SharesJson;
+}
+
+export interface ZoneJson extends SharesJson {
+  readonly zone: string;
+  readonly members: number;
+}
+
+export interface TopologyChangeJson {
+  readonly kind: ChangeKind;
+  readonly id: number;
+  readonly nodes: readonly string[];
+  readonly gone: readonly string[];
+  readonly epoch: number;
+  readonly beganAt: string;
+}
+
+/** The preference lists of all partitions, as indices into `ids`. */
+export interface ListsJson {
+  readonly ids: readonly string[];
+  readonly read: readonly (readonly number[])[];
+  readonly other?: readonly (readonly number[])[];
+}
+
+/** What `GET /v1/topology` and every change of it answer. */
+export interface TopologyAnswer {
+  /** The node that answers. */
+  readonly node: string;
+  readonly cluster: string;
+  readonly epoch: number;
+  readonly phase: TopologyPhase;
+  readonly partitions: number;
+  /** N as wanted; there are fewer replicas where there are fewer members. */
+  readonly replicas: number;
+  /** The change under way, or the one that led to this epoch. */
+  readonly change?: TopologyChangeJson;
+  /** By id. */
+  readonly members: readonly TopologyMemberJson[];
+  readonly zones: readonly ZoneJson[];
+  /** Of the node that answers. */
+  readonly moves: MoveFigures;
+  readonly lists?: ListsJson;
+}
+
+/** The answer without what must be asked for. */
+export function topologyAnswer(node: NodeApi): TopologyAnswer {
+  const { topology, id, clusterName } = node;
+  const { epoch, phase, read, change } = topology;
+  const now = sharesOf(read);
+  return {
+    node: id,
+    cluster: clusterName,
+    epoch,
+    phase,
+    partitions: topology.partitionCount,
+    replicas: read.replicaCount,
+    ...(change === undefined ? {} : { change: { ...change, beganAt: momentOf(change.beganAt) } }),
+    members: membersJson(node, now),
+    zones: zonesJson(read, now),
+    moves: node.moves(),
+  };
+}
+
+function membersJson(node: NodeApi, now: ReadonlyMap<string, SharesJson>): TopologyMemberJson[] {
+  const { topology } = node;
+  const next = topology.other === undefined ? undefined : sharesOf(topology.next);
+  const live = new Map(node.members().map((member) => [member.id, member.live]));
+  const known = topology.members.map((member): TopologyMemberJson => {
+    const { id, host, respPort, peerPort, httpPort, zone, weight } = member;
+    const state = stateOf(topology, id);
+    const addresses = { host, respPort, peerPort, httpPort, live: live.get(id) ?? false };
+    return { id, state, zone, weight, ...addresses, ...sharesIn(now, id), ...nextIn(next, id) };
+  });
+  // Whoever is gone stands in the table of before, until it is not asked any more.
+  const tables = topology.other === undefined ? [topology.read] : [topology.read, topology.other];
+  const gone = new Map(tables.flatMap(({ members }) => members).map((member) => [member.id, member]));
+  for (const { id } of known) gone.delete(id);
+  const lost = [...gone.values()].map(({ id, zone, weight }): TopologyMemberJson => {
+    return { id, state: 'gone', zone, weight, ...sharesIn(now, id), ...nextIn(next, id) };
+  });
+  return [...known, ...lost].sort((a, b) => (a.id < b.id ? -1 : 1));
+}
+
+/** What a member is in an epoch. */
+export function stateOf(topology: Topology, id: string): MemberState {
+  if (!topology.has(id)) return 'gone';
+  if (!topology.next.has(id)) return 'leaving';
+  return (topology.old?.has(id) ?? true) ? 'owning' : 'joining';
+}
+
+function sharesOf(table: Table): ReadonlyMap<string, SharesJson> {
+  const primaries = table.primaryCounts();
+  const replicas = table.replicaCounts();
+  return new Map(
+    table.members.map(({ id }, i) => [id, { primaries: primaries[i]!, replicas: replicas[i]! }]),
+  );
+}
+
+const noShares: SharesJson = { primaries: 0, replicas: 0 };
+
+function sharesIn(shares: ReadonlyMap<string, SharesJson>, id: string): SharesJson {
+  return shares.get(id) ?? noShares;
+}
+
+function nextIn(
+  next: ReadonlyMap<string, SharesJson> | undefined,
+  id: string,
+): { readonly next?: SharesJson } {
+  return next === undefined ? {} : { next: sharesIn(next, id) };
+}
+
+function zonesJson(table: Table, shares: ReadonlyMap<string, SharesJson>): ZoneJson[] {
+  const zones = new Map<string, ZoneJson>();
+  for (const { id, zone } of table.members) {
+    const own = sharesIn(shares, id);
+    const { members, primaries, replicas } = zones.get(zone) ?? { members: 0, ...noShares };
+    zones.set(zone, {
+      zone,
+      members: members + 1,
+      primaries: primaries + own.primaries,
+      replicas: replicas + own.replicas,
+    });
+  }
+  return [...zones.values()].sort((a, b) => (a.zone < b.zone ? -1 : 1));
+}
+
+/** The whole of the tables. */
+export function listsJson({ read, other }: Topology): ListsJson {
+  const ids = [...new Set([read, ...(other === undefined ? [] : [other])].flatMap(idsOf))].sort();
+  const indexOf = new Map(ids.map((id, index) => [id, index]));
+  const listsOf = (table: Table): number[][] =>
+    Array.from({ length: table.partitionCount }, (_, partition) =>
+      table.preferenceListOfPartition(partition).map((id) => indexOf.get(id)!),
+    );
+  return { ids, read: listsOf(read), ...(other === undefined ? {} : { other: listsOf(other) }) };
+}
+
+function idsOf(table: Table): string[] {
+  return table.members.map(({ id }) => id);
+}
