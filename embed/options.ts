@@ -59,7 +59,18 @@ export interface NodeOptions<T> {
   readonly clusterName?: string;
   /** Every node of the cluster, this one included; the same list in each. Left out: this node is alone. */
   readonly members?: readonly MemberOptions[];
-  /** Of a node that is alone; of others the list of members says them. Default: none. */
+  /**
+   * HTTP addresses of members of a cluster (`http://10.0.0.1:8371`): a node that belongs to none yet asks them to take
+   * it in. Of itself it says `ports.peer` and `host`, or is the one of `members`; what the cluster is, it is told.
+   */
+  readonly join?: readonly string[];
+  /** What the others dial. Of a node that is alone or joins. Default 127.0.0.1. */
+  readonly host?: string;
+  /** The same: what it fails together with, default `default`. */
+  readonly zone?: string;
+  /** The same: its share of the data, relative to the others, default 1. */
+  readonly weight?: number;
+  /** Of a node that is alone or joins; of others the list of members says them. Default: none. */
   readonly ports?: { readonly resp?: number; readonly http?: number; readonly peer?: number };
   /** Address to listen on. Default: the host of the member. */
   readonly bind?: string;

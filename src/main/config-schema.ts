@@ -10,6 +10,7 @@ import { POLICY_FIELDS, type PolicyWish, wishFromValue } from '../coordinator/po
 import { NODE_LIMITS_DEFAULT } from '../node/options.ts';
 import { SERVER_LIMITS_DEFAULT } from '../server/limits.ts';
 import {
+  ADDRESSES,
   bytes,
   choice,
   describe,
@@ -174,6 +175,11 @@ const limits = z.strictObject({
     node.handoffBytesPerSecond,
     'hints are handed over at most so fast, a second',
   ),
+  moveBytesPerSecond: setting(
+    bytes(64 * KiB),
+    node.moveBytesPerSecond,
+    'rows that move to this node while owners change are fetched at most so fast, a second',
+  ),
   repairIntervalMs: setting(
     duration(100, 30 * 24 * 3_600_000),
     node.repairIntervalMs,
@@ -239,10 +245,21 @@ const tree: { readonly [K in keyof RawConfig]: z.ZodType<RawConfig[K]> } = {
   host: optional(HOST, "the member's host, else 127.0.0.1", 'what clients and peers dial'),
   bind: optional(HOST, 'host', 'address to listen on; 0.0.0.0 for all'),
   ports,
+  zone: optional(NAME, "the member's zone, else default", 'what this node fails together with'),
+  weight: optional(
+    number(0.001, 1_000_000, false),
+    "the member's weight, else 1",
+    'its share of the data, relative to the others',
+  ),
   members: list(member, {
-    description: 'every node of the cluster, this one included; none: this node alone',
+    description: 'every node of the cluster when it is founded, this one included; none: this node alone',
     expected: 'a list of members',
   }),
+  join: setting(
+    ADDRESSES,
+    [],
+    'HTTP addresses of members: a node that belongs to no cluster yet asks them to take it in',
+  ),
   partitions: setting(
     {
       expected: 'a power of two from 1 to 16384',
@@ -339,6 +356,7 @@ export interface LimitsConfig {
   readonly hedgeShareMax: number;
   readonly hintBytesMax: number;
   readonly handoffBytesPerSecond: number;
+  readonly moveBytesPerSecond: number;
   readonly repairIntervalMs: number;
   readonly repairShareMax: number;
   readonly horizonIntervalMs: number;
@@ -376,7 +394,10 @@ export interface RawConfig {
     readonly peer?: number | undefined;
     readonly http?: number | undefined;
   };
+  readonly zone: string | undefined;
+  readonly weight: number | undefined;
   readonly members: readonly MemberConfig[];
+  readonly join: readonly string[];
   readonly partitions: number;
   readonly replicas: number;
   readonly policy: PolicyWish;

@@ -64,6 +64,22 @@ export function words(expected: string, pattern: RegExp): Kind<readonly string[]
   };
 }
 
+const addressPattern = /^(?:http:\/\/)?([^:[\]\s/,]+|\[[0-9a-fA-F:.]+\]):(\d{1,5})\/?$/;
+
+/** HTTP addresses, in YAML or with commas; each becomes `host:port`. */
+export const ADDRESSES: Kind<readonly string[]> = {
+  expected: 'HTTP addresses of members, such as http://10.0.0.1:8371',
+  text: true,
+  read: (value) => {
+    const list: unknown = typeof value === 'string' ? value.split(',').map((word) => word.trim()) : value;
+    if (!Array.isArray(list)) return undefined;
+    const read = list.map((word) => (typeof word === 'string' ? addressPattern.exec(word) : null));
+    const good = read.every((match) => match !== null && Number(match[2]) >= 1 && Number(match[2]) <= 65_535);
+    return good ? read.map((match) => `${match![1]}:${Number(match![2])}`) : undefined;
+  },
+  write: (value) => (value.length === 0 ? '[]' : value.join(', ')),
+};
+
 export function choice<const T extends string>(values: readonly T[]): Kind<T> {
   return {
     expected: `one of ${values.join(', ')}`,

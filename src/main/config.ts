@@ -22,6 +22,7 @@ import {
   type StorageConfig,
 } from './config-schema.ts';
 import { type Gathered, gather, type Problem, type Sources, suggestion } from './config-sources.ts';
+import { addressWords } from './http-call.ts';
 
 /** A configuration without mistakes. */
 export interface NodeConfig {
@@ -33,8 +34,10 @@ export interface NodeConfig {
   readonly bind: string;
   /** This node among the members. */
   readonly self: MemberConfig;
-  /** At least this node. */
+  /** Those that found the cluster, at least this node. Once a topology is stored, that counts. */
   readonly members: readonly MemberConfig[];
+  /** `host:port` of members, over HTTP: whom a node that belongs to no cluster yet asks to take it in. */
+  readonly join: readonly string[];
   readonly partitions: number;
   /** N as configured; a key has as many replicas as there are members, if those are fewer. */
   readonly replicas: number;
@@ -94,6 +97,7 @@ function membersOf(
 ): readonly MemberConfig[] | undefined {
   const { nodeId, members, ports } = values;
   if (nodeId === undefined || members === undefined || ports === undefined) return undefined;
+  if (!('zone' in values) || !('weight' in values)) return undefined;
   const tell = (path: readonly (string | number)[], message: string): void => {
     problems.push({ where: gathered.whereOf(path), message });
   };
@@ -115,10 +119,11 @@ function membersOf(
       respPort: resp,
       peerPort: peer,
       httpPort: http,
-      zone: 'default',
-      weight: 1,
+      zone: values.zone ?? 'default',
+      weight: values.weight ?? 1,
     };
     checkMembers([self], ['ports'], tell);
+    checkJoin(values, self, tell);
     return [self];
   }
   checkMembers(members, ['members'], tell);
@@ -141,10 +146,25 @@ function membersOf(
       `expected ${self[field]}, as members say of "${nodeId}", or nothing; found ${ports[key]}`,
     );
   }
-  if (values.host !== undefined && values.host !== self.host) {
-    tell(['host'], `expected ${self.host}, as members say of "${nodeId}", or nothing; found ${values.host}`);
+  for (const field of ['host', 'zone', 'weight'] as const) {
+    if (values[field] === undefined || values[field] === self[field]) continue;
+    tell(
+      [field],
+      `expected ${self[field]}, as members say of "${nodeId}", or nothing; found ${values[field]}`,
+    );
   }
+  checkJoin(values, self, tell);
   return members;
+}
+
+/** Whether a node that is to be taken in can be reached by those who take it. */
+function checkJoin({ join = [] }: Partial<RawConfig>, self: MemberConfig, tell: Tell): void {
+  if (join.length === 0) return;
+  if (self.peerPort === 0) tell(['join'], 'a node that joins others needs a port for them; set ports.peer');
+  const own = addressWords(self.host, self.httpPort);
+  if (join.every((address) => address === own)) {
+    tell(['join'], `expected other members than this node, which is at ${own}`);
+  }
 }
 
 type Tell = (path: readonly (string | number)[], message: string) => void;
@@ -169,6 +189,15 @@ function checkMembers(members: readonly MemberConfig[], path: readonly string[],
   });
 }
 
+/** N as far as a configuration can tell: whoever joins others learns from them how many they are. */
+function replicasKnown(
+  replicas: number,
+  members: readonly MemberConfig[],
+  join: readonly string[] = [],
+): number {
+  return join.length > 0 ? replicas : Math.min(replicas, members.length);
+}
+
 function checkPolicies(
   values: Partial<RawConfig>,
   members: readonly MemberConfig[] | undefined,
@@ -176,7 +205,7 @@ function checkPolicies(
   problems: Problem[],
 ): void {
   if (values.replicas === undefined || members === undefined) return;
-  const n = Math.min(values.replicas, members.length);
+  const n = replicasKnown(values.replicas, members, values.join);
   const check = (wish: PolicyWish, path: readonly (string | number)[]): void => {
     const named = wish.preset === undefined ? undefined : policyFor(wish.preset, n);
     const r = wish.r ?? named!.r;
@@ -267,7 +296,7 @@ function complete(
   sources: Sources,
 ): NodeConfig {
   const self = members.find((member) => member.id === values.nodeId)!;
-  const n = Math.min(values.replicas, members.length);
+  const n = replicasKnown(values.replicas, members, values.join);
   // A relative path in a file is meant from where the file lies, one in a flag from where one stands.
   const fromFile = sources.file !== undefined && !gathered.isOverridden('dataDir');
   const base = fromFile ? dirname(resolve(sources.file)) : process.cwd();
@@ -278,6 +307,7 @@ function complete(
     bind: values.bind ?? self.host,
     self,
     members,
+    join: values.join,
     partitions: values.partitions,
     replicas: values.replicas,
     policy: policyOfWish(values.policy, n),

@@ -43,6 +43,9 @@ export const DEV_OWN_SETTINGS: ReadonlySet<string> = new Set([
   'ports.peer',
   'ports.http',
   'members',
+  'zone',
+  'weight',
+  'join',
 ]);
 
 const nodesMax = 100;

@@ -317,6 +317,7 @@ function nodeOptions(config: NodeConfig): ConstructorParameters<typeof Node>[0] 
       hedgeShareMax: limits.hedgeShareMax,
       hintBytesMax: limits.hintBytesMax,
       handoffBytesPerSecond: limits.handoffBytesPerSecond,
+      moveBytesPerSecond: limits.moveBytesPerSecond,
       repairIntervalMs: limits.repairIntervalMs,
       repairShareMax: limits.repairShareMax,
       horizonIntervalMs: limits.horizonIntervalMs,

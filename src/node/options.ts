@@ -38,6 +38,8 @@ export interface NodeLimits {
   readonly hintBytesMax: number;
   /** Hints are handed over to a member that is back at most so fast, bytes a second. */
   readonly handoffBytesPerSecond: number;
+  /** Rows that move to this node while owners change are fetched at most so fast, bytes a second. */
+  readonly moveBytesPerSecond: number;
   /** Every partition is compared with its other replicas this often when nothing is amiss, milliseconds. */
   readonly repairIntervalMs: number;
   /** Share of this node's time that comparing replicas may take, 0 to 1. */
@@ -64,6 +66,7 @@ export const NODE_LIMITS_DEFAULT: NodeLimits = {
   hedgeShareMax: 0.05,
   hintBytesMax: 256 * 1024 * 1024,
   handoffBytesPerSecond: 32 * 1024 * 1024,
+  moveBytesPerSecond: 32 * 1024 * 1024,
   repairIntervalMs: 600_000,
   repairShareMax: 0.05,
   horizonIntervalMs: 600_000,

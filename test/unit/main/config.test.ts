@@ -137,11 +137,15 @@ password:
       'http.origins': 'https://admin.example',
       'log.level': 'warn',
       'log.format': 'json',
+      join: 'http://10.0.0.1:8371, n2.farm:8372/,http://[::1]:08373',
+      zone: 'default',
+      weight: '1',
       'limits.hedgeShareMax': '0.5',
       'limits.repairShareMax': '0.5',
       'limits.horizonMarginMs': '30s',
       'limits.horizonAlarmMs': '1m',
       'limits.handoffBytesPerSecond': '5MiB',
+      'limits.moveBytesPerSecond': '5MiB',
       'limits.outputBytesSoft': '2MiB',
       'limits.outputBytesHard': '4MiB',
     };
@@ -156,6 +160,7 @@ password:
     assert.deepEqual(byFlags, byVariables);
     assert.equal(byFlags.clusterName, '0123');
     assert.equal(byFlags.password, '1234');
+    assert.deepEqual(byFlags.join, ['10.0.0.1:8371', 'n2.farm:8372', '[::1]:8373']);
     assert.deepEqual(byFlags.policy, { r: 1, w: 1, strict: true });
     assert.deepEqual(byFlags.http, {
       api: false,
@@ -309,6 +314,29 @@ limits: {silenceMaxMs: 210, outputBytesSoft: 64MiB, horizonMarginMs: 1s, horizon
       /ports.peer: expected 7371[\s\S]*host: expected 127.0.0.1/,
     );
     assert.match(bad({ flags: new Map([['ports-resp', '64000']]) }).join(), /leaves room/);
+  });
+
+  it('a node that joins knows itself alone; what the cluster is, it will be told', () => {
+    const alone = good({
+      values: { nodeId: 'n4', host: '10.0.0.4', zone: 'b', weight: 2, join: ['http://10.0.0.1:8371'] },
+    });
+    const { id, host, peerPort, zone, weight } = alone.self;
+    assert.deepEqual([id, host, peerPort, zone, weight], ['n4', '10.0.0.4', 7371, 'b', 2]);
+    assert.deepEqual(alone.policy, { r: 2, w: 2, strict: false }, 'not that of one node');
+    assert.deepEqual(good({ values: { join: null } }).join, []);
+    const flags = (...pairs: readonly [string, string][]): Sources => ({ flags: new Map(pairs) });
+    for (const address of ['n1', 'https://n1:1', 'n1:0', 'n1:70000', 'n1:1/v1', '']) {
+      assert.match(bad(flags(['join', address])).join(), /--join.*expected HTTP addresses/, address);
+    }
+    assert.match(bad(flags(['join', '127.0.0.1:8371'])).join(), /join.*other members than this node/);
+    assert.match(
+      bad({ values: { join: ['n1:8371'], ports: { peer: 0 } } }).join(),
+      /join: a node that joins others needs a port/,
+    );
+    assert.match(
+      bad({ file: file(`nodeId: n1\n${three}zone: a\nweight: 3\n`) }).join('\n'),
+      /zone: expected default, as members say[\s\S]*weight: expected 1/,
+    );
   });
 
   it('tells a file that is missing or not YAML, with lines', () => {
