@@ -14,6 +14,7 @@ import { CodedError as Coded } from '../base/errors.ts';
 import type { NodeId } from '../ports/transport.ts';
 import { HorizonRound } from '../repair/horizon-round.ts';
 import type { Table } from '../ring/table.ts';
+import type { Topology } from '../topology/topology.ts';
 import {
   FENCE,
   FENCE_REFUSALS,
@@ -73,6 +74,7 @@ const handfulMax = 4;
 const stepTimeoutMs = 10_000;
 /** A horizon is raised by at least so much, or it is not worth a round, as a share of the margin. */
 const worthShare = 0.25;
+const movesReason = 'the owners of the partition are changing';
 
 interface Underway {
   readonly id: number;
@@ -93,9 +95,8 @@ export class HorizonDesk implements Desk {
   readonly family: number = FAMILY_HORIZON;
   readonly #context: NodeContext;
   readonly #neighbours: HorizonNeighbours;
-  readonly #members: readonly NodeId[];
-  /** Partitions this node leads, and when each is due, and when its horizon last rose (monotonic). */
-  readonly #led: readonly number[];
+  /** Partitions this node leads, and when the horizon of each last rose (monotonic). */
+  #led: readonly number[] = [];
   readonly #risenAt: Float64Array;
   readonly #holders: Map<number, { readonly heldBy: NodeId; readonly reason: string }> = new Map();
   readonly #underway: Map<number, Underway> = new Map();
@@ -112,14 +113,36 @@ export class HorizonDesk implements Desk {
     this.#context = context;
     const { read: table } = context.topology;
     this.#neighbours = neighbours;
-    this.#members = table.members.map((member) => member.id);
     this.#dropEarly = context.mutants.has('tombstone-dropped-early');
+    this.#risenAt = new Float64Array(table.partitionCount).fill(context.now());
+    this.#lead(table);
+  }
+
+  #lead(table: Table): void {
     const led: number[] = [];
     for (let partition = 0; partition < table.partitionCount; partition++) {
-      if (table.preferenceListOfPartition(partition)[0] === context.self) led.push(partition);
+      if (table.preferenceListOfPartition(partition)[0] === this.#context.self) led.push(partition);
     }
     this.#led = led;
-    this.#risenAt = new Float64Array(table.partitionCount).fill(context.now());
+  }
+
+  /**
+   * Owners changed. A round proves something of the replicas it began with: those of partitions that move, or that
+   * have other replicas now, are given up, and no commit of such a round is believed.
+   */
+  topologyChanged(before: Topology, topology: Topology): void {
+    const { self, now } = this.#context;
+    const led = new Set(this.#led);
+    this.#lead(topology.read);
+    for (const partition of this.#led) if (!led.has(partition)) this.#risenAt[partition] = now();
+    const isSettled = (partition: number): boolean =>
+      !topology.isMoving(partition) && haveSameOwners(before.read, topology.read, partition);
+    for (const underway of [...this.#underway.values()]) {
+      const { partition } = underway.round;
+      if (!isSettled(partition)) this.#abandon(underway, self, movesReason);
+    }
+    for (const partition of this.#fenced.keys()) if (!isSettled(partition)) this.#fenced.delete(partition);
+    for (const partition of this.#holders.keys()) if (!isSettled(partition)) this.#holders.delete(partition);
   }
 
   get #table(): Table {
@@ -165,7 +188,11 @@ export class HorizonDesk implements Desk {
   /** Begins a round for a partition, if everybody is there and it is worth one. */
   #begin(partition: number): void {
     for (const { round } of this.#underway.values()) if (round.partition === partition) return;
-    const { self, replica, limits } = this.#context;
+    const { self, replica, limits, topology } = this.#context;
+    if (topology.isMoving(partition)) {
+      this.#held(partition, self, movesReason);
+      return;
+    }
     const peers = this.#table.preferenceListOfPartition(partition).filter((id) => id !== self);
     const hindrance = this.#hindrance(partition, peers);
     if (hindrance !== undefined) {
@@ -204,7 +231,7 @@ export class HorizonDesk implements Desk {
     let time = this.#context.wall() - this.#context.limits.horizonMarginMs;
     let holder: NodeId = '';
     if (this.#dropEarly) return { time: Math.floor(time), holder };
-    for (const member of this.#members) {
+    for (const { id: member } of this.#context.topology.members) {
       const floor = this.#neighbours.hintFloorOf(member);
       if (floor >= time) continue;
       time = floor;
@@ -356,8 +383,9 @@ export class HorizonDesk implements Desk {
 
   /** Why we do not raise our fence: an index into `FENCE_REFUSALS`. */
   #fenceRefusal(partition: number, time: number): number | undefined {
-    const { self, limits } = this.#context;
-    if (!this.#table.preferenceListOfPartition(partition).includes(self)) return 2;
+    const { self, limits, topology } = this.#context;
+    const isReplica = this.#table.preferenceListOfPartition(partition).includes(self);
+    if (!isReplica || topology.isMoving(partition)) return 2;
     if (!this.#neighbours.isWhole(partition)) return 1;
     return time > this.#context.wall() - limits.horizonMarginMs / 2 ? 0 : undefined;
   }
@@ -388,4 +416,12 @@ export class HorizonDesk implements Desk {
         'tombstones cannot be collected until this member is back and equal, or is removed from the cluster',
     });
   }
+}
+
+/** Whether two tables give a partition to the same nodes, in the same order. */
+function haveSameOwners(one: Table, other: Table, partition: number): boolean {
+  if (one === other) return true;
+  const list = other.preferenceListOfPartition(partition);
+  const before = one.preferenceListOfPartition(partition);
+  return before.length === list.length && before.every((id, at) => list[at] === id);
 }

@@ -23,6 +23,7 @@ import type { Storage } from '../ports/storage.ts';
 import type { NodeId } from '../ports/transport.ts';
 import { VOUCH_LOOSE, VOUCH_NONE, vouchingKey } from '../replica/vouching.ts';
 import { compareStamps, encodeStamp } from '../rows/row.ts';
+import type { Topology } from '../topology/topology.ts';
 import { FAMILY_PAST } from '../wire/messages.ts';
 import type { Past } from '../wire/past-messages.ts';
 import {
@@ -404,6 +405,10 @@ export class PastDesk implements Desk {
   /** A card that grew with rows of this turn is stored with them. */
   endTurn(): void {
     if (this.#context.past.isUrgent) this.#context.past.store(this.#context.replica);
+  }
+
+  topologyChanged(_before: Topology, topology: Topology): void {
+    this.#rebuild.topologyChanged(topology);
   }
 
   tick(now: number): void {

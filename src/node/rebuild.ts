@@ -10,6 +10,9 @@
  * count, for a write under way, what the former life acknowledged (`WriteFlight.peerReborn`), and the row may
  * reach the others after they were compared. So `full` takes comparisons begun after all replicas told.
  *
+ * While owners change the checklist has the partitions of both tables: what this node is to hold soon it may have
+ * lost too. Across the top are always the replicas that reads ask now, without members that are gone for good.
+ *
  * The levels are kept in the vouching note, the ticks are not: after a crash the partitions that were not
  * done are begun again, and comparing again what is equal costs next to nothing.
  */
@@ -17,7 +20,7 @@
 import type { CodedError } from '../base/errors.ts';
 import type { NodeId } from '../ports/transport.ts';
 import { VOUCH_FULL, VOUCH_LOOSE, vouchingKey } from '../replica/vouching.ts';
-import type { Table } from '../ring/table.ts';
+import type { Topology } from '../topology/topology.ts';
 import type { NodeContext } from './context.ts';
 
 /** What the rebuild needs of anti-entropy. */
@@ -48,8 +51,7 @@ export class Rebuild {
   readonly #context: NodeContext;
   /** Anti-entropy; until it is there nothing is compared. */
   source: RebuildSource | undefined = undefined;
-  /** Partitions this node is one of several replicas of. */
-  readonly partitions: readonly number[];
+  #partitions: readonly number[] = [];
   /** Partitions that were compared, by peer: `TICK_LIVE`, or `TICK_FULL` if it was begun after all had told. */
   #done: Map<NodeId, Uint8Array> = new Map();
   /** Comparisons under way, by partition and peer: when they are given up. */
@@ -68,22 +70,43 @@ export class Rebuild {
 
   constructor(context: NodeContext) {
     this.#context = context;
-    const { read: table } = context.topology;
+    this.#list();
+  }
+
+  /** Partitions this node is to hold, of which there are other replicas. */
+  get partitions(): readonly number[] {
+    return this.#partitions;
+  }
+
+  #list(): void {
+    const { topology, self } = this.#context;
     const partitions: number[] = [];
-    for (let partition = 0; partition < table.partitionCount; partition++) {
-      const replicas = this.#replicasOf(partition);
-      if (replicas.length > 1 && replicas.includes(context.self)) partitions.push(partition);
+    for (let partition = 0; partition < topology.partitionCount; partition++) {
+      if (topology.isHolder(partition, self) && this.#othersOf(partition).length > 0)
+        partitions.push(partition);
     }
-    this.partitions = partitions;
+    this.#partitions = partitions;
   }
 
-  get #table(): Table {
-    return this.#context.topology.read;
+  /** The other replicas that reads ask, but those that are gone for good. */
+  #othersOf(partition: number): readonly NodeId[] {
+    const { topology, self } = this.#context;
+    const replicas = topology.read.preferenceListOfPartition(partition);
+    return replicas.filter((id) => id !== self && topology.has(id));
   }
 
-  #replicasOf(partition: number): readonly NodeId[] {
-    const { slotFirst } = this.#context.replica.horizons.slotsOf(partition);
-    return this.#table.preferenceList(slotFirst);
+  /** Members and owners changed. What this node holds no more need not be won back. */
+  topologyChanged(topology: Topology): void {
+    const { vouching } = this.#context;
+    this.#list();
+    for (const peer of this.#done.keys()) if (!topology.has(peer)) this.#done.delete(peer);
+    for (const peer of this.#told) if (!topology.has(peer)) this.#told.delete(peer);
+    if (vouching.isFull) return;
+    const held = new Set(this.#partitions);
+    for (let partition = 0; partition < topology.partitionCount; partition++) {
+      if (!held.has(partition) && vouching.raise(partition, VOUCH_FULL)) this.#dirty = true;
+    }
+    if (vouching.isFull) this.#store();
   }
 
   /** Begins, or begins again from nothing. */
@@ -112,7 +135,7 @@ export class Rebuild {
   #ticksOf(peer: NodeId): Uint8Array {
     let ticks = this.#done.get(peer);
     if (ticks === undefined) {
-      ticks = new Uint8Array(this.#table.partitionCount);
+      ticks = new Uint8Array(this.#context.topology.partitionCount);
       this.#done.set(peer, ticks);
     }
     return ticks;
@@ -137,22 +160,20 @@ export class Rebuild {
     for (const partition of this.partitions) {
       if (this.#underway.size >= comparisonsMax) return;
       if (this.#context.vouching.level(partition) === VOUCH_FULL) continue;
-      const replicas = this.#replicasOf(partition);
-      const tick = replicas.every((peer) => this.#knows(peer)) ? TICK_FULL : TICK_LIVE;
-      for (const peer of replicas) this.#begin(partition, peer, tick, now);
+      const others = this.#othersOf(partition);
+      const tick = others.every((peer) => this.#knows(peer)) ? TICK_FULL : TICK_LIVE;
+      for (const peer of others) this.#begin(partition, peer, tick, now);
     }
   }
 
   #knows(peer: NodeId): boolean {
-    const { self, mutants } = this.#context;
-    return peer === self || this.#told.has(peer) || mutants.has('former-life-counted');
+    return this.#told.has(peer) || this.#context.mutants.has('former-life-counted');
   }
 
   #begin(partition: number, peer: NodeId, tick: number, now: number): void {
     const context = this.#context;
     const name = `${partition} ${peer}`;
-    const ready =
-      peer !== context.self && context.links.isLive(peer) && now >= (this.#retryAt.get(peer) ?? 0);
+    const ready = context.links.isLive(peer) && now >= (this.#retryAt.get(peer) ?? 0);
     if (!ready || this.#underway.has(name) || this.#ticksOf(peer)[partition]! >= tick) return;
     this.#underway.set(name, now + comparisonMaxMs);
     const round = this.#round;
@@ -171,13 +192,12 @@ export class Rebuild {
 
   /** Raises the level of a partition as far as those who were heard allow. */
   #judge(partition: number): void {
-    const { self, vouching, links } = this.#context;
+    const { vouching, links } = this.#context;
     const { reason } = vouching;
     let all = true;
     let live = true;
     let heard = 0;
-    for (const peer of this.#replicasOf(partition)) {
-      if (peer === self) continue;
+    for (const peer of this.#othersOf(partition)) {
       const tick = this.#done.get(peer)?.[partition] ?? 0;
       if (tick < TICK_FULL) all = false;
       if (tick > 0) heard++;

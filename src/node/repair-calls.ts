@@ -161,6 +161,15 @@ function lostError(): CodedError {
   return new CodedError('unavailable', 'none', 'a question or its answer may be lost');
 }
 
+/** The pair that was to be compared is none, or is none any more. */
+export function strangeError(partition: number, peer: NodeId): CodedError {
+  return new CodedError('invalid', 'none', `partition ${partition} is not shared with ${peer}`);
+}
+
+export function changedError(): CodedError {
+  return new CodedError('unavailable', 'none', 'the owners of the partition changed');
+}
+
 export function busyError(): CodedError {
   return new CodedError('overloaded', 'none', 'too many comparisons are under way');
 }

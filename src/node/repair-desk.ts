@@ -8,7 +8,11 @@
  * bounded by `repairShareMax` (`repair-rows.ts`).
  *
  * For its neighbours: `compare(partition, peer, done)` compares one partition with one peer by full hashes,
- * exchanges what differs and settles the horizon (horizon desk, rebuild). `request(…)` is repair on demand.
+ * exchanges what differs and settles the horizon (horizon desk, rebuild, move desk); `give` does so for rows of
+ * which this node is no owner any more. `request(…)` is repair on demand.
+ *
+ * Rounds walk the table that reads follow. While owners change, every two nodes that are to hold a partition, by
+ * the old table or the new, may be compared.
  */
 
 import type { ByteReader } from '../base/bytes.ts';
@@ -25,15 +29,18 @@ import { Session } from '../repair/session.ts';
 import { partitionRoot, slotsOfNode } from '../repair/tree.ts';
 import type { Table } from '../ring/table.ts';
 import type { RowKey } from '../rows/key.ts';
+import type { Topology } from '../topology/topology.ts';
 import { FAMILY_REPAIR } from '../wire/messages.ts';
 import type { NodeContext } from './context.ts';
 import type { Desk } from './desk.ts';
 import type { Link } from './links.ts';
-import { awayError, busyError, RepairCalls } from './repair-calls.ts';
+import { awayError, busyError, changedError, RepairCalls, strangeError } from './repair-calls.ts';
 import type { RepairDemand, RepairDone, RepairFigures, RepairProgress } from './repair-demand.ts';
 import { RepairRun } from './repair-demand.ts';
 import { RepairRows } from './repair-rows.ts';
 import { RepairTally, repairStatus } from './repair-tally.ts';
+import type { CompareDone, CompareHow, DemandTask, Outgoing, PeerWork, WideTask } from './repair-work.ts';
+import { noHow } from './repair-work.ts';
 import type { RepairStatus } from './status.ts';
 
 /** Sessions under way at once, and with one peer. */
@@ -49,51 +56,6 @@ const lookMinMs = 1000;
 const lookMaxMs = 30_000;
 /** A member that was away for longer is compared with soon after it is back, milliseconds: it may be another life. */
 const awayMs = 500;
-
-/** What a comparison of one partition with one peer found and did. */
-export interface RepairCompared {
-  /** Both held the same before anything was exchanged, horizons included. */
-  readonly equal: boolean;
-  /** Rows that differed. */
-  readonly differing: number;
-  /** Least stamp time of the winners among them; Infinity for none, 0 if it is not known of one. */
-  readonly oldestDifferenceTime: number;
-  readonly rowsSent: number;
-  readonly rowsTaken: number;
-  readonly horizonTheirs: number;
-}
-
-export type CompareDone = (error: CodedError | undefined, compared: RepairCompared | undefined) => void;
-
-/** A comparison of one partition by full hashes. */
-interface WideTask {
-  readonly partition: number;
-  readonly done: CompareDone | undefined;
-  readonly demand: DemandTask | undefined;
-}
-
-/** A partition of a demand, and how often it was compared for it. */
-interface DemandTask {
-  readonly run: RepairRun;
-  readonly partition: number;
-  readonly attempt: number;
-}
-
-interface PeerWork {
-  readonly book: PeerBook;
-  readonly wide: WideTask[];
-  readonly demands: DemandTask[];
-  sessions: number;
-  awaySince: number;
-}
-
-interface Outgoing {
-  readonly session: Session;
-  readonly peer: PeerWork;
-  readonly kind: 'round' | 'soon' | 'demand' | 'wide';
-  readonly beganAt: number;
-  bytes: number;
-}
 
 export interface RepairDeskOptions {
   readonly context: NodeContext;
@@ -141,17 +103,21 @@ export class RepairDesk implements Desk {
       this.#mutants,
       this.#lookWithinMs,
       (peer, partition, equal) => {
+        if (!context.topology.isHolder(partition, peer)) return;
         this.#peers.get(peer)?.book.heard(partition, equal, context.now());
       },
     );
     this.#calls = new RepairCalls(context, this.#responder, random.u32(), this.#lookWithinMs);
-    const now = context.now();
-    for (const link of context.links.all()) {
-      const { id } = link.member;
-      const firstAt = now + (random.u32() / 2 ** 32) * Math.min(limits.repairIntervalMs, 60_000);
-      const book = new PeerBook(context.self, id, this.#table, limits.repairIntervalMs, firstAt);
-      this.#peers.set(id, { book, wide: [], demands: [], sessions: 0, awaySince: Number.NEGATIVE_INFINITY });
-    }
+    for (const { member } of context.links.all()) this.#meet(member.id);
+  }
+
+  /** A member is there to be compared with. */
+  #meet(id: NodeId): void {
+    const { self, limits, now } = this.#context;
+    const { repairIntervalMs } = limits;
+    const firstAt = now() + (this.#random.u32() / 2 ** 32) * Math.min(repairIntervalMs, 60_000);
+    const book = new PeerBook(self, id, this.#table, repairIntervalMs, firstAt);
+    this.#peers.set(id, { book, wide: [], demands: [], sessions: 0, awaySince: Number.NEGATIVE_INFINITY });
   }
 
   get #table(): Table {
@@ -169,13 +135,27 @@ export class RepairDesk implements Desk {
    * Compares one partition with one peer by full hashes, exchanges what differs, and settles the horizon of
    * the side that is behind. `done` is called once; an error means that something was left different.
    */
-  compare(partition: number, peer: NodeId, done: CompareDone): void {
+  compare(partition: number, peer: NodeId, done: CompareDone, how: CompareHow = noHow): void {
     const desk = this.#peers.get(peer);
-    if (desk === undefined || !desk.book.shared.includes(partition)) {
-      done(new CodedError('invalid', 'none', `partition ${partition} is not shared with ${peer}`), undefined);
-    } else if (!this.#context.links.isLive(peer)) done(awayError(peer), undefined);
+    if (desk === undefined || !this.#isPair(partition, peer, how))
+      done(strangeError(partition, peer), undefined);
+    else if (!this.#context.links.isLive(peer)) done(awayError(peer), undefined);
     else if (desk.wide.length >= waitingMax) done(busyError(), undefined);
-    else desk.wide.push({ partition, done, demand: undefined });
+    else desk.wide.push({ partition, done, demand: undefined, how });
+  }
+
+  /**
+   * Hands an owner what it lacks, or has older, of a partition of which this node is no owner any more. Nothing is
+   * taken, and nobody's horizon rises. Without an error the owner holds, durably, every row as it is held here,
+   * or a later one, or knows that it was deleted; damaged rows of ours are left out.
+   */
+  give(partition: number, owner: NodeId, done: CompareDone): void {
+    this.compare(partition, owner, done, { gives: true });
+  }
+
+  #isPair(partition: number, peer: NodeId, { gives }: CompareHow): boolean {
+    const { topology, self } = this.#context;
+    return topology.isHolder(partition, peer) && (gives === true || topology.isHolder(partition, self));
   }
 
   /**
@@ -246,6 +226,37 @@ export class RepairDesk implements Desk {
     this.#calls.framesLost(link);
   }
 
+  /** Members and owners changed: what is known of pairs that stay is kept. */
+  topologyChanged(_before: Topology, topology: Topology): void {
+    const { self, links, now } = this.#context;
+    for (const outgoing of this.#sessions) {
+      // What this node holds no more it may delete: nobody is to be told by a comparison that it was deleted.
+      const isLost = outgoing.partitions.some((partition) => !topology.isHolder(partition, self));
+      if (isLost || !topology.has(outgoing.peer.book.peer)) outgoing.session.abandon(changedError());
+    }
+    for (const [id, desk] of this.#peers) {
+      const isGone = !topology.has(id);
+      const isMeant = ({ partition, how }: WideTask): boolean => !isGone && this.#isPair(partition, id, how);
+      for (const task of desk.wide.splice(0)) {
+        if (isMeant(task)) desk.wide.push(task);
+        else this.#wideFailed(task, changedError());
+      }
+      if (!isGone) {
+        const isPair = (partition: number): boolean => this.#isPair(partition, id, noHow);
+        desk.book.setTable(topology.read, isPair, now());
+      }
+      const shared = isGone ? new Set() : new Set(desk.book.shared);
+      for (const task of desk.demands.splice(0)) {
+        if (shared.has(task.partition)) desk.demands.push(task);
+        else task.run.pairFailed(changedError());
+      }
+      if (!isGone) continue;
+      this.#peers.delete(id);
+      this.#rows.forget(id);
+    }
+    for (const { member } of links.all()) if (!this.#peers.has(member.id)) this.#meet(member.id);
+  }
+
   tick(now: number): void {
     if (!this.open) return;
     this.#calls.tick(now);
@@ -277,7 +288,7 @@ export class RepairDesk implements Desk {
         desk,
         'wide',
         [task.partition],
-        { urgent, rescan: false },
+        { urgent, rescan: false, ...task.how },
         (outgoing, error, outcomes) => this.#wideDone(outgoing, task, error, outcomes[0]!),
       );
       return true;
@@ -347,7 +358,7 @@ export class RepairDesk implements Desk {
     desk: PeerWork,
     kind: Outgoing['kind'],
     partitions: readonly number[],
-    how: { readonly urgent: boolean; readonly rescan: boolean },
+    how: { readonly urgent: boolean; readonly rescan: boolean } & CompareHow,
     ended: (outgoing: Outgoing, error: CodedError | undefined, outcomes: readonly PartitionOutcome[]) => void,
   ): void {
     const beganAt = this.#context.now();
@@ -372,11 +383,14 @@ export class RepairDesk implements Desk {
         desk.sessions--;
         if (error !== undefined) this.#tally.failures++;
         if (kind !== 'wide') desk.book.fitStretch(error?.code === 'deadline-exceeded');
-        for (const outcome of outcomes) this.#file(desk, outcome, error, beganAt, kind);
+        for (const outcome of outcomes) {
+          if (how.gives === true) this.#tally.count(outcome);
+          else this.#file(desk, outcome, error, beganAt, kind);
+        }
         ended(outgoing!, error, outcomes);
       },
     );
-    outgoing = { session, peer: desk, kind, beganAt, bytes: 0 };
+    outgoing = { session, peer: desk, kind, beganAt, partitions, bytes: 0 };
     this.#sessions.add(outgoing);
     desk.sessions++;
     session.start();
@@ -395,7 +409,7 @@ export class RepairDesk implements Desk {
     const isMet = kind === 'round' || kind === 'soon';
     if (!isMet || !compared || horizonOurs === horizonTheirs) return;
     if (desk.wide.length < waitingMax && !desk.wide.some((task) => task.partition === partition)) {
-      desk.wide.push({ partition, done: undefined, demand: undefined });
+      desk.wide.push({ partition, done: undefined, demand: undefined, how: noHow });
     }
   }
 
@@ -436,7 +450,8 @@ export class RepairDesk implements Desk {
     else if (!run.mayRetry(attempt) || !this.#context.links.isLive(desk.book.peer)) {
       run.pairFailed(error ?? new CodedError('unavailable', 'none', 'rows stay different'));
     } else if (outcome.compared && outcome.horizonOurs !== outcome.horizonTheirs && !outcome.settled) {
-      desk.wide.push({ partition, done: undefined, demand: { ...task, attempt: attempt + 1 } });
+      const demand = { ...task, attempt: attempt + 1 };
+      desk.wide.push({ partition, done: undefined, demand, how: noHow });
     } else desk.demands.push({ ...task, attempt: attempt + 1 });
   }
 

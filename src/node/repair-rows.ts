@@ -8,6 +8,7 @@
  */
 
 import { CodedError } from '../base/errors.ts';
+import { TokenBucket } from '../hints/handoff.ts';
 import type { HashForest, NodeHash } from '../merkle/hash-forest.ts';
 import { BUCKETS_PER_SLOT } from '../merkle/hash-forest.ts';
 import { RowHash } from '../merkle/row-hash.ts';
@@ -61,6 +62,12 @@ interface Job {
   at: number;
 }
 
+interface Waiter {
+  readonly urgent: boolean;
+  readonly moves: boolean;
+  readonly run: () => void;
+}
+
 /** A stretch of adjacent slots being read. */
 interface Run {
   readonly job: Job;
@@ -95,7 +102,9 @@ export class RepairRows implements LocalRows {
   readonly #taken: Uint32Array;
   readonly #takenFrom: Map<NodeId, Uint32Array> = new Map();
   #jobs: Job[] = [];
-  #waiters: { readonly urgent: boolean; readonly run: () => void }[] = [];
+  #waiters: Waiter[] = [];
+  /** What moves here while owners change, at most so fast. */
+  readonly #moves: TokenBucket;
   #run: Run | undefined = undefined;
   #reading = false;
   #pumping = false;
@@ -109,6 +118,7 @@ export class RepairRows implements LocalRows {
     this.#forest = options.forest;
     this.#seed = options.seed;
     this.partitionCount = options.context.topology.partitionCount;
+    this.#moves = new TokenBucket(options.context.limits.moveBytesPerSecond);
     this.#horizons = new Float64Array(this.partitionCount);
     // Another beginning each life: what was proved of a former one is not believed.
     this.#taken = new Uint32Array(this.partitionCount).fill(options.seed);
@@ -123,7 +133,12 @@ export class RepairRows implements LocalRows {
   }
 
   isReplica(partition: number): boolean {
-    return this.#table.preferenceListOfPartition(partition).includes(this.#context.self);
+    return this.#context.topology.isHolder(partition, this.#context.self);
+  }
+
+  /** A member is gone: what it handed over is nobody's in particular. */
+  forget(peer: NodeId): void {
+    this.#takenFrom.delete(peer);
   }
 
   horizonOf(partition: number): number {
@@ -221,6 +236,7 @@ export class RepairRows implements LocalRows {
     const share = limits.repairShareMax;
     this.#patient.pass(now, flights.unanswered > requestsMany ? share / 4 : share);
     this.#urgent.pass(now, Math.min(urgentShareMax, Math.max(urgentShareMin, share * urgentFactor)));
+    this.#moves.fill(now);
     if (this.#jobs.length === 0 && this.#waiters.length === 0) return;
     for (const job of this.#jobs.filter(({ need }) => now >= need.until)) {
       if (this.#run?.job !== job) this.#finish(job, lateError());
@@ -231,8 +247,25 @@ export class RepairRows implements LocalRows {
   whenAllowed(urgent: boolean, bytes: number, run: () => void): void {
     const pace = urgent ? this.#urgent : this.#patient;
     pace.spend(bytes * byteCostMs);
-    if (pace.allows) run();
-    else this.#waiters.push({ urgent, run });
+    this.#runWhenAllowed({ urgent, moves: false, run });
+  }
+
+  whenMoveAllowed(run: () => void): void {
+    this.#runWhenAllowed({ urgent: true, moves: true, run });
+  }
+
+  moved(bytes: number): void {
+    this.#moves.spend(bytes);
+    this.#urgent.spend(bytes * byteCostMs);
+  }
+
+  #runWhenAllowed(waiter: Waiter): void {
+    if (this.#mayRun(waiter)) waiter.run();
+    else this.#waiters.push(waiter);
+  }
+
+  #mayRun({ urgent, moves }: Waiter): boolean {
+    return (urgent ? this.#urgent : this.#patient).allows && (!moves || this.#moves.isOpen);
   }
 
   /** Works on as long as purses and storage allow; a storage that answers at once is no recursion. */
@@ -241,7 +274,7 @@ export class RepairRows implements LocalRows {
     this.#pumping = true;
     while (!this.#reading && this.#step());
     this.#pumping = false;
-    const ready = this.#waiters.filter(({ urgent }) => (urgent ? this.#urgent : this.#patient).allows);
+    const ready = this.#waiters.filter((waiter) => this.#mayRun(waiter));
     if (ready.length === 0) return;
     this.#waiters = this.#waiters.filter((waiter) => !ready.includes(waiter));
     for (const { run } of ready) run();

@@ -179,7 +179,11 @@ export class Exchange {
     this.#call(
       REPAIR_ENTRIES,
       (writer) => {
-        if (session.wide) writer.u48(this.#options.outcomeOf(owns[0]!.item.leaf).horizonOurs);
+        if (session.wide) {
+          // Who only gives need not hold all there is: nothing was deleted because it is not in our list.
+          const { horizonOurs } = this.#options.outcomeOf(owns[0]!.item.leaf);
+          writer.u48(session.gives === true ? 0 : horizonOurs);
+        }
         writer.u16(owns.length);
         owns.forEach(({ item, skipped }, i) => {
           writeBucketPart(writer, item, skipped.size > 0);
@@ -230,7 +234,9 @@ export class Exchange {
     }
     for (const { key, time } of answer.only) this.#fetch(outcome, leaf, key, time);
     const lost = answer.dropped + answer.unresolved + answer.damaged;
-    outcome.damaged += answer.damaged;
+    // Who gives away what it holds waits until their copy was mended: perhaps only ours is whole.
+    if (this.#options.session.gives === true) outcome.unresolved += answer.damaged;
+    else outcome.damaged += answer.damaged;
     outcome.rowsDropped += answer.dropped;
     outcome.unresolved += answer.unresolved;
     outcome.differing += lost;
@@ -248,6 +254,7 @@ export class Exchange {
   #fetch(outcome: PartitionOutcome, leaf: number, key: number, time: number): void {
     outcome.differing++;
     outcome.oldestDifferenceTime = Math.min(outcome.oldestDifferenceTime, time);
+    if (this.#options.session.gives === true) return;
     const keys = this.#fetches.get(leaf) ?? new Set<number>();
     this.#fetches.set(leaf, keys);
     keys.add(key);
@@ -280,7 +287,7 @@ export class Exchange {
       count += keys.size;
     }
     for (const [leaf] of asked) this.#fetches.delete(leaf);
-    session.local.whenAllowed(session.urgent, 0, () =>
+    const ask = (): void =>
       this.#call(
         REPAIR_FETCH,
         (writer) => {
@@ -292,8 +299,9 @@ export class Exchange {
           }
         },
         (reader) => this.#fetched(asked, reader),
-      ),
-    );
+      );
+    if (session.moves === true) session.local.whenMoveAllowed(ask);
+    else session.local.whenAllowed(session.urgent, 0, ask);
   }
 
   #fetched(asked: readonly [number, Set<number>][], reader: ByteReader): void {
@@ -303,6 +311,9 @@ export class Exchange {
     const count = reader.u16();
     const rows: { rowKey: RowKey; row: Row | undefined }[] = [];
     for (let left = count; left > 0; left--) rows.push(readRow(reader));
+    if (session.moves === true) {
+      local.moved(rows.reduce((sum, { rowKey, row }) => sum + rowKey.length + (row?.length ?? 0), 0));
+    }
     const keysOf = new Map(asked);
     let met = false;
     let left = 1;

@@ -13,6 +13,13 @@ export interface SessionOptions {
   readonly wide: boolean;
   readonly urgent: boolean;
   readonly rescan: boolean;
+  /**
+   * We hold rows that belong to others: they are given what they lack, and nothing is taken. Since we need not hold
+   * all there is, they delete nothing because we lack it, and no horizon is taken over. Only in a wide session.
+   */
+  readonly gives?: boolean;
+  /** Rows are fetched at the pace of moves: owners change, and this side is to hold them all. */
+  readonly moves?: boolean;
   /** 16 bits, another one each round. */
   readonly salt: number;
   /** A look at our own storage is given up after this, milliseconds. */

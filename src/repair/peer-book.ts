@@ -39,9 +39,10 @@ export interface PairCounts {
 export class PeerBook {
   readonly peer: NodeId;
   /** Partitions of which both are replicas. */
-  readonly shared: readonly number[];
+  shared: readonly number[] = [];
   /** Those that this node walks. */
-  readonly walked: readonly number[];
+  walked: readonly number[] = [];
+  readonly #isShared: Uint8Array;
   readonly #self: NodeId;
   readonly #intervalMs: number;
   readonly #states: Uint8Array;
@@ -54,6 +55,8 @@ export class PeerBook {
   #roundAt: number;
   #roundWell = true;
   #stretchOut = false;
+  /** The stretch that is out belongs to a round that was given up. */
+  #stretchStale = false;
   #stretchLength: number = stretchMax;
   /** Partitions to be looked at soon, and from when on. */
   #soon: Set<number> = new Set();
@@ -76,20 +79,55 @@ export class PeerBook {
     this.#self = self;
     this.#intervalMs = intervalMs;
     this.#roundAt = firstAt;
+    this.#isShared = new Uint8Array(table.partitionCount);
+    this.#states = new Uint8Array(table.partitionCount);
+    this.#completedAt = new Float64Array(table.partitionCount).fill(Number.NEGATIVE_INFINITY);
+    this.#list(table);
+  }
+
+  #list(table: Table): void {
     const shared: number[] = [];
     const walked: number[] = [];
+    this.#isShared.fill(0);
     for (let partition = 0; partition < table.partitionCount; partition++) {
       const list = table.preferenceListOfPartition(partition);
-      const own = list.indexOf(self);
-      const theirs = list.indexOf(peer);
+      const own = list.indexOf(this.#self);
+      const theirs = list.indexOf(this.peer);
       if (own < 0 || theirs < 0) continue;
+      this.#isShared[partition] = 1;
       shared.push(partition);
       if (own < theirs) walked.push(partition);
     }
     this.shared = shared;
     this.walked = walked;
-    this.#states = new Uint8Array(table.partitionCount);
-    this.#completedAt = new Float64Array(table.partitionCount).fill(Number.NEGATIVE_INFINITY);
+  }
+
+  /**
+   * Other owners: rounds follow `table` from now on, and walk soon what was not walked before.
+   * @param isPair whether both are to hold a partition, by this table or by another one in force: of those pairs
+   * what is known is kept
+   */
+  setTable(table: Table, isPair: (partition: number) => boolean, now: number): void {
+    const walkedBefore = this.walked;
+    this.#list(table);
+    for (let partition = 0; partition < table.partitionCount; partition++) {
+      if (this.#isShared[partition] === 0) {
+        for (const waiting of [this.#soon, this.#handed, this.#again, this.#later]) waiting.delete(partition);
+      }
+      if (isPair(partition)) continue;
+      this.#states[partition] = stateUnknown;
+      this.#completedAt[partition] = Number.NEGATIVE_INFINITY;
+      this.#lacking.delete(partition);
+    }
+    const known = new Set(walkedBefore);
+    const news = this.walked.filter((partition) => !known.has(partition));
+    if (news.length === 0 && this.walked.length === walkedBefore.length) return;
+    // A round under way begins anew; one that waits for its time goes on waiting.
+    if (this.#at > 0) this.#roundAt = now;
+    this.#at = 0;
+    this.#stretchStale = this.#stretchOut;
+    if (news.length > 0 && this.#soon.size === 0) this.#soonAt = now + this.againMs;
+    for (const partition of news) this.#soon.add(partition);
   }
 
   /** The next stretch of the round, if it is due; `stretchDone` must follow. */
@@ -118,6 +156,10 @@ export class PeerBook {
   /** The stretch was compared, all of it or not. */
   stretchDone(well: boolean, now: number): void {
     this.#stretchOut = false;
+    if (this.#stretchStale) {
+      this.#stretchStale = false;
+      return;
+    }
     this.#roundWell &&= well;
     if (this.#at < this.walked.length) return;
     if (this.#roundWell) {
@@ -214,7 +256,7 @@ export class PeerBook {
     if (outcome.equal && !this.#handed.has(partition)) this.#states[partition] = stateEqual;
     else if (outcome.compared && !outcome.equal) this.#states[partition] = stateDiffering;
     if (!left) this.#completedAt[partition] = beganAt;
-    if (!outcome.equal) this.#lookAgain(partition, now);
+    if (!outcome.equal && this.#isShared[partition] === 1) this.#lookAgain(partition, now);
     // Rows that were not taken (a full disk) are not offered all the time.
     if (outcome.unresolved > 0 && outcome.rowsSent > 0) {
       this.#laterAt = Math.max(this.#laterAt, now + refusedFactor * this.againMs);

@@ -36,6 +36,7 @@ export interface LocalRows {
   readonly partitionCount: number;
   /** Monotonic milliseconds. */
   now(): number;
+  /** Whether it is to hold the rows of a partition: else it answers no question about it. */
   isReplica(partition: number): boolean;
   horizonOf(partition: number): number;
   /** Sees to it that the leaves of the slots (ascending) are fresh. */
@@ -63,6 +64,9 @@ export interface LocalRows {
   token(partition: number, peer: NodeId): number;
   /** Runs `run` when time and bandwidth allow more; `bytes` are about to be spent. */
   whenAllowed(urgent: boolean, bytes: number, run: () => void): void;
+  /** The same before rows are fetched that move here; `moved` says afterwards how many bytes came. */
+  whenMoveAllowed(run: () => void): void;
+  moved(bytes: number): void;
 }
 
 /** Asks the peer. `write` appends the body; `done` is given a reader of the body of an answer that is well. */

@@ -11,7 +11,7 @@ import { foldTime } from '../merkle/row-hash.ts';
 import type { NodeId } from '../ports/transport.ts';
 import type { RowKey } from '../rows/key.ts';
 import { rowKeySlot } from '../rows/key.ts';
-import type { Row, Stamp } from '../rows/row.ts';
+import type { Row } from '../rows/row.ts';
 import { rowStamp, rowTime } from '../rows/row.ts';
 import type { RepairHead } from '../wire/repair-messages.ts';
 import {
@@ -33,7 +33,8 @@ import {
   readShort,
   writeBits,
 } from '../wire/repair-messages.ts';
-import type { BucketAnswer, BucketPart, Footing, Version } from './codec.ts';
+import { type AskedBucket, readAskedBucket } from './asked-bucket.ts';
+import type { BucketAnswer, Footing, Version } from './codec.ts';
 import {
   BUCKETS_MAX,
   ENTRIES_MAX,
@@ -49,7 +50,6 @@ import {
   readHash,
   readRow,
   readTreeNode,
-  readVersion,
   versionOf,
   writeBucketAnswer,
   writeFooting,
@@ -93,18 +93,6 @@ interface AskedRoot {
   readonly a: number;
   readonly b: number;
   readonly horizon: number;
-}
-
-interface AskedBucket {
-  readonly item: BucketPart;
-  /** Index of each entry by short key hash; -1 for those to be left alone. */
-  readonly indices: Map<number, number>;
-  readonly versions: Version[];
-  readonly found: boolean[];
-  readonly others: { index: number; stamp: Stamp }[];
-  readonly only: { key: number; time: number }[];
-  readonly drops: { key: RowKey; stamp: Stamp }[];
-  damaged: number;
 }
 
 export class Responder {
@@ -255,6 +243,14 @@ export class Responder {
     });
   }
 
+  /**
+   * Whether this node is to hold what lies at a leaf. Of other rows it may have deleted some because their owners
+   * hold them: by comparing with them nobody would learn what was deleted by a client.
+   */
+  #isOurs(leaf: number): boolean {
+    return this.#local.isReplica(partitionOfLeaf(leaf, this.#local.partitionCount));
+  }
+
   #rootOf(partition: number): { a: number; b: number } {
     const root = partitionRoot(partition, this.#local.partitionCount);
     return this.#local.sum(nodeFirst(root), 2 ** nodeLevel(root));
@@ -273,6 +269,10 @@ export class Responder {
       equal.push(Array.from({ length: childCount(node) }, () => readEqualNodeHash(reader, short)));
     }
     const slots = ascending(nodes.flatMap(slotsOfNode));
+    if (!nodes.every((node) => this.#isOurs(nodeFirst(node)))) {
+      answer(REPAIR_NODES_REPLY, REPAIR_BUSY);
+      return;
+    }
     this.#local.refresh(slots, this.#need(head), (error) => {
       if (error !== undefined) {
         refuse(answer, REPAIR_NODES_REPLY, error);
@@ -295,6 +295,11 @@ export class Responder {
     if (count > BUCKETS_MAX) throw nonsense('too many buckets');
     const asked: AskedBucket[] = [];
     for (let left = count; left > 0; left--) asked.push(readAskedBucket(reader, short));
+    const areOurs = (): boolean => asked.every(({ item }) => this.#isOurs(item.leaf));
+    if (!areOurs()) {
+      answer(REPAIR_ENTRIES_REPLY, REPAIR_BUSY);
+      return;
+    }
     const byLeaf = new Map<number, AskedBucket[]>();
     for (const bucket of asked) {
       const parts = byLeaf.get(bucket.item.leaf);
@@ -315,7 +320,7 @@ export class Responder {
         }
       },
       (error) => {
-        if (error !== undefined) {
+        if (error !== undefined || !areOurs()) {
           refuse(answer, REPAIR_ENTRIES_REPLY, error);
           return;
         }
@@ -385,6 +390,10 @@ export class Responder {
         keys.add(readShort(reader, short.keyBytes));
       }
     }
+    if (![...wanted.keys()].every((leaf) => this.#isOurs(leaf))) {
+      answer(REPAIR_ROWS, REPAIR_BUSY);
+      return;
+    }
     // Copied as they are met: the bytes are lent for the moment only.
     const rows: { rowKey: RowKey; row: Row }[] = [];
     let bytes = 0;
@@ -424,6 +433,7 @@ export class Responder {
       reader.u8() === 1 ? { partition: reader.u16(), horizon: reader.u48(), token: reader.u32() } : undefined;
     if (settle !== undefined && settle.partition >= this.#local.partitionCount)
       throw nonsense('no partition');
+    let areOurs = settle === undefined || this.#local.isReplica(settle.partition);
     const rows: { rowKey: RowKey; row: Row | undefined; source: 'sync' | 'request' }[] = [];
     for (let groups = readCount(reader); groups > 0; groups--) {
       const partition = reader.u16();
@@ -433,10 +443,14 @@ export class Responder {
       for (let left = readCount(reader); left > 0; left--) {
         const { rowKey, row } = readRow(reader);
         const at = partitionOfLeaf(rowKeySlot(rowKey) * 16, this.#local.partitionCount);
-        if (at !== partition || !this.#local.isReplica(partition))
-          throw nonsense('a row of another partition');
+        if (at !== partition) throw nonsense('a row of another partition');
+        areOurs &&= this.#local.isReplica(partition);
         rows.push({ rowKey, row, source: isBehind ? 'request' : 'sync' });
       }
+    }
+    if (!areOurs) {
+      answer(REPAIR_PUSHED, REPAIR_BUSY);
+      return;
     }
     let left = 1;
     let stored = 0;
@@ -476,22 +490,8 @@ export class Responder {
   }
 }
 
-function refuse(answer: RepairAnswer, type: number, error: CodedError): void {
-  const busy = error.code === 'overloaded' || error.code === 'deadline-exceeded';
+/** @param error undefined if the owners changed while rows were read */
+function refuse(answer: RepairAnswer, type: number, error: CodedError | undefined): void {
+  const busy = error === undefined || error.code === 'overloaded' || error.code === 'deadline-exceeded';
   answer(type, busy ? REPAIR_BUSY : REPAIR_FAILED);
-}
-
-function readAskedBucket(reader: ByteReader, short: Shortening): AskedBucket {
-  const { item, skipped } = readBucketPart(reader);
-  const indices = new Map<number, number>();
-  const versions: Version[] = [];
-  for (let left = readCount(reader); left > 0; left--) {
-    indices.set(readShort(reader, short.keyBytes), versions.length);
-    versions.push(readVersion(reader, short));
-  }
-  if (skipped) {
-    for (let left = readCount(reader); left > 0; left--) indices.set(readShort(reader, short.keyBytes), -1);
-  }
-  const found = versions.map(() => false);
-  return { item, indices, versions, found, others: [], only: [], drops: [], damaged: 0 };
 }

@@ -325,7 +325,8 @@ export class Session {
     const [outcome] = this.#outcomes.values();
     const { peer } = this.options;
     const local = this.#local;
-    if (outcome === undefined || outcome.unresolved > 0 || outcome.horizonOurs === outcome.horizonTheirs) {
+    const isAgreed = outcome === undefined || outcome.horizonOurs === outcome.horizonTheirs;
+    if (isAgreed || outcome.unresolved > 0 || this.options.gives === true) {
       this.#finish(undefined);
       return;
     }

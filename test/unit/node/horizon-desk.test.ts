@@ -51,7 +51,10 @@ class Leader {
     this.replica.start({ time: 0, logical: 0 });
     const context = {
       self,
-      topology: Topology.founding([], table),
+      topology: Topology.founding(
+        members.map((member) => ({ ...member, host: '', respPort: 0, peerPort: 0, httpPort: 0 })),
+        table,
+      ),
       limits: { ...NODE_LIMITS_DEFAULT, horizonIntervalMs: 1 },
       log: LOG_SILENT,
       mutants: new Set(),
