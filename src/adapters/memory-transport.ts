@@ -70,7 +70,10 @@ export class MemoryNetwork {
         this.connect(endpoint.id, other.id);
         this.connect(other.id, endpoint.id);
       } else {
-        other.lose(endpoint.id, 'the peer closed the connection');
+        // Behind what is under way; until then it may be a member again.
+        this.enqueue(() => {
+          if (!endpoint.knows(other.id)) other.lose(endpoint.id, 'the peer closed the connection');
+        });
       }
     }
   }
@@ -145,8 +148,9 @@ export class MemoryTransport implements Transport {
     for (const [id, pipe] of this.#pipes) {
       const address = this.#peers.get(id);
       if (address === undefined) {
+        // What was sent before still arrives.
         this.#pipes.delete(id);
-        pipe.broken = true;
+        pipe.broken = !pipe.up;
       } else if (before !== undefined && before.get(id) !== address) {
         this.lose(id, 'the peer has another address');
       }
@@ -169,7 +173,7 @@ export class MemoryTransport implements Transport {
     const pipe: Pipe = { target, up: false, broken: false, bytesQueued: 0 };
     this.#pipes.set(target.id, pipe);
     this.#network.enqueue(() => {
-      if (pipe.broken) return;
+      if (pipe.broken || this.#pipes.get(target.id) !== pipe) return;
       pipe.up = true;
       this.#handler?.peerUp(target.id);
     });

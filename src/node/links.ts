@@ -8,19 +8,16 @@
  */
 
 import { assert } from '../base/assert.ts';
-import type { ByteReader } from '../base/bytes.ts';
-import { ByteWriter } from '../base/bytes.ts';
-import { ReplyTime } from '../coordinator/hedge.ts';
+import type { ByteReader, ByteWriter } from '../base/bytes.ts';
 import type { Liveness } from '../coordinator/plan.ts';
 import type { Facts } from '../membership/entry.ts';
 import { Membership, type MembershipActions, type PeerView } from '../membership/membership.ts';
-import { membershipTimes, PEERS_A_ROUND } from '../membership/times.ts';
+import { membershipTimes } from '../membership/times.ts';
 import type { Log } from '../ports/log.ts';
 import type { Random } from '../ports/random.ts';
 import type { NodeId, Transport } from '../ports/transport.ts';
 import { STAMP_NONE } from '../rows/row.ts';
 import {
-  FrameOrder,
   isFrameEmpty,
   openFrame,
   PROTOCOL_VERSION,
@@ -29,56 +26,14 @@ import {
 } from '../wire/frame.ts';
 import { writeGossipHeard, writeGossipProbe } from '../wire/gossip-messages.ts';
 import { writePingHead, writePongHead } from '../wire/messages.ts';
+import { ClockJury } from './clock-jury.ts';
+import { Link, NO_NUMBER } from './link.ts';
 import type { Member, NodeLimits } from './options.ts';
-import { PeerClock } from './peer-clock.ts';
+
+export type { Link } from './link.ts';
 
 /** A frame this full is sent before the turn ends. */
 const frameBytesFull = 1024 * 1024;
-
-/** A peer's clock is known for so long after it answered a heartbeat, milliseconds, and at least ... */
-const clockKnownForMs = 10_000;
-/** ... for so many turns of the pings through all members, which take longer in a large cluster. */
-const clockKnownForTurns = 3;
-
-/** One other member. */
-export class Link {
-  readonly member: Member;
-  /** Its number in the membership list. */
-  readonly number: number;
-  readonly writer: ByteWriter = new ByteWriter(4096);
-  /** Our pipe to it is open. */
-  up = false;
-  /**
-   * The protocol version our pipe to it was opened in last; 0 before the first. To a peer of a version below
-   * `PROTOCOL_VERSION_TOPOLOGY` nothing of what came with that may be sent (family 8 and later ones).
-   */
-  version = 0;
-  /** Requests are sent to it. */
-  live = false;
-  /** The status that was logged last. */
-  status = 'alive';
-  /** Monotonic time we last heard from it. */
-  heardAt = 0;
-  /** Our pipe was opened, or given up, at this monotonic time. */
-  resetAt = 0;
-  /** Something was sent to it since the last tick, and nothing heard since. */
-  wanted = false;
-  /** Raised when the pipe breaks: an answer owed from before is owed no more. */
-  generation = 0;
-  readonly clock: PeerClock = new PeerClock();
-  /** The heartbeat it owes an answer to; -1 for none since it was started anew. */
-  pingSequence = 0;
-  /** Number of the last frame sent to it in this life. */
-  frameSequence = 0;
-  readonly replyTime: ReplyTime = new ReplyTime();
-  /** Turns away its doubled and late frames. */
-  readonly frameOrder: FrameOrder = new FrameOrder();
-
-  constructor(member: Member, number: number) {
-    this.member = member;
-    this.number = number;
-  }
-}
 
 export interface LinkEvents {
   /** A member became live, or ceased to be. */
@@ -101,19 +56,21 @@ export interface LinksOptions {
 }
 
 export class Links implements Liveness, MembershipActions {
-  readonly #self: Member;
-  readonly #links: Map<NodeId, Link> = new Map();
+  #self: Member;
+  #links: Map<NodeId, Link> = new Map();
   /** By number in the membership list; the own place is empty. */
-  readonly #byNumber: (Link | undefined)[] = [];
+  #byNumber: (Link | undefined)[] = [];
   readonly #membership: Membership;
   readonly #transport: Transport;
   readonly #limits: NodeLimits;
   readonly #log: Log;
   readonly #events: LinkEvents;
   readonly #wake: () => void;
-  readonly #clockKnownForMs: number;
+  readonly #jury: ClockJury;
   #dirty: Link[] = [];
   #pingSequence = 0;
+  /** No frame of this life to somebody who was dropped had a greater number. */
+  #frameSequenceDropped = 0;
   readonly #life: number;
   #tickedAt = 0;
   /** As of the last tick: what goes with a PING. */
@@ -124,8 +81,6 @@ export class Links implements Liveness, MembershipActions {
   messagesSent = 0;
   /** The topology in force at this node, told in every frame. Set by the node. */
   epoch = 0;
-  /** Most live peers' clocks differ from ours by more than is believed: ours is the wrong one. */
-  clockDoubted = false;
 
   constructor(options: LinksOptions, events: LinkEvents, wake: () => void) {
     const { self, members, limits, random, mutants, now } = options;
@@ -140,21 +95,54 @@ export class Links implements Liveness, MembershipActions {
     const times = membershipTimes(limits.heartbeatIntervalMs, limits.silenceMaxMs);
     const ids = members.map((member) => member.id);
     this.#membership = new Membership({ self: self.id, members: ids, times, random, mutants }, this, now);
+    this.#jury = new ClockJury(limits, options.log);
+    this.#arrange(members);
+  }
+
+  /**
+   * The members are these from now on. Links of those who stay stay, whatever is under way; a member whose
+   * address changed is met there as soon as the transport has dialled it. Of those who go, what was written for
+   * them goes out, and then they are not live any more, for whoever waits for them. If this node is not among
+   * them it goes on as it is, and is soon alone.
+   */
+  setMembers(members: readonly Member[], now: number): void {
+    this.#now = now;
+    const before = this.#links;
+    const self = members.find(({ id }) => id === this.#self.id);
+    this.#self = self ?? this.#self;
+    const ids = members.map(({ id }) => id);
+    this.#membership.setMembers(self === undefined ? [...ids, this.#self.id] : ids, now);
+    this.#arrange(members);
+    for (const link of this.#links.values()) if (!before.has(link.member.id)) link.isNewcomer = true;
+    for (const [id, link] of before) if (!this.#links.has(id)) this.#drop(link);
+  }
+
+  /** A link for each of the members, those there are for those who stay, with the numbers of the list. */
+  #arrange(members: readonly Member[]): void {
+    const before = this.#links;
     const { book } = this.#membership.list;
+    this.#links = new Map();
+    this.#byNumber = [];
     for (const member of members) {
-      if (member.id === self.id) continue;
+      if (member.id === this.#self.id) continue;
       const number = book.numberOf(member.id);
       assert(number !== undefined, 'every member has a number');
-      const link = new Link(member, number);
+      const link = before.get(member.id) ?? new Link(member, number, this.#frameSequenceDropped);
+      link.member = member;
+      link.number = number;
       this.#links.set(member.id, link);
       this.#byNumber[number] = link;
     }
-    const turnMs = (limits.heartbeatIntervalMs * members.length) / PEERS_A_ROUND;
-    this.#clockKnownForMs = Math.max(clockKnownForMs, clockKnownForTurns * turnMs);
+    this.#jury.summon(this.#links.size);
   }
 
-  /** The members are these from now on. */
-  setMembers(_members: readonly Member[], _now: number): void {}
+  #drop(link: Link): void {
+    if (link.writer.length > 0) this.#send(link);
+    // Should it come back while it still knows this life, our frames must go on where they were.
+    this.#frameSequenceDropped = Math.max(this.#frameSequenceDropped, link.frameSequence);
+    link.number = NO_NUMBER;
+    this.#closed(link, 'it is no member any more');
+  }
 
   /** This node has an incarnation of its own: pings and gossip begin. */
   begin(incarnation: number, now: number): void {
@@ -273,12 +261,16 @@ export class Links implements Liveness, MembershipActions {
   peerDown(id: NodeId, reason: string, now: number): void {
     const link = this.#links.get(id);
     if (link === undefined || !link.up) return;
+    this.#closed(link, reason);
+    this.#membership.lost(link.number, now);
+  }
+
+  #closed(link: Link, reason: string): void {
     link.up = false;
     link.writer.length = 0;
     link.generation++;
     link.clock.broken();
     this.#setLive(link, false, reason);
-    this.#membership.lost(link.number, now);
   }
 
   /** A peer was started anew: what it answers to questions from before proves nothing about this life. */
@@ -357,6 +349,8 @@ export class Links implements Liveness, MembershipActions {
   /** Answers a PING. @throws CodedError `protocol` if the gossip makes no sense. */
   pinged(link: Link, sequence: number, gossip: ByteReader, now: number, wall: number): void {
     this.#now = now;
+    // The message before this one may have told that it is no member any more.
+    if (link.number === NO_NUMBER) return;
     this.#membership.readGossip(gossip, link.number, now);
     const writer = this.#writer(link);
     if (writer === undefined) return;
@@ -381,62 +375,36 @@ export class Links implements Liveness, MembershipActions {
    */
   pong(link: Link, sequence: number, theirs: number, gossip: ByteReader, now: number, wall: number): void {
     this.#now = now;
+    if (link.number === NO_NUMBER) return;
     this.#membership.readGossip(gossip, link.number, now);
     this.#membership.answered(link.number, now);
     if (sequence === link.pingSequence && link.frameOrder.isOfPastLife) link.frameOrder.confirm();
-    this.#compareClocks(link, sequence, theirs, now, wall);
-  }
-
-  #compareClocks(link: Link, sequence: number, theirs: number, now: number, wall: number): void {
     link.clock.answered(sequence, theirs, now);
+    link.isNewcomer = false;
     // Even if that said nothing new: our own clock may have jumped.
-    const doubted = this.isClockDoubted(now, wall);
-    if (doubted !== this.clockDoubted) {
-      this.clockDoubted = doubted;
-      const offsetMs = Math.round(link.clock.offsetMs(now, wall));
-      const meaning = 'most peers disagree with the clock of this node: it refuses writes until they agree';
-      if (doubted) this.#log.write('alarm', 'clock-doubted', { meaning, offsetMs });
-      else this.#log.write('info', 'clock-trusted', { offsetMs });
-    }
+    this.#jury.heard(link, this.#links.values(), now, wall);
   }
 
-  /**
-   * Whether most live members' clocks contradict ours at this moment. `clockDoubted` is what the last answer to a
-   * heartbeat showed; this sees a jump of ours at once.
-   */
+  /** See `ClockJury.doubted`. */
+  get clockDoubted(): boolean {
+    return this.#jury.doubted;
+  }
+
+  /** See `ClockJury.isDoubted`. */
   isClockDoubted(now: number, wall: number): boolean {
-    const { clockOffsetMaxMs } = this.#limits;
-    let live = 0;
-    let far = 0;
-    for (const link of this.#links.values()) {
-      if (!link.live) continue;
-      live++;
-      // A slow answer is no evidence against our clock unless it would be so however long either way took.
-      if (link.clock.isSurelyOff(clockOffsetMaxMs, now, wall)) far++;
-    }
-    return far * 2 > live;
+    return this.#jury.isDoubted(this.#links.values(), now, wall);
+  }
+
+  /** See `ClockJury.isConfirmed`. */
+  isClockConfirmed(now: number, wall: number): boolean {
+    return this.#jury.isConfirmed(this.#links.values(), now, wall);
   }
 
   /** A member's clock less ours as it was measured, milliseconds; null if that is too long ago. */
   clockOffsetOf(id: NodeId, now: number, wall: number): number | null {
     if (id === this.#self.id) return 0;
-    const clock = this.#links.get(id)?.clock;
-    if (clock === undefined || now - clock.knownAt > this.#clockKnownForMs) return null;
-    return clock.offsetMs(now, wall);
-  }
-
-  /**
-   * Whether most other members' clocks agree with ours at this moment. Unlike `clockDoubted`, which needs
-   * evidence against our clock, this needs evidence for it, and sees a jump at once: it is asked before
-   * something that a wrong clock would make irreparable. A node alone trusts its own clock.
-   */
-  isClockConfirmed(now: number, wall: number): boolean {
-    let agreeing = 0;
-    for (const { clock } of this.#links.values()) {
-      const known = now - clock.knownAt <= this.#clockKnownForMs;
-      if (known && clock.isSurelyNear(this.#limits.clockOffsetMaxMs, now, wall)) agreeing++;
-    }
-    return this.#links.size === 0 || agreeing * 2 > this.#links.size;
+    const link = this.#links.get(id);
+    return link === undefined ? null : this.#jury.offsetOf(link, now, wall);
   }
 
   /** Heartbeats, and doubt about those who went silent. `wall` goes along for their clocks. */

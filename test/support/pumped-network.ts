@@ -80,15 +80,19 @@ export abstract class PumpedNetwork {
     return this.#peers.get(a)?.has(b) !== false && this.#peers.get(b)?.has(a) !== false;
   }
 
-  /** As `Transport.setPeers`: pipes to others end without a word; the others hear that their pipes broke. */
+  /**
+   * As `Transport.setPeers`: pipes to others end without a word, and the others hear that their pipes broke; what
+   * is under way still arrives.
+   */
   protected setPeers(id: NodeId, peers: readonly NodeId[]): void {
     this.#peers.set(id, new Set(peers));
     for (const other of this.#ids) {
       if (other === id || this.#areLinked(id, other)) continue;
-      const outgoing = this.#pipe(id, other);
-      outgoing.up = false;
-      outgoing.frames = [];
-      this.break(other, id, 'the peer closed the connection');
+      this.#pipe(id, other).up = false;
+      const inward = this.#pipe(other, id);
+      if (!inward.up) continue;
+      inward.up = false;
+      this.handlerOf(other)?.peerDown(id, 'the peer closed the connection');
     }
   }
 
