@@ -15,7 +15,13 @@
 
 import { readU32 } from '../src/base/bytes.ts';
 import type { Prng } from '../src/base/prng.ts';
-import type { NodeId, Transport, TransportHandler } from '../src/ports/transport.ts';
+import {
+  GONE_MS,
+  type NodeId,
+  type PeerAddress,
+  type Transport,
+  type TransportHandler,
+} from '../src/ports/transport.ts';
 import type { Micros, Schedule } from './schedule.ts';
 import { EVENT, type Trace } from './trace.ts';
 
@@ -47,9 +53,6 @@ const NO_TROUBLE: LinkTrouble = { drop: 0, double: 0, reorder: 0, delayUs: 0 };
 
 /** A frame out of order comes at most so much late. */
 const STRAY_MAX_US = 150_000;
-
-/** A pipe to somebody who is no member any more is closed so long after what was sent last. */
-const LINGER_US = 500_000;
 
 /** No frame takes longer, however slow the link. */
 const DELAY_MAX_US = 1_500_000;
@@ -124,6 +127,8 @@ export class SimNetwork {
   readonly #alive: boolean[];
   /** Whom each process takes for a member, as far as it was told in this life: others are not welcomed. */
   readonly #known: (ReadonlySet<NodeId> | undefined)[];
+  /** Where each process believes the others, as far as it was told. */
+  readonly #addresses: ReadonlyMap<NodeId, string>[];
 
   constructor(
     schedule: Schedule,
@@ -142,6 +147,7 @@ export class SimNetwork {
     this.#lives = ids.map(() => 0);
     this.#alive = ids.map(() => false);
     this.#known = ids.map(() => undefined);
+    this.#addresses = ids.map(() => new Map());
     const pump = (pipe: Pipe) => this.#pump(pipe);
     for (let from = 0; from < ids.length; from++) {
       this.#pipes.push(ids.map((_, to) => new Pipe(from, to, pump)));
@@ -152,6 +158,7 @@ export class SimNetwork {
   attach(index: number, members: readonly NodeId[]): Transport {
     this.#alive[index] = true;
     this.#known[index] = new Set(members);
+    this.#addresses[index] = new Map();
     const life = ++this.#lives[index]!;
     for (let peer = 0; peer < this.#ids.length; peer++) {
       if (peer === index) continue;
@@ -169,12 +176,13 @@ export class SimNetwork {
     return {
       send: (peer, frame) => this.#lives[index] === life && this.#send(index, this.#ids.indexOf(peer), frame),
       setPeers: (peers) => {
-        if (this.#lives[index] === life) this.#setPeers(index, new Set(peers.map(({ id }) => id)));
+        if (this.#lives[index] === life) this.#setPeers(index, peers);
       },
       reset: (peer, reason) => {
         const to = this.#ids.indexOf(peer);
-        if (to >= 0 && to !== index && this.#lives[index] === life)
-          this.#break(this.#pipes[index]![to]!, reason);
+        if (to < 0 || to === index || this.#lives[index] !== life) return;
+        const pipe = this.#pipes[index]![to]!;
+        if (pipe.wanted) this.#break(pipe, reason);
       },
     };
   }
@@ -205,22 +213,40 @@ export class SimNetwork {
   }
 
   /** The members are these: what is in the pipes of others still arrives, and they are not dialled again. */
-  #setPeers(index: number, members: ReadonlySet<NodeId>): void {
-    this.#known[index] = members;
+  #setPeers(index: number, peers: readonly PeerAddress[]): void {
+    const before = this.#addresses[index]!;
+    const after = new Map(peers.map(({ id, host, peerPort }) => [id, `${host}:${peerPort}`]));
+    this.#known[index] = new Set(after.keys());
+    this.#addresses[index] = after;
     for (let peer = 0; peer < this.#ids.length; peer++) {
+      if (peer === index) continue;
+      const id = this.#ids[peer]!;
       const pipe = this.#pipes[index]![peer]!;
-      const wanted = peer !== index && members.has(this.#ids[peer]!);
-      if (wanted === pipe.wanted) continue;
-      pipe.wanted = wanted;
-      if (wanted) {
-        if (!pipe.up) this.#dial(pipe, this.#prng.below(2000));
-        continue;
+      const wanted = after.has(id);
+      if (wanted && pipe.wanted) {
+        if (before.has(id) && before.get(id) !== after.get(id))
+          this.#break(pipe, 'the peer has another address');
+      } else if (wanted) {
+        pipe.wanted = true;
+        this.#hangUp(pipe);
+        this.#dial(pipe, this.#prng.below(2000));
+      } else if (pipe.wanted) {
+        pipe.wanted = false;
+        this.#schedule.after(GONE_MS * 1000, this.#parting(index, peer));
       }
-      const life = this.#lives[index]!;
-      this.#schedule.after(LINGER_US, () => {
-        if (this.#lives[index] === life && !pipe.wanted && pipe.up) this.#hangUp(pipe);
-      });
     }
+  }
+
+  /** Ends the pipes of both directions with somebody who is no member any more, unless it is one again. */
+  #parting(index: number, peer: number): () => void {
+    const life = this.#lives[index]!;
+    return () => {
+      const pipe = this.#pipes[index]![peer]!;
+      if (this.#lives[index] !== life || pipe.wanted) return;
+      this.#hangUp(pipe);
+      const inward = this.#pipes[peer]![index]!;
+      if (inward.toLife === life) this.#break(inward, 'the peer closed the connection');
+    };
   }
 
   /** Closes a pipe that is not wanted any more, without a word to its owner. */
@@ -306,7 +332,8 @@ export class SimNetwork {
   #send(from: number, to: number, frame: Uint8Array): boolean {
     if (to < 0 || to === from) return false;
     const pipe = this.#pipes[from]![to]!;
-    if (!pipe.up || pipe.queue.length - pipe.head >= this.#profile.queueFramesMax) return false;
+    if (!pipe.up || !pipe.wanted || pipe.queue.length - pipe.head >= this.#profile.queueFramesMax)
+      return false;
     if (pipe.deaf || pipe.toLife !== this.#lives[to]) return true;
     let sent = frame;
     if (pipe.corruptNext > 0) {
@@ -459,11 +486,11 @@ export class SimNetwork {
     this.#spill(pipe);
     const life = this.#lives[pipe.from]!;
     this.#schedule.after(0, () => {
-      if (this.#lives[pipe.from] !== life) return;
+      if (this.#lives[pipe.from] !== life || !pipe.wanted) return;
       this.#trace.add(this.#schedule.now, EVENT.pipeDown, pipe.from, pipe.to, 0);
       this.#trace.say(this.#schedule.now, () => `${this.#name(pipe)} pipe down: ${reason}`);
       this.#host.input(pipe.from, (handler) => handler.peerDown(this.#ids[pipe.to]!, reason));
-      if (pipe.wanted) this.#dial(pipe, this.#prng.between(1000, 50_000));
+      this.#dial(pipe, this.#prng.between(1000, 50_000));
     });
   }
 

@@ -8,8 +8,8 @@
 
 import type { Socket } from 'node:net';
 import { CodedError } from '../base/errors.ts';
-import type { Log } from '../ports/log.ts';
-import type { NodeId } from '../ports/transport.ts';
+import type { Log, LogLevel } from '../ports/log.ts';
+import { GONE_MS, type NodeId } from '../ports/transport.ts';
 import { FRAME_BYTES_MAX } from '../wire/frame.ts';
 import { FrameSplitter } from '../wire/frame-splitter.ts';
 import { decodeHandshake, encodeHandshake, HANDSHAKE_BYTES_MAX, type Hello } from '../wire/handshake.ts';
@@ -23,6 +23,8 @@ export interface AcceptedHost {
   readonly monotonic: () => number;
   /** Judges a hello: undefined takes the pipe, else the reason for the refusal. */
   readonly onHello: (pipe: AcceptedPipe, hello: Hello) => string | undefined;
+  /** How loudly a refusal is told. */
+  readonly refusalLevel: (hello: Hello, reason: string) => LogLevel;
   readonly onFrame: (peer: NodeId, frame: Uint8Array) => void;
   readonly onClosed: (pipe: AcceptedPipe) => void;
 }
@@ -31,7 +33,7 @@ export class AcceptedPipe {
   readonly #host: AcceptedHost;
   readonly #socket: Socket;
   readonly #splitter: FrameSplitter;
-  readonly #timer: ReturnType<typeof setTimeout>;
+  #timer: ReturnType<typeof setTimeout>;
   #hello: Hello | undefined = undefined;
   #handling = false;
   #heardAt = 0;
@@ -65,6 +67,11 @@ export class AcceptedPipe {
     return this.#hello?.life;
   }
 
+  /** The protocol version of the pipe; undefined before a hello was welcomed. */
+  get version(): number | undefined {
+    return this.#hello?.protocolVersion;
+  }
+
   /** When bytes last came, on the monotonic clock. */
   get heardAt(): number {
     return this.#heardAt;
@@ -80,6 +87,17 @@ export class AcceptedPipe {
       });
     }
     this.#socket.destroy();
+  }
+
+  /** The peer is no member any more: what it still sends is taken for a while, then the connection is dropped. */
+  finish(): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.close(), GONE_MS);
+  }
+
+  /** The peer is a member again. */
+  resume(): void {
+    clearTimeout(this.#timer);
   }
 
   #push(chunk: Uint8Array): void {
@@ -111,7 +129,7 @@ export class AcceptedPipe {
     clearTimeout(this.#timer);
     const reason = this.#host.onHello(this, hello);
     if (reason !== undefined) {
-      this.#host.log.write('warn', 'peer-refused', {
+      this.#host.log.write(this.#host.refusalLevel(hello, reason), 'peer-refused', {
         peer: hello.nodeId,
         from: this.#socket.remoteAddress,
         reason,

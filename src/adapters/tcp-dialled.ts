@@ -6,6 +6,9 @@
  * jitter so that a cluster does not redial in step. After a refusal (a wrong configuration, which does
  * not mend itself quickly) it waits longer.
  *
+ * It says hello in the latest protocol version, and to a peer that is of an older release once more, at once,
+ * in an older version (`src/wire/handshake.ts`).
+ *
  * The wait is counted from the start of the attempt before, so that an attempt which hung until its
  * timeout is followed by the next one at once: after a cut link heals it is in use within a second.
  */
@@ -15,13 +18,14 @@ import { CodedError } from '../base/errors.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Log, LogLevel } from '../ports/log.ts';
 import type { Random } from '../ports/random.ts';
-import type { NodeId } from '../ports/transport.ts';
+import { GONE_MS, type NodeId } from '../ports/transport.ts';
 import { FrameSplitter } from '../wire/frame-splitter.ts';
 import {
   decodeHandshake,
   encodeHandshake,
   HANDSHAKE_BYTES_MAX,
   type HandshakeIdentity,
+  isVersionRefusal,
 } from '../wire/handshake.ts';
 
 export interface DialTarget {
@@ -42,17 +46,20 @@ export interface TransportTimes {
 export interface DialledOptions {
   readonly peer: NodeId;
   readonly target: () => DialTarget;
-  readonly identity: HandshakeIdentity;
+  /** As of now: members and epoch change. */
+  readonly identity: () => HandshakeIdentity;
   readonly times: TransportTimes;
   readonly queueBytesMax: number;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
-  readonly onUp: () => void;
+  /** @param version of the pipe. */
+  readonly onUp: (version: number) => void;
   readonly onDown: (reason: string) => void;
 }
 
-type State = 'waiting' | 'dialling' | 'up' | 'closed';
+/** `finishing`: only what was queued is still written. */
+type State = 'waiting' | 'dialling' | 'up' | 'finishing' | 'closed';
 
 const keepAliveMs = 5000;
 /** An attempt without an answer for so long is given up when the peer shows that it is there, milliseconds. */
@@ -71,6 +78,8 @@ export class DialledPipe {
   #attemptAt = 0;
   #upAt = 0;
   #reasonLogged = '';
+  /** The protocol version of the hello that was said last. */
+  #version = 0;
   /** The life of the peer's process as it said in its welcome. */
   #lifeOfPeer: number | undefined = undefined;
 
@@ -80,6 +89,11 @@ export class DialledPipe {
 
   get isUp(): boolean {
     return this.#state === 'up';
+  }
+
+  /** The protocol version of a pipe that is up. */
+  get version(): number {
+    return this.#version;
   }
 
   get lifeOfPeer(): number | undefined {
@@ -107,11 +121,23 @@ export class DialledPipe {
   dialNow(): void {
     const hangs = this.#state === 'dialling' && this.#options.clock.monotonic() - this.#attemptAt >= staleMs;
     if (this.#state !== 'waiting' && !hangs) return;
-    clearTimeout(this.#timer);
-    const hanging = this.#socket;
-    this.#socket = undefined;
-    hanging?.destroy();
+    this.#abandon();
     this.#dial();
+  }
+
+  /** The peer is to be found at another address: the pipe, or the attempt, to the one before is given up. */
+  moved(): void {
+    if (this.#state === 'up') this.#lose('the peer has another address', false);
+    this.#failures = 0;
+    this.#abandon();
+    this.#dial();
+  }
+
+  #abandon(): void {
+    clearTimeout(this.#timer);
+    const socket = this.#socket;
+    this.#socket = undefined;
+    socket?.destroy();
   }
 
   /** Drops a pipe that is up and dials anew. */
@@ -121,14 +147,35 @@ export class DialledPipe {
 
   close(): void {
     this.#state = 'closed';
-    clearTimeout(this.#timer);
-    this.#socket?.destroy();
-    this.#socket = undefined;
+    this.#abandon();
   }
 
-  #dial(): void {
-    const { identity, peer, times, clock } = this.#options;
+  /**
+   * The peer is no member any more: what was queued is still written, for `GONE_MS` at most, and nobody is told.
+   * @param done is called when the connection is closed.
+   */
+  finish(done: () => void): void {
+    const socket = this.#socket;
+    if (this.#state !== 'up' || socket === undefined) {
+      this.close();
+      done();
+      return;
+    }
+    this.#state = 'finishing';
+    socket.once('close', () => {
+      this.close();
+      done();
+    });
+    socket.end();
+    this.#timer = setTimeout(() => socket.destroy(), GONE_MS);
+  }
+
+  /** @param version of the hello; the latest if left out. */
+  #dial(version: number = this.#options.identity().protocolVersion): void {
+    const { peer, times, clock } = this.#options;
+    const identity = this.#options.identity();
     this.#state = 'dialling';
+    this.#version = version;
     this.#attemptAt = clock.monotonic();
     const target = this.#options.target();
     const socket = connect({
@@ -141,13 +188,12 @@ export class DialledPipe {
     this.#socket = socket;
     const splitter = new FrameSplitter((frame) => this.#answered(socket, frame), HANDSHAKE_BYTES_MAX);
     socket.on('connect', () => {
-      const { protocolVersion, clusterName, nodeId, life } = identity;
-      socket.write(
-        encodeHandshake({ kind: 'hello', protocolVersion, clusterName, nodeId, nodeIdExpected: peer, life }),
-      );
+      const { clusterName, nodeId, life } = identity;
+      const whom = { clusterName, nodeId, nodeIdExpected: peer, life };
+      socket.write(encodeHandshake({ kind: 'hello', protocolVersion: version, ...whom }));
     });
     socket.on('data', (chunk) => {
-      if (this.#socket !== socket) return;
+      if (!this.#owns(socket)) return;
       try {
         splitter.push(chunk);
       } catch (error) {
@@ -159,22 +205,34 @@ export class DialledPipe {
       }
     });
     socket.on('error', (error) => {
-      if (this.#socket === socket) this.#lose(wordsOf(error, target), false);
+      if (this.#owns(socket)) this.#lose(wordsOf(error, target), false);
     });
     socket.on('close', () => {
-      if (this.#socket === socket) this.#lose('the peer closed the connection', false);
+      if (this.#owns(socket)) this.#lose('the peer closed the connection', false);
     });
     this.#timer = setTimeout(() => {
       this.#lose(`no answer from ${target.host}:${target.port} in ${times.handshakeTimeoutMs} ms`, false);
     }, times.handshakeTimeoutMs);
   }
 
+  /** Whether a socket is that of the present attempt or pipe: others are of no interest any more. */
+  #owns(socket: Socket): boolean {
+    return this.#socket === socket && this.#state !== 'finishing';
+  }
+
   #answered(socket: Socket, frame: Uint8Array): void {
-    if (this.#socket !== socket) return;
+    if (!this.#owns(socket)) return;
     const { peer, clock, log, onUp } = this.#options;
     if (this.#state !== 'dialling') throw new CodedError('protocol', 'none', 'bytes after the welcome');
     const answer = decodeHandshake(frame);
     if (answer.kind === 'refusal') {
+      const { protocolVersionLeast } = this.#options.identity();
+      if (isVersionRefusal(answer.reason) && this.#version > protocolVersionLeast) {
+        log.write('debug', 'peer-older', { peer, reason: answer.reason });
+        this.#abandon();
+        this.#dial(this.#version - 1);
+        return;
+      }
       this.#lose(`refused: ${answer.reason}`, true);
       return;
     }
@@ -187,8 +245,8 @@ export class DialledPipe {
     this.#upAt = clock.monotonic();
     this.#reasonLogged = '';
     // The node tells what that means for requests; this line is for whoever looks at the network.
-    log.write('debug', 'peer-up', { peer });
-    onUp();
+    log.write('debug', 'peer-up', { peer, version: this.#version });
+    onUp(this.#version);
   }
 
   /** Ends the attempt or the pipe, and plans the next attempt. */
@@ -196,9 +254,7 @@ export class DialledPipe {
     const { times, clock, random, onDown } = this.#options;
     const wasUp = this.#state === 'up';
     const now = clock.monotonic();
-    clearTimeout(this.#timer);
-    this.#socket?.destroy();
-    this.#socket = undefined;
+    this.#abandon();
     this.#state = 'waiting';
     // A pipe that held for a while starts over; one that is torn down at once does not.
     if (wasUp && now - this.#upAt > times.redialMaxMs) this.#failures = 0;

@@ -6,17 +6,18 @@
  * way a pipe keeps the question "who owns this connection?" from ever coming up: a node looks after
  * the pipe it dialled, and the other end just lets go.
  *
+ * The members change (`setPeers`): pipes to new ones are dialled, those to others end when they are empty.
+ *
  * The node hands over one frame a peer a turn, so a frame is one `write` on a socket, nothing more.
  */
 
 import { createServer, type Server, type Socket } from 'node:net';
 import { assert } from '../base/assert.ts';
 import type { Clock } from '../ports/clock.ts';
-import type { Log } from '../ports/log.ts';
+import type { Log, LogLevel } from '../ports/log.ts';
 import type { Random } from '../ports/random.ts';
 import type { NodeId, PeerAddress, Transport, TransportHandler } from '../ports/transport.ts';
-import { PROTOCOL_VERSION } from '../wire/frame.ts';
-import { checkHello, type HandshakeIdentity, type Hello } from '../wire/handshake.ts';
+import { checkHello, type HandshakeIdentity, type Hello, versionsOf } from '../wire/handshake.ts';
 import { AcceptedPipe } from './tcp-accepted.ts';
 import { DialledPipe, type DialTarget, type TransportTimes } from './tcp-dialled.ts';
 
@@ -39,11 +40,14 @@ const aliveMs = 1000;
 /** Connections that have not said hello; beyond it new ones are closed at once. */
 const strangersMax = 256;
 
+/** Nodes whose last refusal is remembered, so that the same is not told at each of their attempts. */
+const refusedMax = 64;
+
 export interface TcpTransportOptions {
   readonly nodeId: NodeId;
   readonly clusterName: string;
-  /** Every member, this node included. */
-  readonly members: readonly { readonly id: NodeId; readonly host: string; readonly peerPort: number }[];
+  /** Every member, this node included, until `setPeers` says otherwise. */
+  readonly members: readonly PeerAddress[];
   /** Where to listen for peers. */
   readonly bind: DialTarget;
   /** A u32 drawn at random by this process. */
@@ -56,16 +60,25 @@ export interface TcpTransportOptions {
   readonly queueBytesMax?: number;
   /** Where to dial instead of a member's own address, so that a test can put a proxy between. */
   readonly dialTarget?: (peer: NodeId) => DialTarget | undefined;
+  /** The latest protocol version to speak, so that a test can upgrade a cluster; the present one if left out. */
+  readonly protocolVersionMax?: number | undefined;
 }
 
 export class TcpTransport implements Transport {
   readonly #options: TcpTransportOptions;
-  readonly #identity: HandshakeIdentity;
+  /** Replaced as a whole when the members change. */
+  #identity: HandshakeIdentity;
   readonly #times: TransportTimes;
   readonly #dialled: Map<NodeId, DialledPipe> = new Map();
+  /** Where the other members listen. */
+  readonly #addresses: Map<NodeId, DialTarget> = new Map();
+  /** Pipes to nodes that are no members any more, until they are empty. */
+  readonly #finishing: Set<DialledPipe> = new Set();
   /** The one welcomed connection of each peer. */
   readonly #accepted: Map<NodeId, AcceptedPipe> = new Map();
   readonly #open: Set<AcceptedPipe> = new Set();
+  /** The reason of the last refusal of a node. */
+  readonly #refused: Map<NodeId, string> = new Map();
   readonly #server: Server;
   #handler: TransportHandler | undefined = undefined;
   #closed = false;
@@ -73,17 +86,12 @@ export class TcpTransport implements Transport {
   constructor(options: TcpTransportOptions) {
     this.#options = options;
     this.#times = { ...TRANSPORT_TIMES_DEFAULT, ...options.times };
-    this.#identity = {
-      protocolVersion: PROTOCOL_VERSION,
-      clusterName: options.clusterName,
-      nodeId: options.nodeId,
-      life: options.life,
-      memberIds: new Set(options.members.map((member) => member.id)),
-    };
+    const { clusterName, nodeId, life, members, protocolVersionMax } = options;
+    const memberIds = new Set(members.map(({ id }) => id));
+    const versions = versionsOf(1, protocolVersionMax);
+    this.#identity = { ...versions, clusterName, nodeId, life, memberIds, epoch: 1 };
     this.#server = createServer((socket) => this.#accept(socket));
-    for (const member of options.members) {
-      if (member.id !== options.nodeId) this.#dialled.set(member.id, this.#dialledPipe(member));
-    }
+    for (const member of members) if (member.id !== nodeId) this.#add(member);
   }
 
   /**
@@ -119,7 +127,48 @@ export class TcpTransport implements Transport {
     return pipe?.send(frame) ?? false;
   }
 
-  setPeers(_peers: readonly PeerAddress[]): void {}
+  setPeers(peers: readonly PeerAddress[], epoch = 1): void {
+    const memberIds = new Set(peers.map(({ id }) => id));
+    const versions = versionsOf(epoch, this.#options.protocolVersionMax);
+    this.#identity = { ...this.#identity, ...versions, memberIds, epoch };
+    for (const id of [...this.#dialled.keys()]) if (!memberIds.has(id)) this.#remove(id);
+    for (const peer of peers) {
+      if (peer.id === this.#identity.nodeId) continue;
+      const before = this.#addresses.get(peer.id);
+      if (before === undefined) this.#add(peer);
+      else if (before.host !== peer.host || before.port !== peer.peerPort) this.#move(peer);
+    }
+    this.#dropOlder(versions.protocolVersionLeast);
+  }
+
+  #add(peer: PeerAddress): void {
+    this.#addresses.set(peer.id, { host: peer.host, port: peer.peerPort });
+    const pipe = this.#dialledPipe(peer.id);
+    this.#dialled.set(peer.id, pipe);
+    this.#accepted.get(peer.id)?.resume();
+    if (this.#handler !== undefined) pipe.dialNow();
+  }
+
+  #move(peer: PeerAddress): void {
+    this.#addresses.set(peer.id, { host: peer.host, port: peer.peerPort });
+    if (this.#handler !== undefined) this.#dialled.get(peer.id)?.moved();
+  }
+
+  #remove(id: NodeId): void {
+    const pipe = this.#dialled.get(id)!;
+    this.#dialled.delete(id);
+    this.#addresses.delete(id);
+    this.#finishing.add(pipe);
+    pipe.finish(() => this.#finishing.delete(pipe));
+    this.#accepted.get(id)?.finish();
+  }
+
+  /** Pipes of versions that may not be spoken any more. */
+  #dropOlder(least: number): void {
+    const reason = `protocol versions before ${least} are not spoken any more, now that members have changed`;
+    for (const pipe of this.#dialled.values()) if (pipe.isUp && pipe.version < least) pipe.reset(reason);
+    for (const pipe of this.#accepted.values()) if (pipe.version! < least) pipe.close(reason);
+  }
 
   reset(peer: NodeId, reason: string): void {
     this.#dialled.get(peer)?.reset(reason);
@@ -129,29 +178,25 @@ export class TcpTransport implements Transport {
   close(done: () => void): void {
     this.#closed = true;
     for (const pipe of this.#dialled.values()) pipe.close();
+    for (const pipe of this.#finishing) pipe.close();
     for (const pipe of this.#open) pipe.close();
     if (this.#server.listening) this.#server.close(() => done());
     else done();
   }
 
-  #dialledPipe(member: {
-    readonly id: NodeId;
-    readonly host: string;
-    readonly peerPort: number;
-  }): DialledPipe {
+  #dialledPipe(peer: NodeId): DialledPipe {
     const { clock, random, log, dialTarget, queueBytesMax } = this.#options;
-    const address: DialTarget = { host: member.host, port: member.peerPort };
     return new DialledPipe({
-      peer: member.id,
-      target: () => dialTarget?.(member.id) ?? address,
-      identity: this.#identity,
+      peer,
+      target: () => dialTarget?.(peer) ?? this.#addresses.get(peer)!,
+      identity: () => this.#identity,
       times: this.#times,
       queueBytesMax: queueBytesMax ?? 64 * 1024 * 1024,
       clock,
       random,
       log,
-      onUp: () => this.#handler?.peerUp(member.id),
-      onDown: (reason) => this.#handler?.peerDown(member.id, reason),
+      onUp: (version) => this.#handler?.peerUp(peer, version),
+      onDown: (reason) => this.#handler?.peerDown(peer, reason),
     });
   }
 
@@ -168,6 +213,7 @@ export class TcpTransport implements Transport {
       log,
       monotonic: () => clock.monotonic(),
       onHello: (from, hello) => this.#judge(from, hello),
+      refusalLevel: (hello, reason) => this.#refusalLevel(hello.nodeId, reason),
       onFrame: (peer, frame) => this.#handler?.frame(peer, frame),
       onClosed: (closed) => {
         this.#open.delete(closed);
@@ -202,5 +248,13 @@ export class TcpTransport implements Transport {
     // The peer is there: no need to wait for the next attempt.
     dialled?.dialNow();
     return undefined;
+  }
+
+  /** A node that is refused tries again and again: the same reason is said once. */
+  #refusalLevel(peer: NodeId, reason: string): LogLevel {
+    if (this.#refused.get(peer) === reason) return 'debug';
+    if (this.#refused.size >= refusedMax) this.#refused.clear();
+    this.#refused.set(peer, reason);
+    return 'warn';
   }
 }

@@ -10,8 +10,10 @@
  * ```
  *
  * The layout never changes with the protocol version, which is a field of the hello: two versions can
- * always tell each other why they do not fit. `life` is a random number a process draws when it
- * starts: a peer that shows another one was restarted.
+ * always tell each other why they do not fit. The version of a hello that was welcomed is the version of the
+ * pipe. The one who dials begins with the latest it speaks; refused for that (`isVersionRefusal`: the first
+ * words of the reason never change either), it says hello again in the version before, down to the oldest it
+ * speaks. `life` is a random number a process draws when it starts: a peer that shows another one was restarted.
  */
 
 import {
@@ -26,6 +28,7 @@ import {
 import { crc32 } from '../base/crc32.ts';
 import { CodedError } from '../base/errors.ts';
 import type { NodeId } from '../ports/transport.ts';
+import { PROTOCOL_VERSION, PROTOCOL_VERSION_LEAST, PROTOCOL_VERSION_TOPOLOGY } from './frame.ts';
 
 /** A handshake frame above this is not one. */
 export const HANDSHAKE_BYTES_MAX = 4096;
@@ -141,13 +144,40 @@ function readBody(reader: ByteReader): Handshake {
 
 /** What the dialled node knows of itself and its cluster. */
 export interface HandshakeIdentity {
+  /** The versions it speaks: the latest, and the oldest. */
   readonly protocolVersion: number;
+  readonly protocolVersionLeast: number;
   readonly clusterName: ByteString;
   readonly nodeId: NodeId;
   readonly life: number;
   /** Every member of the cluster, this node included. */
   readonly memberIds: ReadonlySet<NodeId>;
+  /** The topology they are the members of. */
+  readonly epoch: number;
 }
+
+/**
+ * The versions that may be spoken in an epoch. Members that know nothing of epochs have a founding one in their
+ * configuration, and would be wrong about who owns what in any other.
+ * @param max a test may forbid later versions.
+ */
+export function versionsOf(
+  epoch: number,
+  max: number = PROTOCOL_VERSION,
+): Pick<HandshakeIdentity, 'protocolVersion' | 'protocolVersionLeast'> {
+  const least = epoch > 1 ? PROTOCOL_VERSION_TOPOLOGY : PROTOCOL_VERSION_LEAST;
+  return { protocolVersion: max, protocolVersionLeast: least };
+}
+
+const versionRefusal = 'wrong protocol version';
+
+/** Whether a hello was refused for its version: an older one may be welcome. */
+export function isVersionRefusal(reason: string): boolean {
+  return reason.startsWith(versionRefusal);
+}
+
+/** Members are named up to so many. */
+const namesMax = 8;
 
 /**
  * Whether a hello may be welcomed.
@@ -157,12 +187,8 @@ export function checkHello(mine: HandshakeIdentity, hello: Hello): string | unde
   if (hello.clusterName !== mine.clusterName) {
     return `wrong cluster: "${hello.clusterName}" dialled a node of cluster "${mine.clusterName}"`;
   }
-  if (hello.protocolVersion !== mine.protocolVersion) {
-    return (
-      `wrong protocol version: "${hello.nodeId}" speaks ${hello.protocolVersion}, ` +
-      `"${mine.nodeId}" speaks ${mine.protocolVersion}; run the same release on both`
-    );
-  }
+  const version = checkVersion(mine, hello);
+  if (version !== undefined) return version;
   if (hello.nodeId === mine.nodeId) {
     return hello.life === mine.life
       ? `node "${mine.nodeId}" dialled itself: the address of a member is wrong in its configuration`
@@ -175,7 +201,24 @@ export function checkHello(mine: HandshakeIdentity, hello: Hello): string | unde
     );
   }
   if (!mine.memberIds.has(hello.nodeId)) {
-    return `unknown node: "${hello.nodeId}" is not among the members that "${mine.nodeId}" is configured with`;
+    return (
+      `unknown node: "${hello.nodeId}" is not among the members that "${mine.nodeId}" knows in epoch ` +
+      `${mine.epoch} (${namesOf(mine.memberIds)}); it may have left, or not have joined yet`
+    );
   }
   return undefined;
+}
+
+function checkVersion(mine: HandshakeIdentity, hello: Hello): string | undefined {
+  const { protocolVersion: latest, protocolVersionLeast: least } = mine;
+  if (hello.protocolVersion <= latest && hello.protocolVersion >= least) return undefined;
+  const theirs = `${versionRefusal}: "${hello.nodeId}" speaks ${hello.protocolVersion}, "${mine.nodeId}" speaks`;
+  if (least >= latest) return `${theirs} ${latest}; run the same release on both`;
+  return `${theirs} ${least} to ${latest}; run releases on both that follow each other`;
+}
+
+function namesOf(ids: ReadonlySet<NodeId>): string {
+  const names = [...ids].sort();
+  const more = names.length - namesMax;
+  return names.slice(0, namesMax).join(', ') + (more > 0 ? ` and ${more} more` : '');
 }

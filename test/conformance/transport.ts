@@ -5,9 +5,12 @@
 
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
-import type { NodeId, Transport, TransportHandler } from '../../src/ports/transport.ts';
+import type { NodeId, PeerAddress, Transport, TransportHandler } from '../../src/ports/transport.ts';
+import { PROTOCOL_VERSION } from '../../src/wire/frame.ts';
 
 export interface TransportHarness {
+  /** Where `from` is to dial a member; with `elsewhere`, another address at which it is found too. */
+  address(from: NodeId, id: NodeId, elsewhere?: boolean): PeerAddress;
   /** Starts the endpoint of a member; after `stop` of the same member it is a restart. */
   start(id: NodeId, handler: TransportHandler): Promise<Transport>;
   /** Ends an endpoint, as a process that died. */
@@ -30,9 +33,12 @@ export interface TransportHarness {
 export class RecordingHandler implements TransportHandler {
   readonly events: string[] = [];
   readonly frames: { peer: NodeId; bytes: Uint8Array }[] = [];
+  /** Of each pipe that came up. */
+  readonly versions: number[] = [];
 
-  peerUp(peer: NodeId): void {
+  peerUp(peer: NodeId, version: number = PROTOCOL_VERSION): void {
     this.events.push(`up ${peer}`);
+    this.versions.push(version);
   }
 
   peerDown(peer: NodeId, reason: string): void {
@@ -56,7 +62,7 @@ export function sampleFrame(length: number, fill: number): Uint8Array {
   return frame;
 }
 
-/** Registers the suite. `make` is given the ids of the members: a, b and c. */
+/** Registers the suite. `make` is given the ids: members are a, b and c; d believes to be one too. */
 export function transportConformance(
   name: string,
   make: (ids: readonly NodeId[]) => Promise<TransportHarness>,
@@ -67,7 +73,7 @@ export function transportConformance(
     let b: RecordingHandler;
 
     beforeEach(async () => {
-      harness = await make(['a', 'b', 'c']);
+      harness = await make(['a', 'b', 'c', 'd']);
       a = new RecordingHandler();
       b = new RecordingHandler();
     });
@@ -180,6 +186,82 @@ export function transportConformance(
       assert.equal(c.frames[0]!.peer, 'a');
       assert.equal(b.frames[0]!.peer, 'c');
       assert.equal(a.frames.length, 0);
+    });
+
+    const peers = (...ids: readonly NodeId[]): PeerAddress[] => ids.map((id) => harness.address('a', id));
+
+    it('the same members again change nothing', async () => {
+      const [first] = await pair();
+      first.setPeers(peers('c', 'b', 'a'), 2);
+      await harness.settle();
+      assert.equal(first.send('b', sampleFrame(20, 1)), true);
+      await harness.until(() => b.frames.length === 1, 'the frame arrives');
+      assert.deepEqual([a.events, b.events], [['up b'], ['up a']]);
+    });
+
+    it('a new member is dialled at once, and welcomed from then on', async () => {
+      const [first, second] = await pair();
+      const d = new RecordingHandler();
+      const fourth = await harness.start('d', d);
+      await harness.settle();
+      assert.equal(fourth.send('a', sampleFrame(20, 1)), false, 'a stranger is not welcomed');
+      assert.deepEqual(d.events, []);
+      first.setPeers(peers('a', 'b', 'c', 'd'), 2);
+      await harness.until(() => a.count('up d') === 1 && d.count('up a') === 1, 'a and d are up');
+      assert.equal(first.send('d', sampleFrame(20, 2)), true);
+      assert.equal(fourth.send('a', sampleFrame(20, 3)), true);
+      await harness.until(() => a.frames.length === 1 && d.frames.length === 1, 'frames flow');
+      assert.deepEqual(a.frames[0], { peer: 'd', bytes: sampleFrame(20, 3) });
+      assert.equal(second.send('d', sampleFrame(20, 4)), false, 'b was not told');
+      assert.equal(d.count('up b'), 0);
+    });
+
+    it('a member that is gone gets what was sent to it before, and is spoken of no more', async () => {
+      const [first, second] = await pair();
+      const frames = 8;
+      for (let i = 0; i < frames; i++) assert.equal(first.send('b', sampleFrame(50_000, i)), true);
+      first.setPeers(peers('a', 'c'), 2);
+      assert.equal(first.send('b', sampleFrame(20, 99)), false);
+      await harness.until(() => b.frames.length === frames, 'the last frames arrive');
+      assert.deepEqual(b.frames.at(-1)!.bytes, sampleFrame(50_000, frames - 1));
+      await harness.until(() => b.count('down a') === 1, 'b is let go of');
+      assert.equal(second.send('a', sampleFrame(20, 1)), false);
+      await harness.settle();
+      assert.deepEqual(a.events, ['up b'], 'nothing is said of it');
+      assert.deepEqual(b.events, ['up a', 'down a']);
+    });
+
+    it('a member that comes back is up again', async () => {
+      const [first, second] = await pair();
+      first.setPeers(peers('a', 'c'), 2);
+      await harness.until(() => b.count('down a') === 1, 'b is let go of');
+      first.setPeers(peers('a', 'b', 'c'), 3);
+      await harness.until(() => a.count('up b') === 2 && b.count('up a') === 2, 'both are up again');
+      assert.equal(first.send('b', sampleFrame(20, 1)), true);
+      assert.equal(second.send('a', sampleFrame(20, 2)), true);
+      await harness.until(() => b.frames.length === 1 && a.frames.length === 1, 'frames flow again');
+    });
+
+    it('a member that went and came at once is up', async () => {
+      const [first] = await pair();
+      first.setPeers(peers('a', 'c'), 2);
+      first.setPeers(peers('a', 'b', 'c'), 3);
+      await harness.until(() => a.count('up b') === 2, 'a has a new pipe');
+      assert.equal(first.send('b', sampleFrame(20, 1)), true);
+      await harness.until(() => b.frames.length === 1, 'the frame arrives');
+      await harness.settle();
+      assert.equal(a.count('down b'), 0);
+    });
+
+    it('a member with another address is dialled there', async () => {
+      const [first] = await pair();
+      first.setPeers([...peers('a', 'c'), harness.address('a', 'b', true)], 2);
+      await harness.until(() => a.count('up b') === 2, 'it is up again');
+      assert.deepEqual(a.events, ['up b', 'down b', 'up b']);
+      assert.equal(first.send('b', sampleFrame(20, 1)), true);
+      await harness.until(() => b.frames.length === 1, 'the frame arrives');
+      await harness.settle();
+      assert.deepEqual(b.events, ['up a']);
     });
   });
 }

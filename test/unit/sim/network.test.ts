@@ -44,10 +44,17 @@ function benchOf(ids: readonly NodeId[], seed = 1, profile: NetworkProfile = PRO
 function harnessOf(ids: readonly NodeId[]): TransportHarness {
   const { schedule, network, handlers } = benchOf(ids);
   const cuts = new Map<string, () => void>();
+  const address = (_from: NodeId, id: NodeId, elsewhere = false) => {
+    return { id, host: 'simulated', peerPort: elsewhere ? 2 : 1 };
+  };
   return {
+    address,
     async start(id, handler) {
       handlers[ids.indexOf(id)] = handler;
-      return network.attach(ids.indexOf(id), ids);
+      const members = ids.slice(0, id === 'd' ? 4 : 3);
+      const transport = network.attach(ids.indexOf(id), members);
+      transport.setPeers(members.map((each) => address(id, each)));
+      return transport;
     },
     async stop(id) {
       handlers[ids.indexOf(id)] = undefined;
