@@ -15,10 +15,13 @@ import type { StorageFigures } from '../ports/storage.ts';
 import type { NodeId } from '../ports/transport.ts';
 import type { Table } from '../ring/table.ts';
 import type { Row, RowBody } from '../rows/row.ts';
-import type { Topology, TopologyMember } from '../topology/topology.ts';
+import type { TopologyRequest } from '../topology/request.ts';
+import type { Topology } from '../topology/topology.ts';
 import type { MoveFigures } from './move-figures.ts';
 import type { RepairDemand, RepairDone, RepairFigures, RepairProgress } from './repair-demand.ts';
 import type { NodeStatus } from './status.ts';
+
+export type { TopologyRequest } from '../topology/request.ts';
 
 /** What a request may override. */
 export interface RequestOptions {
@@ -242,25 +245,6 @@ export interface NodeFigures extends HintFigures, RepairFigures {
   readonly messagesSent: number;
   readonly storage: StorageFigures;
 }
-
-/** What is asked of the topology. */
-export type TopologyRequest =
-  /** A node comes. One that is a member already, or comes already, is no error. */
-  | { readonly kind: 'join'; readonly member: TopologyMember }
-  /** A member gives away what it holds, and goes. */
-  | { readonly kind: 'leave'; readonly id: NodeId }
-  /** Members that will not come back: what they held is rebuilt from the others. Their processes must be ended. */
-  | { readonly kind: 'remove'; readonly ids: readonly NodeId[] }
-  /** A new node takes the place of a member that will not come back. */
-  | { readonly kind: 'replace'; readonly id: NodeId; readonly member: TopologyMember }
-  | { readonly kind: 'weight'; readonly id: NodeId; readonly weight: number }
-  /** Gives up the change under way, while its data are still being copied. */
-  | { readonly kind: 'cancel' }
-  /**
-   * Goes on without members that are lost for good although most are: the operator vouches that they are, and
-   * accepts that what only they held is gone. Asked of one node only.
-   */
-  | { readonly kind: 'force'; readonly gone: readonly NodeId[] };
 
 /** `topology` is the epoch that is in force now. */
 export type TopologyDone = (error: CodedError | undefined, topology: Topology | undefined) => void;

@@ -46,7 +46,12 @@ export interface TopologyChange {
   readonly epoch: number;
   /** Wall milliseconds of whoever asked. */
   readonly beganAt: number;
+  /** It was given up, and led back to the owners of before: said in phase `steady`. */
+  readonly isCancelled?: boolean;
 }
+
+/** The greatest epoch: frames carry it in 32 bits. */
+export const EPOCH_MAX = 0xffff_ffff;
 
 export interface TopologyContent {
   readonly epoch: number;
@@ -56,6 +61,8 @@ export interface TopologyContent {
   readonly read: Table;
   readonly other: Table | undefined;
   readonly change: TopologyChange | undefined;
+  /** See `Topology.lost`; none when left out. */
+  readonly lost?: readonly TopologyMember[];
 }
 
 export class Topology {
@@ -69,10 +76,12 @@ export class Topology {
   readonly other: Table | undefined;
   /** The change under way; in phase `steady` the one that led here, undefined in a founding epoch. */
   readonly change: TopologyChange | undefined;
+  /** In phase `copy`, members that the change takes for gone, as they were: members again if it is cancelled. */
+  readonly lost: readonly TopologyMember[];
   readonly #byId: ReadonlyMap<string, TopologyMember>;
 
   constructor(content: TopologyContent) {
-    const { epoch, phase, members, read, other, change } = content;
+    const { epoch, phase, members, read, other, change, lost } = content;
     assert((phase === 'steady') === (other === undefined), 'two tables while a change is under way');
     this.epoch = epoch;
     this.phase = phase;
@@ -80,6 +89,7 @@ export class Topology {
     this.read = read;
     this.other = other;
     this.change = change;
+    this.lost = lost ?? [];
     this.#byId = new Map(this.members.map((member) => [member.id, member]));
   }
 
@@ -105,6 +115,13 @@ export class Topology {
 
   get partitionCount(): number {
     return this.read.partitionCount;
+  }
+
+  /** Ids that a table still names although they are members no more: they are gone, and asked nothing. */
+  get ghosts(): string[] {
+    const named = this.other === undefined ? [this.read] : [this.read, this.other];
+    const ids = new Set(named.flatMap(({ members }) => members.map(({ id }) => id)));
+    return [...ids].filter((id) => !this.#byId.has(id)).sort();
   }
 
   /** Whether the change under way changes who holds a partition (the set, not the order). */
