@@ -318,6 +318,17 @@ describe('TcpTransport', () => {
     assert.deepEqual(a.handler.events, ['up b']);
   });
 
+  it('writes all that was queued for a member that is gone', async () => {
+    const members = [member('a', await freePort()), member('b', await freePort())];
+    const b = await endpoint('b', { members });
+    const a = await endpoint('a', { members });
+    await until(() => a.handler.count('up b') === 1, 'a is up');
+    // More than the system holds for a connection.
+    for (let i = 0; i < 20; i++) assert.equal(a.transport.send('b', sampleFrame(1_000_000, i)), true);
+    a.transport.setPeers(members.slice(0, 1), 2);
+    await until(() => b.handler.frames.length === 20, 'all arrive');
+  });
+
   it('leaves the old address of a member alone', async () => {
     const members = [member('a', await freePort()), member('b', await freePort())];
     const target = { host: '127.0.0.1', port: members[1]!.peerPort };
