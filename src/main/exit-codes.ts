@@ -11,6 +11,8 @@ export const EXIT = {
   storageLost: 3,
   /** Storage failed while the node ran (an IO error, an fsync): start it again, it checks what it still has. */
   storageFailed: 4,
+  /** The node is no member of its cluster any more: it left, or was removed. Starting it again changes nothing. */
+  notMember: 5,
   /** A bug in Dure. */
   bug: 70,
 } as const;

@@ -10,7 +10,7 @@
 import type { NodeApi } from '../../node/api.ts';
 import type { MoveFigures } from '../../node/move-figures.ts';
 import type { Table } from '../../ring/table.ts';
-import type { ChangeKind, Topology, TopologyPhase } from '../../topology/topology.ts';
+import type { ChangeKind, Topology, TopologyChange, TopologyPhase } from '../../topology/topology.ts';
 import { momentOf } from './answers.ts';
 
 export type MemberState = 'owning' | 'joining' | 'leaving' | 'gone';
@@ -49,6 +49,8 @@ export interface TopologyChangeJson {
   readonly gone: readonly string[];
   readonly epoch: number;
   readonly beganAt: string;
+  /** It was given up; left out otherwise. */
+  readonly cancelled?: true;
 }
 
 /** The preference lists of all partitions, as indices into `ids`. */
@@ -76,6 +78,8 @@ export interface TopologyAnswer {
   /** Of the node that answers. */
   readonly moves: MoveFigures;
   readonly lists?: ListsJson;
+  /** The whole epoch as nodes exchange it, base64. */
+  readonly encoded?: string;
 }
 
 /** The answer without what must be asked for. */
@@ -90,11 +94,15 @@ export function topologyAnswer(node: NodeApi): TopologyAnswer {
     phase,
     partitions: topology.partitionCount,
     replicas: read.replicaCount,
-    ...(change === undefined ? {} : { change: { ...change, beganAt: momentOf(change.beganAt) } }),
+    ...(change === undefined ? {} : { change: changeJson(change) }),
     members: membersJson(node, now),
     zones: zonesJson(read, now),
     moves: node.moves(),
   };
+}
+
+function changeJson({ isCancelled, beganAt, ...change }: TopologyChange): TopologyChangeJson {
+  return { ...change, beganAt: momentOf(beganAt), ...(isCancelled ? { cancelled: true } : {}) };
 }
 
 function membersJson(node: NodeApi, now: ReadonlyMap<string, SharesJson>): TopologyMemberJson[] {

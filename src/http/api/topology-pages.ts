@@ -13,10 +13,12 @@ const flag = z.enum(['true', 'false']).transform((word) => word === 'true');
 
 export interface TopologyQuery {
   readonly lists?: boolean | undefined;
+  readonly encoded?: boolean | undefined;
 }
 
 export const TOPOLOGY_QUERY: z.ZodType<TopologyQuery> = z.strictObject({
   lists: flag.optional(),
+  encoded: flag.optional(),
 });
 /** No parameters: one is a mistake. */
 export const CHANGE_QUERY: z.ZodType = z.strictObject({});
@@ -100,6 +102,7 @@ const change = z.object({
   gone: z.array(z.string()).meta({ description: 'Those that are gone for good.' }),
   epoch: count.meta({ description: 'Its first epoch.' }),
   beganAt: z.string().meta({ format: 'date-time', example: '2026-11-21T12:00:00.000Z' }),
+  cancelled: z.literal(true).optional().meta({ description: 'It was given up.' }),
 });
 
 const moves = z.object({
@@ -152,6 +155,10 @@ export const TOPOLOGY_SCHEMAS: TopologySchemas = {
     zones: z.array(z.object({ zone: z.string(), members: count, ...shares })),
     moves: moves.meta({ description: 'Of the node that answers: ask every node for all of it.' }),
     lists: lists.optional(),
+    encoded: z
+      .string()
+      .optional()
+      .meta({ description: 'The whole epoch as nodes exchange it, base64: for a node that joins.' }),
   }),
   NodeJoin: JOIN,
   NodeRemove: REMOVE,
@@ -227,7 +234,10 @@ export function topologyPaths(problems: Problems, asking: readonly ProblemCode[]
         summary: 'The members, what each owns, and the change under way, as this node knows them',
         description: 'Asks for no password.',
         security: [],
-        parameters: [queryFlag('lists', 'With the preference lists of all partitions.')],
+        parameters: [
+          queryFlag('lists', 'With the preference lists of all partitions.'),
+          queryFlag('encoded', 'With the whole epoch as nodes exchange it.'),
+        ],
         responses: {
           200: { description: 'The epoch in force at this node.', content: jsonBody('Topology') },
           ...openProblems,

@@ -9,7 +9,8 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { BYTES_EMPTY } from '../../base/bytes.ts';
 import type { NodeApi, TopologyRequest } from '../../node/api.ts';
-import { textOf } from './key.ts';
+import { encodeTopology } from '../../topology/codec.ts';
+import { base64Of, textOf } from './key.ts';
 import { isJson } from './one-key.ts';
 import { markRepeatable, Problem } from './problem.ts';
 import { checked } from './schemas.ts';
@@ -74,10 +75,11 @@ const changes: readonly (readonly [
 /** Adds the routes. */
 export function addTopology(app: FastifyInstance, node: NodeApi): void {
   app.get('/topology', OPEN_PAGE, (request, reply) => {
-    const { lists } = checked(TOPOLOGY_QUERY, request.query, 'query');
+    const { lists, encoded } = checked(TOPOLOGY_QUERY, request.query, 'query');
     return reply.header('cache-control', 'no-store').send({
       ...topologyAnswer(node),
       ...(lists ? { lists: listsJson(node.topology) } : {}),
+      ...(encoded ? { encoded: base64Of(encodeTopology(node.topology)) } : {}),
     });
   });
   for (const [method, path, read] of changes) {

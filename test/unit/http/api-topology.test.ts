@@ -7,6 +7,7 @@ import type { TopologyAnswer } from '../../../src/http/api/topology-json.ts';
 import type { MemberView, TopologyDone, TopologyRequest } from '../../../src/node/api.ts';
 import { place } from '../../../src/ring/placement.ts';
 import { Password } from '../../../src/server/password.ts';
+import { decodeTopology, encodeTopology } from '../../../src/topology/codec.ts';
 import { Topology } from '../../../src/topology/topology.ts';
 import { FakeNode } from '../../support/fake-node.ts';
 import { type HttpApi, withHttpApi } from '../../support/http-api.ts';
@@ -127,6 +128,26 @@ describe('GET /v1/topology', () => {
       }
       assert.equal((await shown(api, '?lists=false')).lists, undefined);
       assert.match((await problemOf(api.port, '/v1/topology?list=true')).detail, /list.*expected lists/);
+    }));
+
+  it('gives the epoch as nodes exchange it, when asked; and says when a change was given up', () =>
+    withHttpApi(async (api) => {
+      const topology = changing('switch', ['n1']);
+      api.node.topology = topology;
+      const { encoded } = await shown(api, '?encoded=true');
+      assert.deepEqual(Buffer.from(encoded!, 'base64'), Buffer.from(encodeTopology(topology)));
+      assert.equal(decodeTopology(Buffer.from(encoded!, 'base64')).epoch, 7);
+      assert.equal((await shown(api)).encoded, undefined);
+      const { read, members, change } = api.node.topology;
+      api.node.topology = new Topology({
+        epoch: 9,
+        phase: 'steady',
+        members,
+        read,
+        other: undefined,
+        change: { ...change!, isCancelled: true },
+      });
+      assert.equal((await shown(api)).change!.cancelled, true);
     }));
 
   it('is answered under the name of every member, one that came later too', async () => {
