@@ -31,7 +31,7 @@ function weigh(iterations: number): void {
 function mark(iterations: number): void {
   const forest = new HashForest();
   const marks = new RepairMarks(forest, false);
-  for (let i = 0; i < iterations; i++) marks.rowChanged(rowKeys[i % rows]!);
+  for (let i = 0; i < iterations; i++) marks.rowChanged(rowKeys[i % rows]!, false);
   if (!forest.isMarked(0)) throw new Error('nothing was marked');
 }
 

@@ -22,7 +22,7 @@ import type { RowKey } from '../rows/key.ts';
 import { rowKeyOf } from '../rows/key.ts';
 import type { Row, RowBody } from '../rows/row.ts';
 import type { Topology } from '../topology/topology.ts';
-import { checkFrame } from '../wire/frame.ts';
+import { checkFrame, frameEpoch } from '../wire/frame.ts';
 import { decodeMessages } from '../wire/messages.ts';
 import type {
   CountDone,
@@ -69,6 +69,7 @@ import { RepairMarks } from './repair-marks.ts';
 import { Requests } from './requests.ts';
 import { RowMender } from './row-mender.ts';
 import type { NodeStatus } from './status.ts';
+import { StrayMarks } from './stray-marks.ts';
 import { Tally } from './tally.ts';
 import { knownTopology, TopologyDesk } from './topology-desk.ts';
 import { WideRequests } from './wide-requests.ts';
@@ -97,6 +98,7 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
   #topology: Topology;
   readonly #topologyDesk: TopologyDesk;
   readonly #moves: MoveDesk;
+  readonly #strayMarks: StrayMarks;
   /** Desks of the rarer messages; the peer desk finds them by family. */
   readonly #desks: readonly Desk[];
   readonly #context: NodeContext;
@@ -107,6 +109,8 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
   readonly #frameSequenceUnchecked: boolean;
   readonly #wide: WideRequests;
   readonly #facts: NodeFacts;
+  /** Started, and not stopped. */
+  #isRunning = false;
 
   constructor(options: NodeOptions, ports: NodePorts) {
     this.#options = options;
@@ -123,6 +127,7 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
     const { storage, clock, random } = ports;
     this.#identity = new Identity(mutants);
     const forest = new HashForest();
+    this.#strayMarks = new StrayMarks(this.#topology.partitionCount);
     this.#replica = this.#makeReplica(forest);
     const self = this.#topology.member(options.id);
     assert(self !== undefined, 'a node is one of its members');
@@ -159,10 +164,18 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
     };
     const gossip = new GossipDesk(this.#links, this.#context.now);
     this.#horizon = this.#makeHorizonDesk(confirmed);
-    this.#moves = new MoveDesk(this.#context, storage, this.#repair);
-    this.#topologyDesk = new TopologyDesk(this.#context, random, {
+    this.#moves = this.#makeMoveDesk();
+    this.#topologyDesk = new TopologyDesk(this.#context, storage, random, {
       adopt: (topology) => this.#adopt(topology),
       isSettled: () => this.#moves.isSettled,
+      unheard: () => this.#past.unheard,
+      isBusy: () => this.#requests.waiting > 0,
+      factsChanged: () => {
+        this.#facts.tell();
+        this.#links.announce();
+      },
+      servingChanged: () => this.#openOrClose(),
+      wake,
     });
     this.#facts = this.#makeFacts();
     this.#desks = [
@@ -188,6 +201,14 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
     });
   }
 
+  #makeMoveDesk(): MoveDesk {
+    return new MoveDesk(this.#context, this.#ports.storage, {
+      repair: this.#repair,
+      strays: this.#strayMarks,
+      epochKnown: () => this.#topologyDesk.epoch,
+    });
+  }
+
   #makeFacts(): NodeFacts {
     return new NodeFacts({
       context: this.#context,
@@ -207,7 +228,7 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
     const { durability, mutants = noMutants } = this.#options;
     const { storage, log, turn } = this.#ports;
     return new Replica({
-      watcher: new RepairMarks(forest, mutants.has('tree-not-marked')),
+      watcher: new RepairMarks(forest, mutants.has('tree-not-marked'), this.#strayMarks),
       storage,
       durability,
       log,
@@ -247,6 +268,24 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
     this.#plans.setTopology(topology);
     for (const desk of this.#desks) desk.topologyChanged?.(before, topology);
     this.#flights.topologyChanged();
+    if (!topology.has(this.id)) this.#goodbye();
+  }
+
+  /** This node is no member any more: it only waits to be ended. */
+  #goodbye(): void {
+    this.#openOrClose();
+    this.#policyDesk.stop();
+    this.#flights.expireAll();
+    this.#links.leave();
+  }
+
+  /** Takes requests from now on, or does not, as the topology desk says. */
+  #openOrClose(): void {
+    const { refusal } = this.#topologyDesk;
+    this.#requests.closedBecause = refusal;
+    const isOpen = this.#isRunning && refusal === undefined;
+    this.#requests.open = isOpen;
+    this.#policyDesk.open = isOpen;
   }
 
   #makeLinks(self: Member): Links {
@@ -271,15 +310,15 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
       this.#context.hints.open();
       this.#context.hints.load();
       this.#policyDesk.start();
-      // Both notes go to storage in one batch.
-      let waiting = 2;
+      // All notes go to storage in one batch.
+      let waiting = 3;
       let failure: CodedError | undefined;
       const granted = (error: CodedError | undefined): void => {
         failure ??= error;
         if (--waiting > 0) return;
-        this.#requests.open = failure === undefined;
+        this.#isRunning = failure === undefined;
         this.#repair.open = failure === undefined;
-        this.#policyDesk.open = failure === undefined;
+        this.#openOrClose();
         done(failure);
       };
       raiseIncarnation(this.#ports.storage, this.#replica, (error, incarnation) => {
@@ -287,6 +326,7 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
         granted(error);
       });
       this.#past.start(granted);
+      this.#topologyDesk.start(granted);
     } catch (error) {
       if (!(error instanceof CodedError)) throw error;
       done(error);
@@ -295,9 +335,11 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
 
   /** Takes no more requests and answers those under way with errors. */
   stop(): void {
+    this.#isRunning = false;
     this.#requests.open = false;
     this.#repair.open = false;
     this.#policyDesk.stop();
+    this.#topologyDesk.stop();
     this.#flights.expireAll();
     this.#links.leave();
     this.#links.flush();
@@ -324,6 +366,7 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
       }
       this.#links.heard(link, this.#ports.clock.monotonic());
       if (link.frameOrder.isFirstOfLife) this.#reborn(link);
+      this.#topologyDesk.heardEpoch(link, frameEpoch(frame));
       if (link.frameOrder.hasGap) for (const desk of this.#desks) desk.framesLost?.(link);
       decodeMessages(frame, link, this.#desk);
     } catch (error) {
@@ -364,7 +407,7 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
   /** Nothing is under way that ticks bring forward: they may come less often. */
   get isQuiet(): boolean {
     const isIdle = this.#flights.unanswered + this.#flights.answered === 0;
-    return isIdle && this.#repair.isQuiet && this.#policyDesk.isQuiet;
+    return isIdle && this.#repair.isQuiet && this.#policyDesk.isQuiet && this.#topologyDesk.isQuiet && this.#moves.isQuiet;
   }
 
   /** The time up to which a member holds no hints, as it says itself; see `HintBook.raiseFloor`. */

@@ -108,6 +108,12 @@ export class Horizons {
     return forgotten;
   }
 
+  /** The same for one partition, of which rows are given up here that others hold. */
+  forgetOf(partition: number): void {
+    for (const times of [this.#horizons, this.#proved, this.#provedAt, this.#forgettable])
+      times[partition] = 0;
+  }
+
   /** Rises with each row that comes or goes behind the fence of a partition, modulo 2^32. */
   changesBehindFence(partition: number): number {
     return this.#changesBehind[partition]!;

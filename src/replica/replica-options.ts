@@ -19,7 +19,7 @@ export type MergeSource = 'request' | 'sync' | 'hand' | 'mend';
 
 /** Told of every row key whose row is handed to storage or deleted there: hash trees follow it. */
 export interface RowWatcher {
-  rowChanged(rowKey: RowKey): void;
+  rowChanged(rowKey: RowKey, isDeleted: boolean): void;
 }
 
 /** Told what this replica holds: the effective stamp, and the row unless the floor is what answers. */

@@ -547,7 +547,9 @@ export class Replica {
   #tellWatcher(batch: readonly StorageWrite[]): void {
     const { watcher } = this.#options;
     if (watcher === undefined) return;
-    for (const { key } of batch) if (key.charCodeAt(0) < 0x40) watcher.rowChanged(key);
+    for (const { key, value } of batch) {
+      if (key.charCodeAt(0) < 0x40) watcher.rowChanged(key, value === undefined);
+    }
   }
 
   #committed(tray: Tray, error: CodedError | undefined): void {
