@@ -94,17 +94,16 @@ export class Controller {
   }
 
   #verdict(now: number, observation: Observation, measures: readonly Measure[]): Verdict {
-    const { epoch, nodes, underWay, away } = observation;
+    const { epoch, nodes, underWay, progress, obstacle } = observation;
     if (epoch === undefined || nodes.length === 0) {
       this.#forget();
       return hold('unknown', 'no node tells the topology');
     }
     this.#noticeChange(now, epoch, underWay);
-    if (underWay !== '') return hold('under-way', underWay, underWay);
-    if (away.length > 0) {
+    if (underWay !== '') return hold('under-way', `${underWay}${progress}`, underWay);
+    if (obstacle !== '') {
       this.#forget();
-      const who = away.join(', ');
-      return hold('away', `a change would wait for ${who}, which cannot be reached`, who);
+      return hold('obstacle', obstacle, obstacle);
     }
     this.#watch(now, observation, measures);
     return this.#paused(now) ?? this.#decide(now, observation, measures);

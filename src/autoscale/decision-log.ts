@@ -10,7 +10,7 @@ export type Action = 'grow' | 'shrink' | 'hold';
 /**
  * - `unknown`: nobody tells the topology, or too few tell their load.
  * - `under-way`, `cooling-down`: a change goes on, or ended a short while ago.
- * - `away`: a member cannot be reached, and a change would wait for it.
+ * - `obstacle`: a change cannot be made now: it would wait for a member that cannot be reached.
  * - `in-band`: neither too few nor too many.
  * - `above`, `below`: too few or too many, but not for long enough yet.
  * - `at-ceiling`, `at-floor`: a node more or less is not allowed.
@@ -24,7 +24,7 @@ export type DecisionCode =
   | 'unknown'
   | 'under-way'
   | 'cooling-down'
-  | 'away'
+  | 'obstacle'
   | 'in-band'
   | 'above'
   | 'below'

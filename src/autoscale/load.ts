@@ -33,8 +33,10 @@ export interface Observation {
   readonly replicas: number;
   /** What is changing now, in words: nothing is decided meanwhile. Empty when nothing is. */
   readonly underWay: string;
-  /** Members that a change would wait for: they cannot be reached. */
-  readonly away: readonly string[];
+  /** How far that is, in words; it may be another at each look. */
+  readonly progress: string;
+  /** What keeps a change from being made now, in words; empty for nothing. */
+  readonly obstacle: string;
   /** Members that can be taken away, the oldest first. */
   readonly removable: readonly string[];
 }

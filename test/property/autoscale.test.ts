@@ -82,7 +82,8 @@ function live(
       nodes,
       replicas: weather.replicas ?? 3,
       underWay: busyUntil >= 0 ? 'a change' : '',
-      away: [],
+      progress: '',
+      obstacle: '',
       removable: nodes.map(({ id }) => id),
     });
     if (action === 'hold') continue;

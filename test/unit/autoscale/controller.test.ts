@@ -32,7 +32,8 @@ function seen(count: number, operations: number, more: Partial<Observation> = {}
     nodes,
     replicas: 3,
     underWay: '',
-    away: [],
+    progress: '',
+    obstacle: '',
     removable: nodes.map(({ id }) => id),
     ...more,
   };
@@ -134,12 +135,12 @@ describe('the controller', () => {
     assert.deepEqual(run(new Controller(settings), 0, 40, { ...silent, nodes: three }), ['30 grow']);
   });
 
-  test('an unknown topology and a member that is away: nothing', () => {
+  test('an unknown topology and an obstacle: nothing', () => {
     const controller = new Controller(settings);
     assert.deepEqual(run(controller, 0, 200, seen(3, 9000, { epoch: undefined })), []);
     assert.equal(controller.log.entries.at(-1)!.code, 'unknown');
-    assert.deepEqual(run(controller, 200, 400, seen(3, 9000, { away: ['n2'] })), []);
-    assert.match(controller.log.entries.at(-1)!.reason, /wait for n2, which cannot be reached/);
+    assert.deepEqual(run(controller, 200, 400, seen(3, 9000, { obstacle: 'n2 is away' })), []);
+    assert.match(controller.log.entries.at(-1)!.reason, /^n2 is away$/);
     assert.deepEqual(run(controller, 400, 450, seen(3, 9000)), ['430 grow']);
   });
 
