@@ -24,12 +24,15 @@ export const baselinesKey: ByteString = `${META_PREFIX}baselines`;
 
 export class PastBaselines {
   readonly #unheard: Map<NodeId, Past> = new Map();
+  /** Against this the memory of members is held that the note does not name. */
+  #first: Past | undefined = undefined;
 
   /**
    * Reads the note back; members it does not name are held against `opened`, what the disk says now.
    * @returns false if the note is damaged.
    */
   load(storage: Storage, members: Iterable<NodeId>, opened: Past): boolean {
+    this.#first = opened;
     for (const id of members) this.#unheard.set(id, opened);
     const note = storage.get(baselinesKey);
     if (note === undefined) return true;
@@ -54,13 +57,19 @@ export class PastBaselines {
     return this.#unheard.get(id);
   }
 
-  /** A member was heard. */
+  /** A member came that is to be heard too: it may have met a life of this node that the disk knows nothing of. */
+  add(id: NodeId): void {
+    if (this.#first !== undefined) this.#unheard.set(id, this.#first);
+  }
+
+  /** A member was heard, or is gone. */
   heard(id: NodeId): void {
     this.#unheard.delete(id);
   }
 
   /** The disk is known not to be what it was: those who were not heard yet remember an earlier life. */
   begin(past: Past): void {
+    this.#first = past;
     for (const id of this.#unheard.keys()) this.#unheard.set(id, past);
   }
 

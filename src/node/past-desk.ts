@@ -40,9 +40,9 @@ import type { NodeContext } from './context.ts';
 import { isTooFarAhead } from './context.ts';
 import type { Desk } from './desk.ts';
 import type { Identity } from './identity.ts';
-import { compareMarks } from './identity.ts';
 import type { Link } from './links.ts';
 import { baselinesKey, lossOf, lossOfAll, PastBaselines } from './past-baselines.ts';
+import { PastVisitors, type Visitor } from './past-visitors.ts';
 import type { Rebuild } from './rebuild.ts';
 
 /** How long a start waits for the other members' word, milliseconds; three times that for one that is live. */
@@ -50,13 +50,8 @@ export const PAST_WAIT_MS = 1000;
 
 const tickMs = 50;
 const askEveryMs = 200;
-/**
- * A mark that changed is told this often, one that did not this often, and to so many members at a time: in
- * a large cluster each hears it less often, but some always have.
- */
+/** A mark that changed is told this often, milliseconds, to a few members at a time. */
 const markEveryMs = 200;
-const markAgainMs = 10_000;
-const marksAtATime = 3;
 const storeEveryMs = 1000;
 const lossRetryMs = 500;
 
@@ -87,20 +82,6 @@ function pastOf({ opened }: Identity): Past {
   return { generation, actor, reserved, time: mark.time, logical: mark.logical };
 }
 
-/** A member as the desk meets it in this life. */
-interface Visitor {
-  readonly link: Link;
-  /** The pipe it was met on, as `Link.generation` counts them. */
-  generation: number;
-  /** It told what it remembers of us. */
-  told: boolean;
-  /** That it was heard is durable: it may be told how far our disk has come, and remember it. */
-  isNoted: boolean;
-  askedAt: number;
-  markedAt: number;
-  marked: Past | undefined;
-}
-
 export class PastDesk implements Desk {
   readonly family: number = FAMILY_PAST;
   readonly #context: NodeContext;
@@ -110,7 +91,7 @@ export class PastDesk implements Desk {
   readonly #baselines: PastBaselines = new PastBaselines();
   /** Somebody was heard, and the note does not say so yet. */
   #baselinesDirty = false;
-  readonly #visitors: Map<NodeId, Visitor> = new Map();
+  readonly #visitors: PastVisitors;
   /** Comes back with each TELL: answers to a former life count for nothing. */
   readonly #askId: number;
   #done: ((error?: CodedError) => void) | undefined = undefined;
@@ -140,18 +121,7 @@ export class PastDesk implements Desk {
     this.#storage = storage;
     this.#rebuild = rebuild;
     this.#askId = random.u32();
-    for (const link of context.links.all()) {
-      const visitor: Visitor = {
-        link,
-        generation: link.generation,
-        told: false,
-        isNoted: false,
-        askedAt: 0,
-        markedAt: Number.NEGATIVE_INFINITY,
-        marked: undefined,
-      };
-      this.#visitors.set(link.member.id, visitor);
-    }
+    this.#visitors = new PastVisitors(context.links.all());
   }
 
   /** Reads what the disk says of itself; `done` when stamps may be issued and reads answered. */
@@ -160,9 +130,9 @@ export class PastDesk implements Desk {
     this.#done = done;
     this.#startedAt = this.#context.now();
     identity.open(this.#storage, this.#random);
-    identity.isAllTold = this.#isAllTold;
+    identity.isAllTold = this.#visitors.isAllTold;
     past.load(this.#storage);
-    const heldAgainst = this.#baselines.load(this.#storage, this.#visitors.keys(), pastOf(identity));
+    const heldAgainst = this.#baselines.load(this.#storage, this.#visitors.ids(), pastOf(identity));
     const intact = vouching.load(this.#storage) && heldAgainst && replica.areNotesIntact;
     const { isNew, isDamaged } = identity.opened;
     const reserved = (error?: CodedError): void => this.#reserved(error);
@@ -170,11 +140,8 @@ export class PastDesk implements Desk {
     if (loss !== undefined) this.#lose(loss);
     else if (isDamaged || !intact) this.#lose('a note that this node keeps about itself fails its checksum');
     else {
-      if (isNew) {
-        vouching.lose('new', this.#rebuild.partitions, this.#context.wall());
-        const note = vouching.note();
-        if (note !== undefined) replica.note(vouchingKey, note, { stored: () => {} });
-      } else if (!vouching.isFull) this.#rebuild.restart();
+      if (isNew) this.#beNew();
+      else if (!vouching.isFull) this.#rebuild.restart();
       this.#noteBaselines();
       identity.start(replica, reserved);
     }
@@ -266,7 +233,7 @@ export class PastDesk implements Desk {
     }
     if (past === undefined) this.#rebuild.cleared(peer);
     else if (baseline !== undefined) this.#judge(peer, past, baseline);
-    context.identity.isAllTold = this.#isAllTold;
+    context.identity.isAllTold = this.#visitors.isAllTold;
     // At once: rows that are acknowledged to it from now on are remembered, and durable not before this.
     this.#noteBaselines();
     if (this.#isAlone) this.#heardFirst();
@@ -300,11 +267,6 @@ export class PastDesk implements Desk {
     }
   }
 
-  get #isAllTold(): boolean {
-    for (const { told } of this.#visitors.values()) if (!told) return false;
-    return true;
-  }
-
   // Settling.
 
   /** Goes on once everybody who is live was heard and the time to become live is over, or all were heard. */
@@ -330,7 +292,7 @@ export class PastDesk implements Desk {
     const { identity, vouching, replica } = this.#context;
     this.#isSettled = true;
     identity.isSettled = true;
-    this.#isAlone = this.#visitors.size > 0 && ![...this.#visitors.values()].some(({ told }) => told);
+    this.#isAlone = this.#visitors.size > 0 && this.#visitors.where(true).length === 0;
     vouching.setUnsure(false, false);
     identity.note(replica, (error) => {
       if (error === undefined && this.#isReserved) this.#mayMark = true;
@@ -342,6 +304,20 @@ export class PastDesk implements Desk {
     const done = this.#done;
     this.#done = undefined;
     done?.(error);
+  }
+
+  /** A node that was the only member has others now: what was true of a start without them is true again. */
+  #isAloneAgain(): void {
+    this.#isAlone = true;
+    this.#firstWordUntil = Number.POSITIVE_INFINITY;
+  }
+
+  /** Nobody has been on this disk before, as far as it knows: linearizable reads wait for what the others say. */
+  #beNew(): void {
+    const { vouching, replica, wall } = this.#context;
+    vouching.lose('new', this.#rebuild.partitions, wall());
+    const note = vouching.note();
+    if (note !== undefined) replica.note(vouchingKey, note, { stored: () => {} });
   }
 
   /** A node that went on alone meets somebody: linearizable reads wait until that one told what it knows. */
@@ -366,7 +342,7 @@ export class PastDesk implements Desk {
   /** Stores who was heard; only then may they remember more of us. */
   #noteBaselines(): void {
     this.#baselinesDirty = false;
-    const heard = [...this.#visitors.values()].filter(({ told }) => told);
+    const heard = this.#visitors.where(true);
     this.#context.replica.note(baselinesKey, this.#baselines.note(), {
       stored: (error) => {
         if (error !== undefined) this.#baselinesDirty = true;
@@ -407,15 +383,38 @@ export class PastDesk implements Desk {
     if (this.#context.past.isUrgent) this.#context.past.store(this.#context.replica);
   }
 
+  /**
+   * Members came and went. Who goes is not waited for any more. Who comes is asked like everybody else, unless all
+   * told already: then this disk is known to be the one this node had, so it knows every epoch a life before this
+   * one knew, and none of them can have met the newcomer.
+   */
   topologyChanged(_before: Topology, topology: Topology): void {
+    const { identity, vouching, links } = this.#context;
     this.#rebuild.topologyChanged(topology);
+    const wasAlone = this.#visitors.size === 0;
+    const areStrangers = this.#isSettled && !wasAlone && this.#visitors.isAllTold;
+    const { came, went } = this.#visitors.follow(links.all());
+    for (const id of went) this.#baselines.heard(id);
+    for (const visitor of came) {
+      const { id } = visitor.link.member;
+      visitor.told = areStrangers;
+      visitor.isNoted = areStrangers;
+      if (areStrangers) this.#rebuild.told(id);
+      else this.#baselines.add(id);
+    }
+    if (came.length + went.length === 0) return;
+    identity.isAllTold = this.#visitors.isAllTold;
+    this.#noteBaselines();
+    if (this.#isSettled && wasAlone && came.length > 0) this.#isAloneAgain();
+    if (wasAlone && identity.opened.isNew && vouching.reason === undefined) this.#beNew();
+    if (!this.#isSettled) this.#settleIfHeard();
   }
 
   tick(now: number): void {
     if (this.#isSettled && this.#isReserved) this.#rebuild.tick(now);
     if (now < this.#tickAt) return;
     this.#tickAt = now + tickMs;
-    for (const visitor of this.#visitors.values()) {
+    for (const visitor of this.#visitors.all()) {
       this.#checkPipe(visitor);
       if (!visitor.told && now - visitor.askedAt >= askEveryMs) this.#ask(visitor, now);
     }
@@ -441,11 +440,7 @@ export class PastDesk implements Desk {
     const { generation, actor, reserved, markDurable } = this.#context.identity;
     const { time, logical } = markDurable;
     const past: Past = { generation, actor, reserved, time, logical };
-    let due = [...this.#visitors.values()].filter((visitor) => isMarkDue(visitor, past, now));
-    if (due.length > marksAtATime) {
-      due = due.sort((a, b) => a.markedAt - b.markedAt).slice(0, marksAtATime);
-    }
-    for (const visitor of due) {
+    for (const visitor of this.#visitors.dueForMark(past, now)) {
       const writer = this.#context.links.writer(visitor.link);
       if (writer === undefined) continue;
       visitor.marked = past;
@@ -460,6 +455,11 @@ export class PastDesk implements Desk {
     return reason === 'lost' ? sinceWall : 0;
   }
 
+  /** How many members did not tell this life what they remember. */
+  get unheard(): number {
+    return this.#visitors.where(false).length;
+  }
+
   figures(): PastFigures {
     const { identity, vouching } = this.#context;
     const partitions = this.#rebuild.partitions.length;
@@ -469,7 +469,7 @@ export class PastDesk implements Desk {
     return {
       state,
       generation: identity.generation,
-      unheard: [...this.#visitors.values()].filter(({ told }) => !told).length,
+      unheard: this.#visitors.where(false).length,
       partitionsNone,
       partitionsLoose,
       partitionsFull: Math.max(0, partitions - partitionsNone - partitionsLoose),
@@ -478,15 +478,4 @@ export class PastDesk implements Desk {
       reason: this.#reason,
     };
   }
-}
-
-/** Whether a member is to be told how far our disk has come: that is news to it, or it is a while ago. */
-function isMarkDue({ link, isNoted, marked, markedAt }: Visitor, past: Past, now: number): boolean {
-  if (!isNoted || !link.up) return false;
-  if (marked === undefined || now - markedAt >= markAgainMs) return true;
-  return (
-    marked.generation !== past.generation ||
-    marked.reserved !== past.reserved ||
-    compareMarks(marked, past) !== 0
-  );
 }

@@ -54,6 +54,8 @@ function noteKey(id: NodeId): string {
 
 export class PastMemory {
   readonly #cards: Map<NodeId, Card> = new Map();
+  /** Whose notes are to be thrown away. */
+  readonly #dropped: Set<NodeId> = new Set();
   /** A card is new, or says of more counters that they may be used: to be stored without delay. */
   isUrgent = false;
 
@@ -61,8 +63,19 @@ export class PastMemory {
     for (const id of members) this.#cards.set(id, new Card());
   }
 
-  /** The members are these from now on: cards of others are thrown away, newcomers get empty ones. */
-  setMembers(_members: readonly NodeId[]): void {}
+  /**
+   * The other members are these from now on: cards of those who are gone are thrown away with the next `store`,
+   * newcomers get empty ones. One that comes back is a stranger.
+   */
+  setMembers(members: readonly NodeId[]): void {
+    const present = new Set(members);
+    for (const id of [...this.#cards.keys()]) {
+      if (present.has(id)) continue;
+      this.#cards.delete(id);
+      this.#dropped.add(id);
+    }
+    for (const id of present) if (!this.#cards.has(id)) this.#cards.set(id, new Card());
+  }
 
   /** Reads the cards back. One that fails its checksum is as good as none. */
   load(storage: Storage): void {
@@ -149,9 +162,20 @@ export class PastMemory {
     }
   }
 
-  /** Stores the cards that changed, with the next batch. */
+  /** Stores the cards that changed, with the next batch, and throws away those of members that are gone. */
   store(replica: Replica): void {
     this.isUrgent = false;
+    for (const id of this.#dropped) {
+      this.#dropped.delete(id);
+      replica.note(noteKey(id), undefined, {
+        stored: (error?: CodedError) => {
+          if (error === undefined) return;
+          const card = this.#cards.get(id);
+          if (card === undefined) this.#dropped.add(id);
+          else card.dirty = true;
+        },
+      });
+    }
     for (const [id, card] of this.#cards) {
       if (!card.dirty || !card.known) continue;
       card.dirty = false;
