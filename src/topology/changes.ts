@@ -11,8 +11,9 @@
  * ```
  *
  * A member that is lost in the middle (`remove`, `force`) leaves phase and tables as they are: it is only no longer
- * asked. What it still owns by the table is taken away by a change of its own, afterwards (`cleared`). Nothing
- * here decides when: that is `src/node/topology-desk.ts`.
+ * asked. What it still owns by the table is taken away by a change of its own, afterwards (`cleared`). If the
+ * change has become pointless by it, `advanced` leads back. Nothing here decides when: that is
+ * `src/node/topology-desk.ts`.
  */
 
 import { assert } from '../base/assert.ts';
@@ -86,15 +87,46 @@ export function begun(
   }
 }
 
-/** The page after this one of the change under way: `copy` becomes `switch`, `switch` becomes `steady`. */
+/**
+ * The page after this one of the change under way: `copy` becomes `switch`, `switch` becomes `steady`. A change
+ * that is in vain goes the same way back: `switch` becomes `copy`, `copy` becomes the `steady` of before.
+ */
 export function advanced(topology: Topology): Topology {
   const { phase, members, read, other, change } = topology;
-  assert(other !== undefined, 'a change is under way');
+  assert(other !== undefined && change !== undefined, 'a change is under way');
   const epoch = epochAfter(topology);
-  if (phase === 'copy')
-    return new Topology({ epoch, phase: 'switch', members, read: other, other: read, change });
+  const isBack = isInVain(topology);
+  if (isBack && phase === 'copy') return takenBack(topology, change.gone, epoch);
+  if (isBack || phase === 'copy') {
+    return new Topology({
+      epoch,
+      phase: phase === 'copy' ? 'switch' : 'copy',
+      members,
+      read: other,
+      other: read,
+      change,
+    });
+  }
   const staying = members.filter(({ id }) => read.has(id));
   return new Topology({ epoch, phase: 'steady', members: staying, read, other: undefined, change });
+}
+
+/**
+ * Whether the change under way cannot end well any more: the node that should come is lost, or so many members
+ * that a partition would be left to nobody although one who leaves still holds it. Then nothing needs to be
+ * copied, and the next page is due as soon as all members know this one.
+ */
+export function isInVain(topology: Topology): boolean {
+  const { phase, old, next, change } = topology;
+  if (old === undefined || change === undefined) return false;
+  const isLost = (id: string): boolean => !topology.has(id);
+  if (phase === 'copy' && change.nodes.some((id) => isLost(id) && !old.has(id))) return true;
+  if (topology.members.every(({ id }) => !next.has(id))) return true;
+  for (let partition = 0; partition < next.partitionCount; partition++) {
+    if (!next.preferenceListOfPartition(partition).every(isLost)) continue;
+    if (!old.preferenceListOfPartition(partition).every(isLost)) return true;
+  }
+  return false;
 }
 
 /**
@@ -111,6 +143,9 @@ export function cancelled(topology: Topology): Transition {
     throw notNow(
       'the change under way is past its copying: it cannot be cancelled any more, and ends by itself soon',
     );
+  }
+  if (!topology.members.some(({ id }) => topology.read.has(id))) {
+    throw refusal('none of those who were there before the change is left: it cannot be cancelled');
   }
   return { topology: takenBack(topology, [], epochAfter(topology)), warnings: [] };
 }
@@ -198,9 +233,16 @@ function removed(topology: Topology, ids: readonly string[], asker: Asker): Tran
     );
   }
   const epoch = epochAfter(topology);
-  const isSteady = topology.phase === 'steady';
-  const next = isSteady ? withoutLost(topology, lost, asker, epoch) : lostMeanwhile(topology, lost, epoch);
-  return { topology: next, warnings: shortWarnings(next) };
+  if (topology.phase === 'steady') {
+    const next = withoutLost(topology, lost, asker, epoch);
+    return { topology: next, warnings: shortWarnings(next) };
+  }
+  const without = lostMeanwhile(topology, lost, epoch);
+  if (without.phase !== 'copy' || !isInVain(without)) return { topology: without, warnings: [] };
+  // All members know the page before, so this one may lead back at once. Who was to be replaced can be again.
+  const { kind, gone } = topology.change!;
+  const stayGone = kind === 'replace' ? lost : [...gone, ...lost];
+  return { topology: takenBack(topology, stayGone, epoch), warnings: [] };
 }
 
 function replaced(topology: Topology, id: string, member: TopologyMember, asker: Asker): Transition {
@@ -232,12 +274,10 @@ function withoutLost(topology: Topology, lost: readonly string[], asker: Asker, 
   return beginning(topology, asker, { kind: 'remove', nodes: lost, gone: lost, members, epoch }).topology;
 }
 
-/** Members are lost while a change is under way: it goes on and asks them nothing; or, its own newcomer, ends. */
+/** Members are lost while a change is under way: it goes on and asks them nothing. */
 function lostMeanwhile(topology: Topology, ids: readonly string[], epoch: number): Topology {
   const { phase, read, other, change, members } = topology;
   assert(change !== undefined, 'a change is under way');
-  const isInVain = phase === 'copy' && change.nodes.some((id) => ids.includes(id) && !read.has(id));
-  if (isInVain) return takenBack(topology, ids, epoch);
   const gone = [...new Set([...change.gone, ...ids])];
   return new Topology({
     epoch,
