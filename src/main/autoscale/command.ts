@@ -1,0 +1,91 @@
+/**
+ * `dure autoscale`: watches a cluster and lets it grow and shrink with its load, through Kubernetes; or, with a dry
+ * run, only says what it would do. It keeps nothing: ended and started again, it goes on from what it sees.
+ */
+
+import { Controller } from '../../autoscale/controller.ts';
+import { findSeeds, type Output, passwordOf, type SeedOptions } from '../cluster-seeds.ts';
+import { problemLines } from '../config.ts';
+import { EXIT } from '../exit-codes.ts';
+import { Autoscaler } from './autoscaler.ts';
+import { decisionLine, deedLine } from './decision-lines.ts';
+import { Lookout } from './lookout.ts';
+import type { Provisioner } from './provisioner.ts';
+import { type AutoscaleConfig, loadAutoscale } from './settings.ts';
+
+export interface AutoscaleOptions extends SeedOptions {
+  /** YAML file with the settings; empty for none. */
+  readonly settings: string;
+  /** Settings by flag. */
+  readonly flags: ReadonlyMap<string, string>;
+  /** Name of a StatefulSet; empty for none. */
+  readonly statefulSet: string;
+  /** Empty: that of the pod or of the kubeconfig. */
+  readonly namespace: string;
+  readonly dryRun: boolean;
+  /** JSON lines. */
+  readonly json: boolean;
+}
+
+const lookTimeoutMs = 2000;
+
+/** Runs until the signal. @returns the exit code. */
+export async function runAutoscale(
+  options: AutoscaleOptions,
+  signal: AbortSignal,
+  out: Output = process.stdout,
+  complain: Output = process.stderr,
+): Promise<number> {
+  const { flags, environment, statefulSet, dryRun } = options;
+  const { config, problems } = loadAutoscale({ file: options.settings, flags, environment });
+  if (config === undefined) {
+    complain.write(`dure: ${problemLines(problems)}\n`);
+    return EXIT.config;
+  }
+  if (statefulSet === '' && !dryRun) {
+    complain.write(
+      'dure: who makes nodes? Name a StatefulSet with --kubernetes NAME, or only look on with --dry-run.\n' +
+        'On this machine, "dure dev --autoscale" makes processes.\n',
+    );
+    return EXIT.config;
+  }
+  const seeds = findSeeds(options, complain);
+  if (seeds === undefined) return EXIT.failed;
+  let provisioner: Provisioner | undefined;
+  try {
+    provisioner = await provisionerOf(options);
+  } catch (error) {
+    complain.write(`dure: Kubernetes cannot be asked: ${(error as Error).message}\n`);
+    return EXIT.failed;
+  }
+  const lookout = new Lookout({ seeds, timeoutMs: lookTimeoutMs, password: passwordOf(options) });
+  await autoscalerOf(config, lookout, provisioner, options, out).run(signal);
+  return 0;
+}
+
+async function provisionerOf({ statefulSet, namespace }: AutoscaleOptions): Promise<Provisioner | undefined> {
+  if (statefulSet === '') return undefined;
+  const { kubernetesProvisioner } = await import('./kubernetes.ts');
+  return kubernetesProvisioner({ statefulSet, ...(namespace === '' ? {} : { namespace }) });
+}
+
+/** An autoscaler that writes what it decides and does. */
+export function autoscalerOf(
+  config: AutoscaleConfig,
+  lookout: Lookout,
+  provisioner: Provisioner | undefined,
+  { dryRun, json }: { readonly dryRun: boolean; readonly json: boolean },
+  out: Output,
+): Autoscaler {
+  const { intervalMs, ...settings } = config;
+  const options = (): Parameters<typeof decisionLine>[1] => ({ json, dryRun, at: Date.now() });
+  return new Autoscaler({
+    controller: new Controller(settings),
+    lookout,
+    provisioner,
+    dryRun,
+    intervalMs,
+    onDecision: (decision) => out.write(decisionLine(decision, options())),
+    onDeed: (deed) => out.write(deedLine(deed, options())),
+  });
+}
