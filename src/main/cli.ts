@@ -1,17 +1,18 @@
 /**
  * The command line of the server: `dure dev`, `dure start`, `dure status`, `dure repair`, `dure policy`,
- * `dure config check`.
+ * `dure config check`; `dure node` and `dure ring` are in `cli-node.ts`.
  *
  * Every setting of the configuration is a flag too; `--help` lists them from the tree of settings. A
  * flag that does not exist is one more problem of the configuration, told together with the others.
  */
 
 import { Command, CommanderError, Option } from 'commander';
-import type { SeedOptions } from './cluster-seeds.ts';
+import { nodeCommand, ringCommand } from './cli-node.ts';
+import { addSeedOptions, configOption, endWithReader, type Given, seedOptionsOf } from './cli-options.ts';
 import { loadConfig, problemLines } from './config.ts';
 import { SETTINGS, type SettingInfo } from './config-schema.ts';
 import { type Problem, suggestion } from './config-sources.ts';
-import { DEV_OWN_SETTINGS, runDev } from './dev.ts';
+import { DEV_NODES_DEFAULT, DEV_OWN_SETTINGS, DEV_PORT_DEFAULT, runDev } from './dev.ts';
 import { EXIT } from './exit-codes.ts';
 import { VERSION } from './version.ts';
 
@@ -62,9 +63,6 @@ function strays(command: Command): Problem[] {
   return problems;
 }
 
-const configOption = (): Option =>
-  new Option('-c, --config <file>', 'YAML file with the settings').env('DURE_CONFIG');
-
 function startCommand(): Command {
   const command = new Command('start').description('run one node in this process').addOption(configOption());
   command.option(
@@ -86,21 +84,27 @@ function startCommand(): Command {
 function devCommand(): Command {
   const command = new Command('dev')
     .description('run a whole cluster on this machine, one process a node')
-    .option('--nodes <count>', 'number of nodes', '3')
-    .option('--port <port>', 'Redis port of the first node; peers from +1000, HTTP from +2000', '6371')
+    .option(
+      '--nodes <count>',
+      `number of nodes (default: as many as there were, else ${DEV_NODES_DEFAULT}); others join or leave`,
+    )
+    .option(
+      '--port <port>',
+      `Redis port of the first node; peers from +1000, HTTP from +2000 (default: as it was, else ${DEV_PORT_DEFAULT})`,
+    )
     .option('--data-dir <directory>', 'where the nodes keep their data', '.dure')
     .option('--engine <name>', 'the same as --storage-engine')
     .option('--durability <word>', 'the same as --storage-durability');
   addSettings(command, devSettings);
-  return command.action(async (options: Record<string, string>) => {
+  return command.action(async (options: Record<string, string | undefined>) => {
     const flags = flagsOf(command, devSettings);
     for (const [alias, flag] of Object.entries(devAliases)) {
       const value = options[alias];
       if (value !== undefined && !flags.has(flag)) flags.set(flag, value);
     }
     process.exitCode = await runDev({
-      nodes: Number(options.nodes),
-      port: Number(options.port),
+      nodes: options.nodes === undefined ? undefined : Number(options.nodes),
+      port: options.port === undefined ? undefined : Number(options.port),
       dataDir: options.dataDir!,
       flags,
       problems: strays(command),
@@ -109,33 +113,6 @@ function devCommand(): Command {
 }
 
 const watchSecondsDefault = 2;
-
-/** For what only tells: when its reader goes away (`dure status --watch | head`), it is done. */
-function endWithReader(): void {
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error;
-    process.exit(0);
-  });
-}
-
-/** Adds the options that say whom to ask first. */
-function addSeedOptions(command: Command): Command {
-  return command
-    .option('--node <host:port>', 'ask this node, at its HTTP port, for the others')
-    .addOption(configOption())
-    .option('--data-dir <directory>', 'else, the directory of "dure dev"', '.dure');
-}
-
-type Given = Record<string, string | true | undefined>;
-
-function seedOptionsOf({ node, config, dataDir }: Given): SeedOptions {
-  return {
-    node: String(node ?? ''),
-    config: String(config ?? ''),
-    dataDir: String(dataDir),
-    environment: process.env,
-  };
-}
 
 function statusCommand(): Command {
   const command = addSeedOptions(new Command('status'))
@@ -254,6 +231,8 @@ async function main(): Promise<void> {
     .addCommand(statusCommand())
     .addCommand(repairCommand())
     .addCommand(policyCommand())
+    .addCommand(nodeCommand())
+    .addCommand(ringCommand())
     .addCommand(configCommand());
   program.exitOverride();
   for (const command of program.commands) {

@@ -1,0 +1,269 @@
+/**
+ * `dure node …`: takes members in, lets them go, and shows how far that is.
+ *
+ * A node is asked for the change; once the first epoch of it is chosen it goes on by itself, whoever is stopped, this
+ * command included. So the rest is looking on: the same command, given again, looks on again, since a change that was
+ * begun already is no error.
+ */
+
+import { setTimeout as delay } from 'node:timers/promises';
+import type { TopologyAnswer } from '../http/api/topology-json.ts';
+import type { TopologyMember } from '../topology/topology.ts';
+import { askNode, type NodeCall } from './cluster-call.ts';
+import { findSeeds, type Output, passwordOf, type SeedOptions } from './cluster-seeds.ts';
+import { EXIT } from './exit-codes.ts';
+import { changeLine, endWords, membersTable, waitAdvice } from './node-view.ts';
+import { lookAtTopology, type MoveSum, moveSumOf, type TopologyLook } from './topology-fetch.ts';
+
+export interface NodeCommandOptions extends SeedOptions {
+  readonly json: boolean;
+  /** Ends once the change is begun. */
+  readonly noWait: boolean;
+}
+
+/** What is asked of the cluster. */
+export type NodeCommand =
+  | { readonly kind: 'join'; readonly member: TopologyMember }
+  | { readonly kind: 'leave'; readonly id: string }
+  | { readonly kind: 'remove'; readonly ids: readonly string[]; readonly force: boolean }
+  | { readonly kind: 'replace'; readonly id: string; readonly member: TopologyMember }
+  | { readonly kind: 'weight'; readonly id: string; readonly weight: number }
+  | { readonly kind: 'cancel' };
+
+export interface Streams {
+  readonly out: Output;
+  readonly complain: Output;
+}
+
+const lookTimeoutMs = 2000;
+const lookEveryMs = 400;
+/** Where the output is no terminal a line comes this often, and where nothing moves. */
+const lineEveryMs = 5000;
+/** Nobody answers for so long: the command gives up looking on. */
+const silenceMaxMs = 60_000;
+/** A member that is waited for so long is worth advice. */
+const adviceAfterMs = 3000;
+
+const standard: Streams = { out: process.stdout, complain: process.stderr };
+
+/** Asks for a change and, unless told otherwise, looks on until it has ended. @returns the exit code. */
+export async function runNodeChange(
+  command: NodeCommand,
+  options: NodeCommandOptions,
+  streams: Streams = standard,
+): Promise<number> {
+  const found = await firstLook(options, streams);
+  if (found === undefined) return EXIT.failed;
+  const { look, password, seeds } = found;
+  const call = callOf(command);
+  const problems: string[] = [];
+  for (const { id, address } of addressesOf(look)) {
+    const reply = await askNode<TopologyAnswer>({ id, address }, call, password);
+    if ('body' in reply) {
+      if (command.kind === 'cancel') streams.out.write(options.json ? '' : 'The change is given up.\n');
+      const chosen = reply.body.change?.id;
+      if (options.noWait) {
+        tellOnce(reply.body, options.json, streams.out);
+        return 0;
+      }
+      return await watch({ seeds, password, changeId: chosen, json: options.json }, streams);
+    }
+    problems.push(reply.problem);
+    if (!reply.mayAskAnother) break;
+  }
+  for (const problem of problems) streams.complain.write(`dure: ${problem}\n`);
+  return EXIT.failed;
+}
+
+function callOf(command: NodeCommand): NodeCall {
+  const path = (id: string, what: string): string => `/v1/nodes/${encodeURIComponent(id)}/${what}`;
+  switch (command.kind) {
+    case 'join':
+      return { path: '/v1/nodes', method: 'POST', body: command.member };
+    case 'leave':
+      return { path: path(command.id, 'leave'), method: 'POST' };
+    case 'remove':
+      return command.force
+        ? { path: '/v1/topology/force', method: 'POST', body: { gone: command.ids } }
+        : { path: path(command.ids[0]!, 'remove'), method: 'POST', body: { ids: command.ids.slice(1) } };
+    case 'replace':
+      return { path: path(command.id, 'replace'), method: 'POST', body: { member: command.member } };
+    case 'weight':
+      return { path: path(command.id, 'weight'), method: 'PUT', body: { weight: command.weight } };
+    case 'cancel':
+      return { path: '/v1/topology/cancel', method: 'POST' };
+  }
+}
+
+/** Shows the members. @returns the exit code. */
+export async function runNodeList(options: NodeCommandOptions, streams: Streams = standard): Promise<number> {
+  const found = await firstLook(options, streams);
+  if (found === undefined) return EXIT.failed;
+  const { answers, problems } = found.look;
+  const latest = answers[0]!;
+  if (options.json) {
+    streams.out.write(
+      `${JSON.stringify({ topology: latest, moves: moveSumOf(answers), problems }, undefined, 2)}\n`,
+    );
+    return 0;
+  }
+  streams.out.write(membersTable(latest));
+  const sum = moveSumOf(answers);
+  if (latest.phase !== 'steady') streams.out.write(`\n${changeLine(latest, sum)}\n`);
+  const advice = waitAdvice(sum, latest.phase);
+  if (advice !== '') streams.out.write(`${advice}\n`);
+  return 0;
+}
+
+/** Looks on at the change under way, until it has ended. @returns the exit code. */
+export async function runNodeWatch(
+  options: NodeCommandOptions,
+  streams: Streams = standard,
+): Promise<number> {
+  const found = await firstLook(options, streams);
+  if (found === undefined) return EXIT.failed;
+  const latest = found.look.answers[0]!;
+  if (latest.phase === 'steady') {
+    if (options.json) tellOnce(latest, true, streams.out);
+    else streams.out.write(`No change of the members is under way. Epoch ${latest.epoch}.\n`);
+    return 0;
+  }
+  const { seeds, password } = found;
+  return await watch({ seeds, password, changeId: latest.change?.id, json: options.json }, streams);
+}
+
+interface FirstLook {
+  readonly seeds: readonly string[];
+  readonly password: string | undefined;
+  readonly look: TopologyLook;
+}
+
+async function firstLook(options: SeedOptions, { complain }: Streams): Promise<FirstLook | undefined> {
+  const seeds = findSeeds(options, complain);
+  if (seeds === undefined) return undefined;
+  const password = passwordOf(options);
+  const look = await lookAtTopology(seeds, password, lookTimeoutMs);
+  if (look.answers.length > 0) return { seeds, password, look };
+  const lines = look.problems.map((problem) => `  ${problem}\n`).join('');
+  complain.write(
+    `dure: no node answers:\n${lines}Is the cluster running? "--node HOST:PORT" asks a node at its HTTP port.\n`,
+  );
+  return undefined;
+}
+
+/** The nodes that answered, where they are asked. */
+function addressesOf({ answers }: TopologyLook): { id: string; address: string }[] {
+  const latest = answers[0]!;
+  return answers.flatMap(({ node }) => {
+    const member = latest.members.find(({ id }) => id === node);
+    if (member?.host === undefined || member.httpPort === undefined) return [];
+    const host = member.host.includes(':') ? `[${member.host}]` : member.host;
+    return [{ id: node, address: `${host}:${member.httpPort}` }];
+  });
+}
+
+function tellOnce(answer: TopologyAnswer, json: boolean, out: Output): void {
+  if (json) out.write(`${JSON.stringify(answer)}\n`);
+  else out.write(`${changeLine(answer, moveSumOf([answer]))}\n`);
+}
+
+interface Watched {
+  readonly seeds: readonly string[];
+  readonly password: string | undefined;
+  /** The change that is looked at; another one that follows is not waited for. */
+  readonly changeId: number | undefined;
+  readonly json: boolean;
+}
+
+async function watch(
+  { seeds, password, changeId, json }: Watched,
+  { out, complain }: Streams,
+): Promise<number> {
+  const screen = new ChangeScreen(out, json);
+  const beganAt = performance.now();
+  let heardAt = beganAt;
+  let waitingSince = 0;
+  let known: readonly string[] = seeds;
+  for (;;) {
+    const look = await lookAtTopology(known, password, lookTimeoutMs);
+    const now = performance.now();
+    const latest = look.answers[0];
+    if (latest === undefined) {
+      if (now - heardAt > silenceMaxMs) {
+        screen.clear();
+        complain.write(
+          'dure: no node answers any more; the change goes on when they do: "dure node watch"\n',
+        );
+        return EXIT.failed;
+      }
+    } else {
+      heardAt = now;
+      known = [...new Set([...seeds, ...addressesOf(look).map(({ address }) => address)])];
+      const all = moveSumOf(look.answers);
+      const isOver = latest.phase === 'steady' || (changeId !== undefined && latest.change?.id !== changeId);
+      if (isOver) {
+        screen.end(latest, now - beganAt);
+        return 0;
+      }
+      waitingSince = all.waitsFor.length === 0 ? 0 : waitingSince || now;
+      const isWaiting = waitingSince > 0 && now - waitingSince > adviceAfterMs;
+      // The news takes a moment to get round: nobody waits for that.
+      const sum = isWaiting ? all : { ...all, waitsFor: [] };
+      screen.show(latest, sum, waitAdvice(sum, latest.phase));
+    }
+    await delay(lookEveryMs);
+  }
+}
+
+/** A bar that is drawn over on a terminal, a line now and then elsewhere, JSON for programs. */
+class ChangeScreen {
+  readonly #out: Output;
+  readonly #json: boolean;
+  #width = 0;
+  #shownAt = Number.NEGATIVE_INFINITY;
+  #advised = '';
+  #phase = '';
+  #bytes = 0;
+
+  constructor(out: Output, json: boolean) {
+    this.#out = out;
+    this.#json = json;
+  }
+
+  show(answer: TopologyAnswer, sum: MoveSum, advice: string): void {
+    this.#bytes = Math.max(this.#bytes, sum.bytes);
+    if (this.#json) {
+      const { epoch, phase, change } = answer;
+      this.#out.write(`${JSON.stringify({ epoch, phase, change, moves: sum, done: false })}\n`);
+      return;
+    }
+    if (advice !== this.#advised) {
+      this.#advised = advice;
+      this.clear();
+      if (advice !== '') this.#out.write(`${advice}\n`);
+    }
+    const line = changeLine(answer, sum);
+    if (this.#out.isTTY === true) {
+      const shown = line.slice(0, (this.#out.columns ?? 120) - 1);
+      this.#out.write(`\r${shown.padEnd(this.#width)}`);
+      this.#width = shown.length;
+      return;
+    }
+    const now = performance.now();
+    if (answer.phase === this.#phase && now - this.#shownAt < lineEveryMs) return;
+    this.#phase = answer.phase;
+    this.#shownAt = now;
+    this.#out.write(`${line}\n`);
+  }
+
+  clear(): void {
+    if (this.#out.isTTY === true && this.#width > 0) this.#out.write(`\r${' '.repeat(this.#width)}\r`);
+    this.#width = 0;
+  }
+
+  end(answer: TopologyAnswer, elapsedMs: number): void {
+    this.clear();
+    if (this.#json) this.#out.write(`${JSON.stringify({ ...answer, done: true })}\n`);
+    else this.#out.write(`${endWords(answer, this.#bytes, elapsedMs)}\n`);
+  }
+}

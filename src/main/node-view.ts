@@ -1,0 +1,122 @@
+/**
+ * A change of the members as `dure node` shows it: one line that says how far it is, the words of its end, and the
+ * table of the members.
+ */
+
+import { bytesWords, countWords, durationWords, plural } from '../base/words.ts';
+import type { TopologyAnswer, TopologyChangeJson, TopologyMemberJson } from '../http/api/topology-json.ts';
+import type { MoveSum } from './topology-fetch.ts';
+
+const barCells = 24;
+
+/** The change in words: `join of n4`, `replacement of n2 by n5`. */
+export function changeName({
+  kind,
+  nodes,
+  gone,
+}: Pick<TopologyChangeJson, 'kind' | 'nodes' | 'gone'>): string {
+  const ids = nodes.join(', ');
+  switch (kind) {
+    case 'replace':
+      return `replacement of ${gone.join(', ')} by ${ids}`;
+    case 'remove':
+      return `removal of ${gone.join(', ') || ids}`;
+    case 'weight':
+      return `new weight of ${ids}`;
+    default:
+      return `${kind} of ${ids}`;
+  }
+}
+
+/** One line that says how far a change is: `join of n4 [████────] 42 % · 210 of 500 ranges · 12 MiB · …`. */
+export function changeLine(answer: TopologyAnswer, sum: MoveSum): string {
+  const { phase, change } = answer;
+  const name = change === undefined ? 'no change' : changeName(change);
+  if (phase === 'steady') return `${name}: done`;
+  if (phase === 'switch')
+    return `${name} ${bar(1)} · all is copied, owners are changing over${waitWords(sum)}`;
+  const { partitions, partitionsDone, bytes, bytesLeft, bytesPerSecond } = sum;
+  if (partitions === 0) return `${name} ${bar(0)} · nothing is fetched yet${waitWords(sum)}`;
+  const share = partitionsDone / partitions;
+  const parts = [
+    `${Math.floor(share * 100)} %`,
+    `${countWords(partitionsDone)} of ${plural(partitions, 'range')}`,
+    bytesWords(bytes),
+  ];
+  if (bytesPerSecond > 0) parts.push(`${bytesWords(bytesPerSecond)}/s`);
+  if (bytesPerSecond > 0 && bytesLeft > 0)
+    parts.push(`${durationWords((bytesLeft / bytesPerSecond) * 1000)} left`);
+  if (sum.fetching.length > 1) {
+    const each = sum.fetching.map(
+      ({ node, partitions: all, done }) => `${node} ${Math.floor((done / all) * 100)} %`,
+    );
+    parts.push(each.join(', '));
+  }
+  return `${name} ${bar(share)} ${parts.join(' · ')}${waitWords(sum)}`;
+}
+
+function bar(share: number): string {
+  const cells = Math.floor(share * barCells);
+  return `[${'█'.repeat(cells)}${'─'.repeat(barCells - cells)}]`;
+}
+
+function waitWords({ waitsFor }: MoveSum): string {
+  return waitsFor.length === 0 ? '' : ` · waits for ${waitsFor.join(', ')}`;
+}
+
+/** What to do about members that are waited for; empty if there are none. */
+export function waitAdvice({ waitsFor }: MoveSum, phase: TopologyAnswer['phase']): string {
+  if (waitsFor.length === 0 || phase === 'steady') return '';
+  const [who, are, it] =
+    waitsFor.length === 1 ? [waitsFor[0]!, 'is', 'it'] : [waitsFor.join(', '), 'are', 'them'];
+  const cancel = phase === 'copy' ? ', or give the change up with "dure node cancel"' : '';
+  return (
+    `${who} ${are} waited for: every member must know of the change. Start ${it} again; or, if ${it} will never come ` +
+    `back, "dure node remove ${waitsFor.join(' ')}"${cancel}. Clients are served meanwhile.`
+  );
+}
+
+/** The last line of a change that has ended. */
+export function endWords(answer: TopologyAnswer, bytes: number, elapsedMs: number): string {
+  const { change, epoch, members, zones } = answer;
+  const name = change === undefined ? 'The change' : changeName(change);
+  const size = `${plural(members.length, 'member')} in ${plural(zones.length, 'zone')}`;
+  const moved = bytes > 0 ? `, ${bytesWords(bytes)} fetched` : '';
+  return `${name}: done after ${durationWords(elapsedMs)}${moved}. Epoch ${epoch}, ${size}.`;
+}
+
+const titles = ['NODE', 'STATE', 'ZONE', 'WEIGHT', 'PRIMARIES', 'REPLICAS', 'ADDRESS', ''] as const;
+const rightAligned: ReadonlySet<string> = new Set(['WEIGHT', 'PRIMARIES', 'REPLICAS']);
+
+/** The members as a table. */
+export function membersTable(answer: TopologyAnswer): string {
+  const rows = answer.members.map((member) => cellsOf(member));
+  const widths = titles.map((title, i) => Math.max(title.length, ...rows.map((row) => row[i]!.length)));
+  const line = (cells: readonly string[]): string =>
+    cells
+      .map((cell, i) => (rightAligned.has(titles[i]!) ? cell.padStart(widths[i]!) : cell.padEnd(widths[i]!)))
+      .join('  ')
+      .trimEnd();
+  const head =
+    `Cluster ${answer.cluster}: ${plural(answer.members.length, 'member')}, ` +
+    `${plural(answer.partitions, 'range')} of slots, N=${answer.replicas}, epoch ${answer.epoch}`;
+  return `${[head, '', line(titles), ...rows.map(line)].join('\n')}\n`;
+}
+
+function cellsOf(member: TopologyMemberJson): string[] {
+  const { id, state, zone, weight, primaries, replicas, host, respPort, httpPort, live, next } = member;
+  const change = (now: number, then: number | undefined): string =>
+    then === undefined || then === now ? `${now}` : `${now} → ${then}`;
+  const address =
+    host === undefined ? '-' : `${host.includes(':') ? `[${host}]` : host}:${respPort}, HTTP ${httpPort}`;
+  return [
+    id,
+    state,
+    zone,
+    `${weight}`,
+    change(primaries, next?.primaries),
+    change(replicas, next?.replicas),
+    address,
+    live === false ? 'not reached' : '',
+  ];
+}
