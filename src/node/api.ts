@@ -191,6 +191,10 @@ export interface MemberView {
   readonly seenThrough: NodeId | undefined;
   /** It lost data and is being rebuilt since this wall time, milliseconds, as it says; 0 while it is whole. */
   readonly rebuildingSince: number;
+  /** The epoch of the topology it knows, durably, as it says; 0 while that was not heard. */
+  readonly epoch: number;
+  /** The greatest epoch that asks nothing of it any more, as it says: a change waits until all say its epoch. */
+  readonly settledEpoch: number;
 }
 
 /** Figures of hints (`src/hints/`): counters since start, and gauges. */
@@ -246,8 +250,12 @@ export interface NodeFigures extends HintFigures, RepairFigures {
   readonly storage: StorageFigures;
 }
 
-/** `topology` is the epoch that is in force now. */
-export type TopologyDone = (error: CodedError | undefined, topology: Topology | undefined) => void;
+/** `topology` is the epoch that is in force now; `warnings` are whole sentences that whoever asked should read. */
+export type TopologyDone = (
+  error: CodedError | undefined,
+  topology: Topology | undefined,
+  warnings?: readonly string[],
+) => void;
 
 /** The requests a node takes. `src/node/node.ts` is the one implementation. */
 export interface NodeApi {

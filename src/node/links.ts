@@ -157,6 +157,11 @@ export class Links implements Liveness, MembershipActions {
   /** Says goodbye to everybody who can be reached: this node stops, and is not to be missed. */
   leave(): void {
     this.#membership.leave();
+    this.announce();
+  }
+
+  /** Pings everybody who can be reached: what this node tells of itself is not to wait for their turn. */
+  announce(): void {
     for (const link of this.#links.values()) if (link.up) this.ping(link.number);
   }
 

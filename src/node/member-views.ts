@@ -4,19 +4,21 @@ import type { MemberView } from './api.ts';
 import type { Links } from './links.ts';
 import type { Member } from './options.ts';
 
+type OwnFacts = Pick<MemberView, 'rebuildingSince' | 'epoch' | 'settledEpoch'>;
+
 /**
  * @param now monotonic milliseconds.
- * @param rebuildingSince of this node itself, see `MemberView`.
+ * @param own what this node says of itself, see `MemberView`.
  */
 export function memberViews(
   members: readonly Member[],
   links: Links,
   now: number,
-  rebuildingSince: number,
+  own: OwnFacts,
 ): readonly MemberView[] {
   return members.map((member) => {
     const link = links.get(member.id);
-    if (link === undefined) return selfView(member, links.incarnation, rebuildingSince);
+    if (link === undefined) return selfView(member, links.incarnation, own);
     const view = links.view(link, now);
     return {
       ...member,
@@ -29,11 +31,13 @@ export function memberViews(
       reachable: link.up,
       seenThrough: view.seenThrough,
       rebuildingSince: view.rebuildingSince,
+      epoch: view.epoch,
+      settledEpoch: view.settledEpoch,
     };
   });
 }
 
-function selfView(member: Member, incarnation: number, rebuildingSince: number): MemberView {
+function selfView(member: Member, incarnation: number, own: OwnFacts): MemberView {
   return {
     ...member,
     live: true,
@@ -44,6 +48,6 @@ function selfView(member: Member, incarnation: number, rebuildingSince: number):
     phi: 0,
     reachable: true,
     seenThrough: undefined,
-    rebuildingSince,
+    ...own,
   };
 }

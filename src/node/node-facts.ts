@@ -60,9 +60,11 @@ export class NodeFacts {
   }
 
   members(): readonly MemberView[] {
-    const { context, past } = this.#parts;
+    const { context, past, topologyDesk } = this.#parts;
     const { topology, links } = context;
-    return memberViews(topology.members, links, context.now(), past.rebuildingSince);
+    const { rebuildingSince } = past;
+    const { epoch, settledEpoch } = topologyDesk;
+    return memberViews(topology.members, links, context.now(), { rebuildingSince, epoch, settledEpoch });
   }
 
   figures(): NodeFigures {

@@ -54,6 +54,8 @@ export class Requests {
   #shared: Map<RowKey, ReadFlight> = new Map();
   /** Set while requests are taken. */
   open = false;
+  /** Why they are not, in words, when it is not that the node starts or stops. */
+  closedBecause: string | undefined = undefined;
 
   constructor(context: NodeContext, policies: Policies, updates: ReadonlyMap<string, UpdateFunction>) {
     this.#context = context;
@@ -84,8 +86,10 @@ export class Requests {
   #refusal(key: ByteString, forWrite: boolean): CodedError | undefined {
     const context = this.#context;
     const outcome = forWrite ? 'fail' : 'none';
-    if (!this.open)
-      return new CodedError('unavailable', outcome, 'this node is starting or stopping; nothing was done');
+    if (!this.open) {
+      const why = this.closedBecause ?? 'this node is starting or stopping';
+      return new CodedError('unavailable', outcome, `${why}; nothing was done`);
+    }
     if (context.replica.failure !== undefined) {
       return new CodedError(
         'unavailable',

@@ -81,8 +81,9 @@ export class WideRequests {
   }
 
   #refusal(): CodedError | undefined {
-    if (!this.#requests.open)
-      return new CodedError('unavailable', 'none', 'this node is starting or stopping');
+    const { open, closedBecause } = this.#requests;
+    if (!open)
+      return new CodedError('unavailable', 'none', closedBecause ?? 'this node is starting or stopping');
     if (!this.#requests.isFull) return this.#context.replica.failure;
     this.#context.tally.failuresOverload++;
     return new CodedError('overloaded', 'none', 'too many requests are under way at this node; try again');

@@ -291,6 +291,8 @@ export class FakeNode implements NodeApi {
       reachable: !this.dead.has(id),
       seenThrough: undefined,
       rebuildingSince: this.rebuilding.get(id) ?? 0,
+      epoch: this.topology.epoch,
+      settledEpoch: this.topology.epoch,
     }));
   }
 
