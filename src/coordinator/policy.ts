@@ -65,7 +65,26 @@ export function checkPolicy(policy: Policy, n: number): void {
   }
 }
 
-/** Whether reads and writes of this policy are linearizable a key. */
+/**
+ * What an R or W asks of a list of owners: all of them where the list is shorter than N, because there are few
+ * members. If R+W>N then what is read and what was written meet in such a list too.
+ */
+export function quorumOf(count: number, listLength: number): number {
+  return Math.min(count, listLength);
+}
+
+/**
+ * Owners of a list that must hold the winner before a linearizable read answers. Later reads ask R: they meet it for
+ * sure if all but R-1 hold it; and what was read must bear the loss of as many disks as what was acknowledged.
+ */
+export function holdersNeeded({ r, w }: Policy, listLength: number): number {
+  return Math.max(listLength - quorumOf(r, listLength) + 1, quorumOf(w, listLength));
+}
+
+/**
+ * Whether reads and writes of this policy are linearizable a key.
+ * @param n how long the list of owners is: at most N
+ */
 export function isLinearizable(policy: Policy, n: number): boolean {
   return policy.strict && policy.r + policy.w > n;
 }

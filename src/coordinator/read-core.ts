@@ -69,13 +69,22 @@ export class ReadCore {
     return behind;
   }
 
-  /** Replicas known to hold the winner durably. */
-  holders(): number {
+  /**
+   * Replicas known to hold the winner durably.
+   * @param among of these only
+   */
+  holders(among?: readonly NodeId[]): number {
     let holders = 0;
     for (const answer of this.#answers) {
-      if (!answer.isFormer && compareStamps(answer.stamp, this.stamp) === 0) holders++;
+      if (answer.isFormer || compareStamps(answer.stamp, this.stamp) !== 0) continue;
+      if (among === undefined || among.includes(answer.from)) holders++;
     }
     return holders;
+  }
+
+  /** Whether somebody answered, or holds the winner by now. */
+  hasAnswered(from: NodeId): boolean {
+    return this.#answers.some((answer) => answer.from === from);
   }
 
   /** A replica that was behind, or had not answered, holds the winner now. */

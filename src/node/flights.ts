@@ -95,6 +95,12 @@ export class Flights {
     return this.#flights.get(id);
   }
 
+  /** Gives a flight that is under way another id: what was asked with the old one is not waited for any more. */
+  renumber(flight: Flight): void {
+    if (!this.#flights.delete(flight.id)) return;
+    this.add(flight);
+  }
+
   remove(flight: Flight): void {
     if (this.#flights.delete(flight.id) && flight.answered) this.#answered--;
   }

@@ -15,6 +15,7 @@
 
 import type { CodedError, ErrorCode } from '../base/errors.ts';
 import { CodedError as Coded } from '../base/errors.ts';
+import { quorumOf } from '../coordinator/policy.ts';
 import type { WriteState } from '../coordinator/write-core.ts';
 import { WriteCore } from '../coordinator/write-core.ts';
 import type { NodeId } from '../ports/transport.ts';
@@ -27,39 +28,48 @@ import type { NodeContext } from './context.ts';
 import { deadlineError, observeStamp } from './context.ts';
 import { Flight } from './flights.ts';
 import type { Link } from './links.ts';
+import { nextStamp } from './write-parts.ts';
 
 export class FlushFlight extends Flight implements StoredWaiter {
   readonly #context: NodeContext;
-  readonly #core: WriteCore;
+  #core: WriteCore;
   #done: FlushDone | undefined;
   #waiting: NodeId[] = [];
   #storedBy: NodeId[] = [];
+  #storedHere = false;
+  readonly #wMost: number;
+  readonly #wLeast: number;
   #stamp: Stamp = STAMP_NONE;
   /** First the clocks are asked for, then the floor is sent. */
   #learning = true;
   /** Our own clock, and those that answered. */
   #clocks = 1;
   /** All but the least W-1: then each acknowledged write is on a node that was asked. */
-  #clocksNeeded: number;
+  #clocksNeeded = 1;
 
   /**
-   * @param members how many members there are
    * @param wMost acknowledgements a write waits for, under the policy for which these are most
    * @param wLeast the same, where they are fewest
    */
-  constructor(
-    context: NodeContext,
-    members: number,
-    wMost: number,
-    wLeast: number,
-    deadline: number,
-    done: FlushDone,
-  ) {
+  constructor(context: NodeContext, wMost: number, wLeast: number, deadline: number, done: FlushDone) {
     super(deadline);
     this.#context = context;
-    this.#core = new WriteCore(Math.max(1, members - (context.n - wMost)), members);
-    this.#clocksNeeded = Math.max(1, members - (wLeast - 1));
+    this.#wMost = wMost;
+    this.#wLeast = wLeast;
+    this.#core = this.#makeCore();
     this.#done = done;
+  }
+
+  /** By the members and the lists of owners of now. So many may miss the floor as any read quorum leaves out less. */
+  #makeCore(): WriteCore {
+    const { topology } = this.#context;
+    const { read, other } = topology;
+    const members = topology.members.length;
+    let bearable = Number.POSITIVE_INFINITY;
+    for (const { listLength } of other === undefined ? [read] : [read, other]) {
+      bearable = Math.min(bearable, listLength - quorumOf(this.#wMost, listLength));
+    }
+    return new WriteCore(Math.max(1, members - bearable), members);
   }
 
   start(): void {
@@ -78,8 +88,16 @@ export class FlushFlight extends Flight implements StoredWaiter {
       return;
     }
     context.flights.add(this);
+    this.#learn();
+  }
+
+  /** Asks the members for their clocks. */
+  #learn(): void {
+    const context = this.#context;
+    const live = [...context.links.all()].filter((link) => link.live);
+    const least = quorumOf(this.#wLeast, context.n) - 1;
     // Whoever is down cannot be asked; what only those hold above our clock outlives the flush.
-    this.#clocksNeeded = Math.min(this.#clocksNeeded, 1 + live.length);
+    this.#clocksNeeded = Math.min(Math.max(1, context.topology.members.length - least), 1 + live.length);
     for (const link of live) {
       const writer = context.links.writer(link);
       if (writer === undefined) continue;
@@ -87,6 +105,36 @@ export class FlushFlight extends Flight implements StoredWaiter {
       writeFloor(writer, this.id, STAMP_NONE);
     }
     this.#advanceLearning();
+  }
+
+  /** Another epoch is in force: who came is told too, who went is not waited for, and others are enough. */
+  override topologyChanged(): void {
+    const context = this.#context;
+    const { links, topology } = context;
+    if (this.#learning) {
+      this.#waiting = [];
+      this.#clocks = 1;
+      context.flights.renumber(this);
+      this.#learn();
+      return;
+    }
+    this.#core = this.#makeCore();
+    this.#storedBy = this.#storedBy.filter((id) => topology.has(id));
+    const waited = this.#waiting.filter((id) => topology.has(id));
+    this.#waiting = [];
+    if (this.#storedHere) this.#core.acknowledge();
+    for (const { id } of topology.members) {
+      if (id === context.self) continue;
+      if (this.#storedBy.includes(id)) {
+        this.#core.acknowledge();
+        continue;
+      }
+      const writer = links.isLive(id) && !waited.includes(id) ? links.writerTo(id) : undefined;
+      if (writer !== undefined) writeFloor(writer, this.id, this.#stamp);
+      if (writer !== undefined || waited.includes(id)) this.#waiting.push(id);
+      else this.#core.lose();
+    }
+    this.#advance(this.#core.state);
   }
 
   /** A member's clock: the flush must be stamped above everything it has seen. */
@@ -117,16 +165,9 @@ export class FlushFlight extends Flight implements StoredWaiter {
 
   #send(): void {
     const context = this.#context;
-    const aheadMs = context.identity.hlc.time - context.wall();
-    if (aheadMs > context.limits.clockOffsetMaxMs) {
-      // As in `WriteFlight`: stamps must go on upwards, and nobody would believe this one.
-      const message = `the clock of this node went back by about ${aheadMs} ms and it flushes nothing until it has caught up; nothing was flushed; use another node`;
-      this.#refuse(new Coded('clock-offset', 'fail', message));
-      return;
-    }
     let parts: StampParts;
     try {
-      parts = context.identity.next(context.wall(), context.replica);
+      parts = nextStamp(context, 'flushes nothing', 'flushed');
     } catch (error) {
       if (!(error instanceof Coded)) throw error;
       this.#refuse(error);
@@ -147,6 +188,7 @@ export class FlushFlight extends Flight implements StoredWaiter {
   }
 
   stored(error: CodedError | undefined): void {
+    this.#storedHere = error === undefined;
     this.#advance(error === undefined ? this.#core.acknowledge() : this.#core.lose());
   }
 
@@ -174,7 +216,8 @@ export class FlushFlight extends Flight implements StoredWaiter {
   }
 
   override peerLost(peer: NodeId): void {
-    if (!this.#heard(peer)) return;
+    // Who is no member any more: that is told at once by `topologyChanged`.
+    if (!this.#context.topology.has(peer) || !this.#heard(peer)) return;
     if (this.#learning) this.#advanceLearning();
     else this.#advance(this.#core.lose());
   }

@@ -93,10 +93,16 @@ export class ForwardFlight extends Flight {
     else this.#finish(undefined); // a missing key, or a write that is done
   }
 
-  /** A node that cannot serve (it starts, stops, or lost its storage) did nothing: ask the next. */
+  /** A node that cannot serve (it starts, stops, lost its storage, or is no replica) did nothing: ask the next. */
   #refused(error: CodedError): void {
     if (error.code === 'unavailable' && error.outcome !== 'unknown' && this.#send()) return;
     this.#finish(error);
+  }
+
+  /** Another epoch is in force: who coordinates may be no member any more, and never answer. */
+  override topologyChanged(): void {
+    const target = this.#target;
+    if (target !== undefined && !this.#context.topology.has(target)) this.peerLost(target);
   }
 
   override peerLost(peer: NodeId): void {

@@ -32,13 +32,11 @@ const askTimeoutMs = 1000;
 
 export class HintMender {
   readonly #context: NodeContext;
-  readonly #policy: Policy;
   #asking = 0;
   #tickAt = 0;
 
   constructor(context: NodeContext) {
     this.#context = context;
-    this.#policy = { r: context.n, w: context.n, strict: true };
   }
 
   tick(now: number): void {
@@ -67,7 +65,8 @@ export class HintMender {
       hint.asking = false;
       if (error === undefined) this.#heard(target, rowKey, hint, stamp);
     };
-    new ReadFlight(context, rowKey, plan, this.#policy, now + askTimeoutMs, false, heard).start();
+    const policy: Policy = { r: context.n, w: context.n, strict: true };
+    new ReadFlight(context, rowKey, plan, policy, now + askTimeoutMs, false, heard).start();
   }
 
   /** The stamp the hint seems to have; undefined if it is unreadable no more, or storage cannot say. */

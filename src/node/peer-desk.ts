@@ -6,7 +6,9 @@
 import type { ByteReader, ByteString } from '../base/bytes.ts';
 import type { ErrorCode } from '../base/errors.ts';
 import { CodedError } from '../base/errors.ts';
+import type { Plan } from '../coordinator/plan.ts';
 import type { Policy } from '../coordinator/policy.ts';
+import { ReadCore } from '../coordinator/read-core.ts';
 import { horizonOfRow, mergeHanded } from '../replica/hand.ts';
 import type { ReadWaiter, StoredWaiter } from '../replica/replica.ts';
 import { mayListAll } from '../replica/vouching.ts';
@@ -104,6 +106,40 @@ class OwedRead implements ReadWaiter {
   }
 }
 
+/**
+ * A read of what this node holds as an owner by the second list, and of what it keeps for others: the newest of both,
+ * and siblings of both together.
+ */
+class ReadOfBoth implements ReadWaiter {
+  readonly #context: NodeContext;
+  readonly #rowKey: ByteString;
+  readonly #plan: Plan;
+  readonly #out: ReadWaiter;
+  readonly #core: ReadCore;
+
+  constructor(context: NodeContext, rowKey: ByteString, plan: Plan, out: ReadWaiter) {
+    this.#context = context;
+    this.#rowKey = rowKey;
+    this.#plan = plan;
+    this.#out = out;
+    this.#core = new ReadCore(2, rowKey);
+  }
+
+  start(): void {
+    this.#context.replica.read(this.#rowKey, this);
+  }
+
+  local(error: CodedError | undefined, stamp: Stamp, row: Row | undefined): void {
+    if (error !== undefined) {
+      this.#out.local(error, stamp, row);
+      return;
+    }
+    this.#core.add(this.#context.self, stamp, row);
+    if (this.#core.isEnough) this.#out.local(undefined, this.#core.stamp, this.#core.row);
+    else this.#context.hints.read(this.#rowKey, this.#plan.replicas, this);
+  }
+}
+
 /** The policy that the asking node found for a forwarded request. */
 function policyOfHead({ r, w, strict, siblings, siblingsError, ttlMs }: ForwardHead): Policy {
   if (!siblings) return { r, w, strict, ttlMs };
@@ -159,16 +195,24 @@ export class PeerDesk implements MessageHandler<Link> {
     const { vouching, plans } = this.#context;
     const slot = rowKeySlot(rowKey);
     const plan = plans.of(slot);
-    const held = plan.selfIsReplica ? rowKey : undefined;
+    // Who asks may stand on the page before ours or after it: an owner by either list answers as one.
+    const held = plan.selfIsTarget ? rowKey : undefined;
     const owed = new OwedRead(this.#context, link, id, stampOnly, stamp, held);
-    if (!plan.selfIsReplica && !strict) {
+    if (!plan.selfIsTarget && !strict) {
       // A stand-in answers from what it keeps for the replicas.
       this.#context.hints.read(rowKey, plan.replicas, owed);
+    } else if (!plan.selfIsTarget) {
+      // What an owner of long ago still holds makes no quorum.
+      this.#refuse(link, id, 'unavailable');
+      return;
     } else if (!vouching.isWhole && !vouching.mayAnswer(slot, strict)) {
       this.#refuse(link, id, 'unavailable');
       return;
-    } else {
+    } else if (plan.selfIsReplica || strict) {
       this.#context.replica.read(rowKey, owed);
+    } else {
+      // On the page before, this node may have been a stand-in.
+      new ReadOfBoth(this.#context, rowKey, plan, owed).start();
     }
     // Nearly all are answered by now, and need no look at the clock.
     if (!owed.isAnswered) owed.deadline = this.#context.now() + timeoutMs;

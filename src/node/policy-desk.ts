@@ -201,7 +201,7 @@ export class PolicyDesk implements Desk {
       return refuse('invalid', `no policy of this prefix was set at run time: ${why}`);
     }
     try {
-      checkPolicy(policy, this.#context.n);
+      checkPolicy(policy, this.#context.topology.read.replicaCount);
     } catch (error) {
       if (!(error instanceof CodedError)) throw error;
       return refuse('invalid', error.message);

@@ -6,32 +6,36 @@
  * those behind are handed the winner: before the answer under a linearizable policy, so that no later
  * read sees an older value (ABD, Attiya, Bar-Noy and Dolev 1995), after it otherwise.
  *
+ * While a change of the topology moves the partition, some nodes read the old owners and some the new. What a
+ * linearizable read answers must then be held by enough of both lists: the next reader may ask the other one. So
+ * such a read prefers nodes that are on both, and writes back to both. When another page comes into force while it
+ * is under way it begins anew, with what is left of its time.
+ *
  * Unless the policy is strict, stand-ins answer for replicas that are missing, from the hints they keep;
  * so may this node, if it is no replica.
  */
 
-import { assert } from '../base/assert.ts';
 import type { ErrorCode } from '../base/errors.ts';
 import { CodedError } from '../base/errors.ts';
 import { hedgeDelayMs } from '../coordinator/hedge.ts';
 import type { Plan } from '../coordinator/plan.ts';
-import { reachableNodes } from '../coordinator/plan.ts';
+import { hasSameLists, reachableNodes, secondListOf } from '../coordinator/plan.ts';
 import type { Policy } from '../coordinator/policy.ts';
-import { isLinearizable } from '../coordinator/policy.ts';
+import { holdersNeeded, isLinearizable, quorumOf } from '../coordinator/policy.ts';
 import { ReadCore } from '../coordinator/read-core.ts';
 import type { NodeId } from '../ports/transport.ts';
-import { horizonOfRow, mergeHanded } from '../replica/hand.ts';
+import { horizonOfRow } from '../replica/hand.ts';
 import type { ReadWaiter } from '../replica/replica.ts';
 import type { RowKey } from '../rows/key.ts';
 import { rowKeySlot } from '../rows/key.ts';
 import type { Row, Stamp } from '../rows/row.ts';
 import { compareStamps, rowStamp, STAMP_NONE } from '../rows/row.ts';
-import { isMade } from '../rows/siblings.ts';
-import { writeFloor, writeHand, writeRead, writeWrite } from '../wire/messages.ts';
+import { writeRead } from '../wire/messages.ts';
 import type { NodeContext } from './context.ts';
-import { deadlineError, isTooFarAhead, observeRow, observeStamp, quorumError } from './context.ts';
+import { deadlineError, isTooFarAhead, observeStamp, quorumError } from './context.ts';
 import { Flight } from './flights.ts';
 import type { Link } from './links.ts';
+import { handWinner, handWinnerHere, mendWithWinner } from './winner.ts';
 
 /** The winning row (dead or alive, undefined for none), and its stamp. */
 export type ReadFlightDone = (error: CodedError | undefined, row: Row | undefined, stamp: Stamp) => void;
@@ -39,12 +43,15 @@ export type ReadFlightDone = (error: CodedError | undefined, row: Row | undefine
 export class ReadFlight extends Flight implements ReadWaiter {
   readonly #context: NodeContext;
   readonly #rowKey: RowKey;
-  readonly #plan: Plan;
+  #plan: Plan;
+  /** The second list of owners, where enough must hold what is answered; undefined where that does not matter. */
+  #second: readonly NodeId[] | undefined = undefined;
   readonly policy: Policy;
   readonly #mending: boolean;
-  #damagedBearable: number;
+  readonly #damagedBearableMax: number;
+  #damagedBearable = 0;
   readonly #stampOnly: boolean;
-  readonly #core: ReadCore;
+  #core: ReadCore;
   #done: ReadFlightDone[];
   /** Stamp the neighbours were told we hold. */
   #stampSent: Stamp = STAMP_NONE;
@@ -52,7 +59,9 @@ export class ReadFlight extends Flight implements ReadWaiter {
   #nextStandIn = 0;
   /** Neighbours asked and not heard from. */
   #waiting: NodeId[] = [];
-  #localWaiting = true;
+  #localWaiting = false;
+  /** Who hears of our own row; undefined for this flight itself, as it is unless the read began anew. */
+  #localReader: ReadWaiter | undefined = undefined;
   /** We do not vouch for our own row: it counts for nothing in a read. */
   #localForgetful = false;
   /** Replicas that are reached and may not answer, ourselves included. */
@@ -94,10 +103,14 @@ export class ReadFlight extends Flight implements ReadWaiter {
     this.policy = policy;
     this.#stampOnly = stampOnly;
     this.#mending = mending;
-    this.#damagedBearable = damagedBearable;
-    const short = context.mutants.has('quorum-read-one-short') ? 1 : 0;
-    this.#core = new ReadCore(Math.max(1, policy.r - short), rowKey);
+    this.#damagedBearableMax = damagedBearable;
+    this.#core = this.#coreOf(plan);
     this.#done = [done];
+  }
+
+  #coreOf(plan: Plan): ReadCore {
+    const short = this.#context.mutants.has('quorum-read-one-short') ? 1 : 0;
+    return new ReadCore(Math.max(1, quorumOf(this.policy.r, plan.replicas.length) - short), this.#rowKey);
   }
 
   /** Another reader of the same key in the same turn. */
@@ -111,19 +124,7 @@ export class ReadFlight extends Flight implements ReadWaiter {
 
   start(): void {
     const context = this.#context;
-    // A replica that may have forgotten something asks the others, and holds what they answer.
-    const strict = isLinearizable(this.policy, context.n);
-    const { vouching } = context;
-    const { selfIsReplica } = this.#plan;
-    const vouched = vouching.isWhole || vouching.mayAnswer(rowKeySlot(this.#rowKey), strict);
-    this.#localWaiting = selfIsReplica && vouched;
-    this.#localForgetful = selfIsReplica && !vouched;
-    if (this.#localForgetful) this.#unvouched++;
-    const reachable = reachableNodes(this.#plan, !this.policy.strict, this.#localWaiting);
-    if (reachable < this.#core.needed) {
-      this.#fail(quorumError(context, 'read', reachable, this.#core.needed, 'none', this.#unvouched));
-      return;
-    }
+    if (!this.#prepare()) return;
     context.flights.add(this);
     context.hedgeBudget.earn();
     if (this.#localWaiting) context.replica.read(this.#rowKey, this);
@@ -132,10 +133,86 @@ export class ReadFlight extends Flight implements ReadWaiter {
     this.#askEnough();
   }
 
+  /** Finds out who counts. False if they are too few: then the read has failed. */
+  #prepare(): boolean {
+    const context = this.#context;
+    // A replica that may have forgotten something asks the others, and holds what they answer.
+    const strict = isLinearizable(this.policy, context.n);
+    const { vouching } = context;
+    const { selfIsReplica, otherMask } = this.#plan;
+    const vouched = vouching.isWhole || vouching.mayAnswer(rowKeySlot(this.#rowKey), strict);
+    this.#localWaiting = selfIsReplica && vouched;
+    this.#localForgetful = selfIsReplica && !vouched;
+    this.#unvouched = this.#localForgetful ? 1 : 0;
+    this.#damagedBearable = this.#damagedBearableMax;
+    const isJoint = otherMask !== 0 && strict && !this.#stampOnly && !this.#mending;
+    this.#second =
+      isJoint && !context.mutants.has('joint-repair-one-list') ? secondListOf(this.#plan) : undefined;
+    const reachable = reachableNodes(this.#plan, !this.policy.strict, this.#localWaiting);
+    if (reachable >= this.#core.needed) return true;
+    this.#fail(quorumError(context, 'read', reachable, this.#core.needed, 'none', this.#unvouched));
+    return false;
+  }
+
+  /** Another epoch is in force: with other owners, all that was asked and heard counts for nothing. */
+  override topologyChanged(): void {
+    const context = this.#context;
+    if (this.#finished) return;
+    const plan = context.plans.of(rowKeySlot(this.#rowKey));
+    if (hasSameLists(plan, this.#plan) || context.mutants.has('flight-not-replanned')) {
+      for (const peer of [...this.#waiting]) if (!context.topology.has(peer)) this.#lose(peer);
+      return;
+    }
+    this.#plan = plan;
+    this.#core = this.#coreOf(plan);
+    this.#stampSent = STAMP_NONE;
+    this.#nextRemote = this.#nextStandIn = 0;
+    this.#waiting = [];
+    this.#localDamaged = false;
+    this.#askedLast = '';
+    this.#hedgeAt = Number.POSITIVE_INFINITY;
+    this.#writingBack = false;
+    this.#horizon = 0;
+    const reader: ReadWaiter = {
+      local: (error, stamp, row) => {
+        if (this.#localReader === reader) this.#heardHere(error, stamp, row);
+      },
+    };
+    this.#localReader = reader;
+    if (!this.#prepare()) return;
+    context.flights.renumber(this);
+    if (this.#localWaiting) context.replica.read(this.#rowKey, reader);
+    if (!this.#finished) this.#askEnough();
+  }
+
   /** Asks as many neighbours as a quorum still lacks; fails when there are too few. */
   #askEnough(): void {
     while (this.#possible() < this.#core.needed && this.#askNext());
+    if (this.#second !== undefined) this.#askSecond(this.#second);
     this.#checkReachable();
+    const isOpen = !this.#finished && !this.#writingBack;
+    if (isOpen) this.#concludeIfEnough();
+  }
+
+  /** Asks more of the replicas, as long as those on the second list could not make its quorum of holders. */
+  #askSecond(second: readonly NodeId[]): void {
+    const { remotesLive } = this.#plan;
+    const needed = holdersNeeded(this.policy, second.length);
+    const self = this.#localWaiting && second.includes(this.#context.self) ? 1 : 0;
+    const counts = (id: NodeId): boolean => this.#waiting.includes(id) || this.#core.hasAnswered(id);
+    while (second.filter(counts).length + self < needed && this.#nextRemote < remotesLive.length) {
+      if (!this.#askNext()) return;
+    }
+  }
+
+  /** Whether a node that was asked may yet say that it holds the winner, and spare the second list a write. */
+  #mayHearMore(): boolean {
+    const second = this.#second;
+    if (second === undefined || this.#writingBack || compareStamps(this.#core.stamp, STAMP_NONE) === 0)
+      return false;
+    if (this.#isHeldIn(second)) return false;
+    if (this.#localWaiting && second.includes(this.#context.self)) return true;
+    return this.#waiting.some((id) => second.includes(id));
   }
 
   #possible(): number {
@@ -143,6 +220,10 @@ export class ReadFlight extends Flight implements ReadWaiter {
   }
 
   local(error: CodedError | undefined, stamp: Stamp, row: Row | undefined): void {
+    if (this.#localReader === undefined) this.#heardHere(error, stamp, row);
+  }
+
+  #heardHere(error: CodedError | undefined, stamp: Stamp, row: Row | undefined): void {
     this.#localWaiting = false;
     // While a winner is being written back, the acknowledgements are for that winner and no other.
     if (this.#finished || this.#writingBack) return;
@@ -179,7 +260,7 @@ export class ReadFlight extends Flight implements ReadWaiter {
       const peer = standIns[this.#nextStandIn++]!;
       if (peer === context.self) {
         this.#localWaiting = true;
-        context.hints.read(this.#rowKey, this.#plan.replicas, this);
+        context.hints.read(this.#rowKey, this.#plan.replicas, this.#localReader ?? this);
         return true;
       }
       const link = context.links.get(peer);
@@ -213,8 +294,12 @@ export class ReadFlight extends Flight implements ReadWaiter {
   override tick(now: number): void {
     if (now < this.#hedgeAt || this.#writingBack || this.#waiting.length === 0) return;
     this.#hedgeAt = Number.POSITIVE_INFINITY;
-    if (this.#nextRemote >= this.#plan.remotesLive.length || !this.#context.hedgeBudget.spend()) return;
-    if (this.#askNext()) this.#context.tally.hedges++;
+    if (this.#core.isEnough) {
+      // Only the second list is not known to hold the winner yet, and whoever was asked is slow.
+      this.#conclude();
+    } else if (this.#nextRemote < this.#plan.remotesLive.length && this.#context.hedgeBudget.spend()) {
+      if (this.#askNext()) this.#context.tally.hedges++;
+    }
   }
 
   override readEqual(link: Link): void {
@@ -257,7 +342,11 @@ export class ReadFlight extends Flight implements ReadWaiter {
     if (compareStamps(after, stamp) === 0)
       this.#horizon = wasWinner ? Math.max(this.#horizon, horizon) : horizon;
     else if (!wasWinner) this.#horizon = 0;
-    if (this.#core.isEnough) this.#conclude();
+    this.#concludeIfEnough();
+  }
+
+  #concludeIfEnough(): void {
+    if (this.#core.isEnough && !this.#mayHearMore()) this.#conclude();
   }
 
   #conclude(): void {
@@ -268,12 +357,7 @@ export class ReadFlight extends Flight implements ReadWaiter {
     }
     const linearizable =
       isLinearizable(this.policy, context.n) && !this.#mending && !context.mutants.has('repair-not-blocking');
-    const holdersNeeded = this.#holdersNeeded;
-    if (
-      linearizable &&
-      this.#core.holders() < holdersNeeded &&
-      compareStamps(this.#core.stamp, STAMP_NONE) > 0
-    ) {
+    if (linearizable && !this.#isHeld() && compareStamps(this.#core.stamp, STAMP_NONE) > 0) {
       this.#writeBack();
       return;
     }
@@ -281,12 +365,15 @@ export class ReadFlight extends Flight implements ReadWaiter {
     if (!context.mutants.has('repair-skipped')) this.#repairAfter();
   }
 
-  /**
-   * Replicas that must hold the winner before a linearizable read answers. Later reads ask R: they meet it for
-   * sure if N-R+1 hold it; and what was read must bear the loss of as many disks as what was acknowledged.
-   */
-  get #holdersNeeded(): number {
-    return Math.max(this.#context.n - this.policy.r + 1, this.policy.w);
+  /** Whether enough are known to hold the winner, in each list that later readers may ask. */
+  #isHeld(): boolean {
+    return (
+      this.#isHeldIn(this.#plan.replicas) && (this.#second === undefined || this.#isHeldIn(this.#second))
+    );
+  }
+
+  #isHeldIn(list: readonly NodeId[]): boolean {
+    return this.#core.holders(list) >= holdersNeeded(this.policy, list.length);
   }
 
   #repairAfter(): void {
@@ -300,24 +387,9 @@ export class ReadFlight extends Flight implements ReadWaiter {
   /** Hands the winner to a replica, ourselves included. False when it cannot be reached. */
   #hand(peer: NodeId, id: number): boolean {
     const context = this.#context;
-    const { row, stamp } = this.#core;
-    assert(row !== undefined || !isMade(stamp), 'what is handed on without a row is a flush');
-    if (peer === context.self) {
-      if (isTooFarAhead(context, stamp)) return false;
-      // Once more: what was beyond belief when it came may not be so now, and no row is stored unobserved.
-      if (row === undefined) observeStamp(context, stamp);
-      else observeRow(context, row);
-      const waiter = id === 0 ? undefined : { stored: (error?: CodedError) => this.#storedHere(error) };
-      if (row === undefined) context.replica.raiseFloor(stamp, waiter);
-      else mergeHanded(context.replica, this.#rowKey, row, this.#horizon, waiter);
-      return true;
-    }
-    const writer = context.links.writerTo(peer);
-    if (writer === undefined) return false;
-    if (row === undefined) writeFloor(writer, id, stamp);
-    else if (this.#horizon === 0) writeWrite(writer, id, this.#rowKey, row);
-    else writeHand(writer, id, this.#rowKey, row, this.#horizon);
-    return true;
+    if (peer !== context.self) return handWinner(context, peer, id, this.#rowKey, this.#core, this.#horizon);
+    const waiter = id === 0 ? undefined : { stored: (error?: CodedError) => this.#storedHere(error) };
+    return handWinnerHere(context, this.#rowKey, this.#core, this.#horizon, waiter);
   }
 
   #storedHere(error: CodedError | undefined): void {
@@ -332,8 +404,13 @@ export class ReadFlight extends Flight implements ReadWaiter {
     // Everyone not known to hold it is handed it: a replica that did not answer may have to count.
     const behind = this.#core.behind();
     const unasked = this.#plan.remotesLive.slice(this.#nextRemote);
+    const { selfIsReplica, selfIsTarget, othersLive } = this.#plan;
     if (this.#localWaiting || this.#localForgetful) behind.push(context.self);
     const handed = [...behind, ...this.#waiting, ...unasked];
+    if (this.#second !== undefined) {
+      if (selfIsTarget && !selfIsReplica) handed.push(context.self);
+      handed.push(...othersLive);
+    }
     // All first: our own replica may answer within the call.
     this.#waiting = [...handed];
     for (const peer of handed) {
@@ -348,7 +425,7 @@ export class ReadFlight extends Flight implements ReadWaiter {
     this.#waiting.splice(at, 1);
     this.#context.past.acknowledgedStamp(peer, this.#core.stamp);
     this.#core.repaired(peer);
-    if (this.#core.holders() >= this.#holdersNeeded) this.#succeed();
+    if (this.#isHeld()) this.#succeed();
   }
 
   override refusedBy(peer: NodeId, code: ErrorCode): void {
@@ -365,7 +442,8 @@ export class ReadFlight extends Flight implements ReadWaiter {
   }
 
   override peerLost(peer: NodeId): void {
-    this.#lose(peer);
+    // Who is no member any more: this flight is about to begin anew.
+    if (this.#context.topology.has(peer)) this.#lose(peer);
   }
 
   /** A holder of the winner may have lost it: it is handed the winner like those that never held it. */
@@ -386,12 +464,23 @@ export class ReadFlight extends Flight implements ReadWaiter {
   /** Fails when the answers under way cannot make a quorum any more. */
   #checkReachable(): void {
     if (this.#finished) return;
-    const possible = this.#writingBack ? this.#core.holders() + this.#waiting.length : this.#possible();
-    const needed = this.#writingBack ? this.#holdersNeeded : this.#core.needed;
-    if (possible >= needed) return;
+    if (this.#writingBack) {
+      this.#checkHolders(this.#plan.replicas);
+      if (this.#second !== undefined) this.#checkHolders(this.#second);
+      return;
+    }
+    const possible = this.#possible();
+    if (possible >= this.#core.needed) return;
+    this.#fail(quorumError(this.#context, 'read', possible, this.#core.needed, 'none', this.#unvouched));
+  }
+
+  /** Fails when too few of a list hold the winner or may yet be given it. */
+  #checkHolders(list: readonly NodeId[]): void {
+    if (this.#finished) return;
+    const possible = this.#core.holders(list) + this.#waiting.filter((id) => list.includes(id)).length;
+    const needed = holdersNeeded(this.policy, list.length);
     // Whoever may not answer a read may take what it found.
-    const unvouched = this.#writingBack ? 0 : this.#unvouched;
-    this.#fail(quorumError(this.#context, 'read', possible, needed, 'none', unvouched));
+    if (possible < needed) this.#fail(quorumError(this.#context, 'read', possible, needed, 'none', 0));
   }
 
   override expire(): void {
@@ -402,22 +491,8 @@ export class ReadFlight extends Flight implements ReadWaiter {
     this.#finish();
     const { row, stamp } = this.#core;
     for (const done of this.#done) done(undefined, row, stamp);
-    if (this.#localDamaged && !this.#stampOnly) this.#mendLocal();
-  }
-
-  /** Our own row is damaged, and the others made the quorum without it: what they hold takes its place. */
-  #mendLocal(): void {
-    const context = this.#context;
-    const { row, stamp } = this.#core;
-    if (context.mutants.has('repair-skipped') || isTooFarAhead(context, stamp)) return;
-    observeStamp(context, stamp);
-    if (isLinearizable(this.policy, context.n)) {
-      if (context.replica.replaceDamaged(this.#rowKey, row, context.wall())) context.tally.repairsAfter++;
-    } else if (row !== undefined) {
-      // Who asked fewer, or stand-ins, may not have met the newest row: only what is not older takes its place.
-      context.tally.repairsAfter++;
-      context.replica.merge(this.#rowKey, row, undefined);
-    }
+    if (this.#localDamaged && !this.#stampOnly)
+      mendWithWinner(this.#context, this.#rowKey, this.#core, this.policy);
   }
 
   #fail(error: CodedError): void {

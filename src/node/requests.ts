@@ -16,7 +16,7 @@ import type { CausalContext } from '../causality/version-set.ts';
 import type { Plan } from '../coordinator/plan.ts';
 import { reachableNodes } from '../coordinator/plan.ts';
 import type { Policy } from '../coordinator/policy.ts';
-import { isLinearizable } from '../coordinator/policy.ts';
+import { isLinearizable, quorumOf } from '../coordinator/policy.ts';
 import type { RowKey } from '../rows/key.ts';
 import { rowKeyOf, rowKeySlot } from '../rows/key.ts';
 import type { Row, RowBody } from '../rows/row.ts';
@@ -150,14 +150,14 @@ export class Requests {
     const rowKey = rowKeyOf(key);
     const plan = context.plans.of(rowKeySlot(rowKey));
     const policy = this.#policyOf(key, options, forwarded);
-    if (!plan.selfIsReplica) {
+    if (!plan.selfIsReplica && !(forwarded && plan.selfIsTarget)) {
       if (forwarded) done(this.#notAReplica('none'), undefined);
       else if (plan.remotesLive.length === 0 && this.#canStandIn(plan, policy, policy.r)) {
         this.#readByQuorum(rowKey, plan, policy, this.#deadline(options), done, raw);
       } else this.#forwardRead(key, rowKey, plan, policy, this.#deadline(options), done, raw);
       return;
     }
-    const here = raw && !forwarded ? undefined : this.#readHere(rowKey, policy);
+    const here = raw && !forwarded ? undefined : this.#readHere(rowKey, plan, policy);
     if (here === undefined) this.#readByQuorum(rowKey, plan, policy, this.#deadline(options), done, raw);
     else done(undefined, here ?? undefined);
   }
@@ -211,19 +211,19 @@ export class Requests {
   /** See `NodeApi.readNow`. */
   readNow(key: ByteString, options: RequestOptions): Row | null | undefined {
     const policy = this.#policies.of(key, options.policy);
-    if (policy.r > 1 || this.#refusal(key, false) !== undefined) return undefined;
+    if ((policy.r > 1 && this.#context.n > 1) || this.#refusal(key, false) !== undefined) return undefined;
     const rowKey = rowKeyOf(key);
-    if (!this.#context.plans.of(rowKeySlot(rowKey)).selfIsReplica) return undefined;
-    const row = this.#readHere(rowKey, policy);
+    const row = this.#readHere(rowKey, this.#context.plans.of(rowKeySlot(rowKey)), policy);
     if (row !== undefined) this.#context.tally.reads++;
     return row;
   }
 
   /** The live row, or null, if one replica is enough and this one can vouch for it now: no flight at all. */
-  #readHere(rowKey: RowKey, policy: Policy): Row | null | undefined {
+  #readHere(rowKey: RowKey, plan: Plan, policy: Policy): Row | null | undefined {
     const context = this.#context;
-    if (policy.r > 1 || isLinearizable(policy, context.n) || context.replica.isPending(rowKey))
-      return undefined;
+    const { length } = plan.replicas;
+    if (!plan.selfIsReplica || (policy.r > 1 && length > 1)) return undefined;
+    if (isLinearizable(policy, length) || context.replica.isPending(rowKey)) return undefined;
     const { vouching } = context;
     if (!vouching.isWhole && !vouching.mayAnswer(rowKeySlot(rowKey), false)) return undefined;
     let row: Row | undefined;
@@ -260,9 +260,8 @@ export class Requests {
 
   /** Whether this node, no replica of the key, can bring enough nodes together for it. */
   #canStandIn(plan: Plan, policy: Policy, needed: number): boolean {
-    return (
-      !policy.strict && plan.standIns.includes(this.#context.self) && reachableNodes(plan, true) >= needed
-    );
+    if (policy.strict || !plan.standIns.includes(this.#context.self)) return false;
+    return reachableNodes(plan, true) >= quorumOf(needed, plan.replicas.length);
   }
 
   /** The plan to coordinate by here, after a replica did nothing for want of others; undefined for no. */
@@ -279,13 +278,18 @@ export class Requests {
     return this.#canStandIn(plan, policy, needed) ? plan : undefined;
   }
 
-  /** A peer with another table sent this: refuse rather than pass it round in circles. */
+  /**
+   * A peer that knows another epoch sent this, and this node is an owner by neither list of its own: refuse rather
+   * than pass it round in circles. The peer tries the next replica.
+   *
+   * An owner by the second list alone coordinates what it is sent: who sent it stands on the page before or after
+   * ours, where this node is one that reads ask. Any node may coordinate; it only counts by its own page who must
+   * acknowledge.
+   */
   #notAReplica(outcome: 'fail' | 'none'): CodedError {
-    return new CodedError(
-      'unsupported',
-      outcome,
-      'this node is no replica of the key; nothing was done; try again',
-    );
+    const message =
+      'this node is no replica of the key by the topology it knows; nothing was done; try again';
+    return new CodedError('unavailable', outcome, message);
   }
 
   write(key: ByteString, given: RowBody, options: RequestOptions, forwarded: boolean, done: WriteDone): void {
@@ -318,7 +322,9 @@ export class Requests {
       seen === undefined ||
       context.vouching.mayAnswer(rowKeySlot(rowKey), false) ||
       context.mutants.has('sibling-on-lost-ground');
-    if ((plan.selfIsReplica && grounded) || (alone && !forwarded && !plan.selfIsReplica)) {
+    const isOther = plan.selfIsTarget && !plan.selfIsReplica;
+    const may = plan.selfIsReplica ? grounded : forwarded ? isOther : alone;
+    if (may) {
       new WriteFlight(context, rowKey, body, plan, policy, deadline, done, seen).start(false);
     } else if (forwarded) {
       done(plan.selfIsReplica ? notGrounded() : this.#notAReplica('fail'), undefined);
@@ -372,7 +378,7 @@ export class Requests {
     const needed = Math.max(policy.r, policy.w);
     const alone = plan.primary === undefined && this.#canStandIn(plan, policy, needed);
     const here = plan.selfIsReplica ? plan.primary : alone ? plan.standIns[0] : undefined;
-    if (here === context.self || (forwarded && (plan.selfIsReplica || alone))) {
+    if (here === context.self || (forwarded && (plan.selfIsTarget || alone))) {
       this.#updateHere(key, rowKey, { policy, apply, args, deadline, done });
     } else if (forwarded) {
       done(this.#notAReplica('fail'), null, undefined);

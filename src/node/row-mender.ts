@@ -47,7 +47,6 @@ interface Torn {
 
 export class RowMender {
   readonly #context: NodeContext;
-  readonly #policy: Policy;
   readonly #policies: Policies;
   readonly #tray: Map<RowKey, Torn> = new Map();
   readonly #underway: Set<RowKey> = new Set();
@@ -59,7 +58,6 @@ export class RowMender {
   constructor(context: NodeContext, policies: Policies) {
     this.#context = context;
     this.#policies = policies;
-    this.#policy = { r: Math.max(1, context.n - 1), w: Math.min(2, context.n), strict: true };
   }
 
   /** Rows that wait to be mended. */
@@ -89,20 +87,23 @@ export class RowMender {
   #mend(rowKey: RowKey, torn: Torn, now: number): void {
     const context = this.#context;
     const plan = context.plans.of(rowKeySlot(rowKey));
-    if (!plan.selfIsReplica || !context.replica.isDamaged(rowKey)) {
+    if (!plan.selfIsTarget || !context.replica.isDamaged(rowKey)) {
       this.#tray.delete(rowKey);
       return;
     }
     torn.from = now + retryMs;
-    if (plan.remotesLive.length < context.n - 1) return;
+    // All others of the list that reads ask; this node may be an owner by the other list alone.
+    const others = plan.replicas.length - (plan.selfIsReplica ? 1 : 0);
+    if (plan.remotesLive.length < others) return;
     this.#underway.add(rowKey);
     const heard = (error: unknown, row: Row | undefined, stamp: Stamp): void => {
       this.#underway.delete(rowKey);
       if (error === undefined) this.#replace(rowKey, now - torn.noticedAt, row, stamp);
     };
     const deadline = now + mendTimeoutMs;
-    const others = this.#damagedBearable(rowKey);
-    new ReadFlight(context, rowKey, plan, this.#policy, deadline, false, heard, true, others).start();
+    const policy: Policy = { r: Math.max(1, others), w: Math.min(2, context.n), strict: true };
+    const bearable = this.#damagedBearable(rowKey);
+    new ReadFlight(context, rowKey, plan, policy, deadline, false, heard, true, bearable).start();
   }
 
   /** How many of the others may hold the row damaged too. */

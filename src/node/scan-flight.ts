@@ -14,6 +14,7 @@
 import { assert } from '../base/assert.ts';
 import type { ByteString } from '../base/bytes.ts';
 import type { CodedError, ErrorCode } from '../base/errors.ts';
+import { quorumOf } from '../coordinator/policy.ts';
 import type { NodeId } from '../ports/transport.ts';
 import { mayListAll } from '../replica/vouching.ts';
 import { SLOT_COUNT } from '../ring/slots.ts';
@@ -45,10 +46,10 @@ function tellsMore(row: ScanRow, known: ScanRow): boolean {
 
 export class ScanFlight extends Flight {
   readonly #context: NodeContext;
-  readonly #table: Table;
   readonly #local: LocalScans;
   readonly #count: number;
-  readonly #r: number;
+  readonly #rWished: number;
+  #r = 1;
   readonly #done: ScanDone;
   #cursor: number;
   #slotEnd = 0;
@@ -62,7 +63,10 @@ export class ScanFlight extends Flight {
   #asked: NodeId[] = [];
   #waiting: NodeId[] = [];
   #finished = false;
+  /** Times a run was asked for: what comes late for another one is not wanted. */
+  #runsAsked = 0;
 
+  /** @param r replicas a page is made of; all of them where they are fewer */
   constructor(
     context: NodeContext,
     local: LocalScans,
@@ -74,11 +78,10 @@ export class ScanFlight extends Flight {
   ) {
     super(deadline);
     this.#context = context;
-    this.#table = context.topology.read;
     this.#local = local;
     this.#cursor = cursor;
     this.#count = count;
-    this.#r = r;
+    this.#rWished = r;
     this.#done = done;
   }
 
@@ -90,12 +93,27 @@ export class ScanFlight extends Flight {
   /** Asks the replicas of the slots at the bookmark, as many slots as share the same replicas. */
   #askRun(): void {
     const slot = Math.floor(this.#cursor / hashSpan);
-    this.#slotEnd = this.#runEnd(slot, this.#table.preferenceList(slot));
+    const replicas = this.#table.preferenceList(slot);
+    this.#slotEnd = this.#runEnd(slot, replicas);
+    this.#r = quorumOf(this.#rWished, replicas.length);
+    this.#runsAsked++;
     this.#pages = [];
     this.#asked = [];
     this.#waiting = [];
     this.#unvouched = 0;
     this.#askEnough();
+  }
+
+  /** The owners of now. */
+  get #table(): Table {
+    return this.#context.topology.read;
+  }
+
+  /** Another epoch is in force: the run under way begins anew at the bookmark, with the owners of now. */
+  override topologyChanged(): void {
+    if (this.#finished) return;
+    this.#context.flights.renumber(this);
+    this.#askRun();
   }
 
   /** Asks as many replicas as R answers still lack, each once a run; fails when there are too few. */
@@ -122,8 +140,10 @@ export class ScanFlight extends Flight {
         this.refusedBy(peer, 'unavailable');
         return;
       }
-      const wanted = (): boolean => !this.#finished;
+      const run = this.#runsAsked;
+      const wanted = (): boolean => !this.#finished && this.#runsAsked === run;
       this.#local.scan(this.#cursor, this.#slotEnd, this.#count, wanted, (error, cursorNext, rows) => {
+        if (!wanted()) return;
         if (error === undefined) this.scanReply(context.self, cursorNext, rows);
         else this.refusedBy(context.self, error.code);
       });
@@ -197,7 +217,8 @@ export class ScanFlight extends Flight {
 
   override peerLost(peer: NodeId): void {
     const at = this.#waiting.indexOf(peer);
-    if (this.#finished || at < 0) return;
+    // Who is no member any more: the run is about to begin anew.
+    if (this.#finished || at < 0 || !this.#context.topology.has(peer)) return;
     this.#waiting.splice(at, 1);
     this.#askEnough();
   }
@@ -221,15 +242,15 @@ export class ScanFlight extends Flight {
  */
 export class CountFlight extends Flight {
   readonly #context: NodeContext;
-  readonly #table: Table;
   readonly #local: LocalScans;
-  readonly #ranges: readonly number[];
+  #ranges: readonly number[];
   readonly #passedOver: readonly NodeId[];
   readonly #done: CountDone;
   /** Ranges of slots by who counts them and did not answer yet. */
   #shares: Map<NodeId, number[]> = new Map();
   /** Flights that count what somebody did not. */
   #retries = 0;
+  #timesAsked = 0;
   #sum = 0;
   #finished = false;
 
@@ -247,7 +268,6 @@ export class CountFlight extends Flight {
   ) {
     super(deadline);
     this.#context = context;
-    this.#table = context.topology.read;
     this.#local = local;
     this.#ranges = ranges;
     this.#passedOver = passedOver;
@@ -255,8 +275,22 @@ export class CountFlight extends Flight {
   }
 
   start(): void {
+    this.#context.flights.add(this);
+    this.#ask();
+  }
+
+  /** Another epoch is in force: what is not counted yet is divided anew among the owners of now. */
+  override topologyChanged(): void {
+    if (this.#finished || this.#shares.size === 0) return;
+    this.#ranges = [...this.#shares.values()].flat();
+    this.#shares = new Map();
+    this.#context.flights.renumber(this);
+    this.#ask();
+  }
+
+  #ask(): void {
     const context = this.#context;
-    context.flights.add(this);
+    const asked = ++this.#timesAsked;
     if (!this.#divide()) {
       // Who was passed over and is still there refused.
       const refusing = this.#passedOver.filter((id) => context.links.isLive(id)).length;
@@ -273,8 +307,9 @@ export class CountFlight extends Flight {
     if (own !== undefined && !mayListAll(context.vouching, own)) {
       this.refusedBy(context.self, 'unavailable');
     } else if (own !== undefined) {
-      const wanted = (): boolean => !this.#finished;
+      const wanted = (): boolean => !this.#finished && this.#timesAsked === asked;
       this.#local.count(own, wanted, (error, count) => {
+        if (!wanted()) return;
         if (error === undefined) this.countReply(context.self, count);
         else this.refusedBy(context.self, error.code);
       });
@@ -284,12 +319,13 @@ export class CountFlight extends Flight {
 
   /** Gives each range of slots to the first live replica; false if one has none. */
   #divide(): boolean {
-    const step = SLOT_COUNT / this.#table.partitionCount;
+    const { read } = this.#context.topology;
+    const step = SLOT_COUNT / read.partitionCount;
     for (let i = 0; i + 1 < this.#ranges.length; i += 2) {
       const slotTo = this.#ranges[i + 1]!;
       for (let slot = this.#ranges[i]!; slot < slotTo; ) {
         const end = Math.min(slotTo, Math.floor(slot / step) * step + step);
-        const counter = this.#table
+        const counter = read
           .preferenceList(slot)
           .find((id) => this.#context.links.isLive(id) && !this.#passedOver.includes(id));
         if (counter === undefined) return false;
@@ -319,7 +355,8 @@ export class CountFlight extends Flight {
   /** The share goes to the next replicas. Each time one more is passed over, so this comes to an end. */
   override peerLost(peer: NodeId): void {
     const share = this.#shares.get(peer);
-    if (this.#finished || share === undefined) return;
+    // Who is no member any more: its share is about to be given to another.
+    if (this.#finished || share === undefined || !this.#context.topology.has(peer)) return;
     this.#shares.delete(peer);
     this.#retries++;
     const passedOver = [...this.#passedOver, peer];

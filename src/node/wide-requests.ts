@@ -42,7 +42,7 @@ export class WideRequests {
       done(undefined, { cursor: 0, entries: [] });
       return;
     }
-    const r = Math.min((options.policy ?? this.#policies.fallback).r, this.#context.n);
+    const { r } = options.policy ?? this.#policies.fallback;
     const bounded = Math.max(1, Math.min(10_000, count));
     const deadline = this.#deadline(options);
     new ScanFlight(this.#context, this.#scans, cursor, bounded, r, deadline, done).start();
@@ -70,9 +70,8 @@ export class WideRequests {
     }
     const { flushW, flushWLeast } = this.#policies;
     const { policy } = options;
-    const members = this.#context.topology.members.length;
     const [most, least] = policy === undefined ? [flushW, flushWLeast] : [policy.w, policy.w];
-    new FlushFlight(this.#context, members, most, least, this.#deadline(options), done).start();
+    new FlushFlight(this.#context, most, least, this.#deadline(options), done).start();
     this.#scans.sweepFromStart();
   }
 
