@@ -18,6 +18,7 @@ import { POLICY_HANDLERS } from './policy.ts';
 import { SCAN_HANDLERS } from './scan.ts';
 import { SERVER_HANDLERS } from './server.ts';
 import { getNow, STRINGS_HANDLERS } from './strings.ts';
+import { TOPOLOGY_HANDLERS } from './topology.ts';
 
 const families: readonly HandlerTable[] = [
   STRINGS_HANDLERS,
@@ -34,6 +35,7 @@ const families: readonly HandlerTable[] = [
   CLUSTER_HANDLERS,
   DURE_HANDLERS,
   POLICY_HANDLERS,
+  TOPOLOGY_HANDLERS,
   HELP_HANDLERS,
 ];
 

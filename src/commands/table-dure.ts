@@ -1,5 +1,5 @@
 /**
- * Dure's own commands, as data: siblings, and policies: of a connection, of one command, of key prefixes.
+ * Dure's own commands, as data: siblings, the topology, and policies: of a connection, of one command, of prefixes.
  */
 
 import type { CommandSpec } from './command.ts';
@@ -78,6 +78,20 @@ export const DURE_COMMANDS: readonly CommandSpec[] = [
     order: 'free',
     differs:
       'A prefix: `DURE.WITH PC/EC DO GET key`. The words are those of `DURE.CONSISTENCY`, whose policy it takes the place of for this command; what they leave open (siblings, expiry) is as the policy of the key says. For commands that ask for data, whatever they reply is replied; others, and DURE.WITH itself, are refused. Order and statistics are those of the command; the prefix is counted beside it.',
+  },
+  {
+    name: 'dure.topology',
+    arity: -1,
+    flags: 'noscript loading stale',
+    categories: 'slow',
+    group: 'dure',
+    since: '0.1.0',
+    summary: 'Who the members are and who owns what, or where a key lives',
+    complexity: 'O(P) for P partitions',
+    syntax: '[KEY key]',
+    order: 'free',
+    differs:
+      'A map with `epoch`, `phase` (`steady`, `copy`, `switch`), the `change` under way with its `nodes` and `gone`, and `members`: maps with `state` (`owning`, `joining`, `leaving`), address, `zone`, `weight`, `live`, `primaries`, `replicas` and `replicas-next`. With KEY: `slot`, `partition`, `owners` and `owners-next`, primary first. Maps are flat lists in RESP2.',
   },
   {
     name: 'dure.policy',
