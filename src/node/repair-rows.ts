@@ -15,7 +15,7 @@ import { RowHash } from '../merkle/row-hash.ts';
 import type { Storage, StorageEntry } from '../ports/storage.ts';
 import type { NodeId } from '../ports/transport.ts';
 import { Pace } from '../repair/pace.ts';
-import type { LocalRows, Need, RepairDone, RowVisitor } from '../repair/ports.ts';
+import type { CarriedRow, LocalRows, Need, PageDone, RepairDone, RowVisitor } from '../repair/ports.ts';
 import { SLOT_COUNT } from '../ring/slots.ts';
 import type { Table } from '../ring/table.ts';
 import type { RowKey } from '../rows/key.ts';
@@ -26,6 +26,8 @@ import type { NodeContext } from './context.ts';
 import { isTooFarAhead, observeStamp } from './context.ts';
 
 const pageEntries = 512;
+/** Rows that are carried away in bulk are read so many at a time: most of them are needed, however large they are. */
+const carriedEntries = 64;
 const runSlotsMax = 64;
 const jobsMax = 64;
 /** Where the stamp begins in a row. */
@@ -381,6 +383,39 @@ export class RepairRows implements LocalRows {
     if (job.visit !== undefined && job.leaves!.has(leaf)) job.visit(leaf, hash, rowKey, row);
   }
 
+  page(partition: number, after: RowKey, bytesMax: number, urgent: boolean, done: PageDone): void {
+    const { slotFirst, slotEnd } = this.#context.replica.horizons.slotsOf(partition);
+    const pace = urgent ? this.#urgent : this.#patient;
+    const rows: CarriedRow[] = [];
+    let bytes = 0;
+    const read = (from: RowKey): void =>
+      this.#storage.range({ from, to: slotStart(slotEnd), limit: carriedEntries }, (error, entries) => {
+        const began = this.now();
+        this.rowsRead += entries.length;
+        let isFull = false;
+        for (const { key, value } of entries) {
+          if (!this.#isCarried(key, value)) continue;
+          bytes += key.length + value.length;
+          isFull = rows.length > 0 && bytes > bytesMax;
+          if (isFull) break;
+          rows.push({ rowKey: key, row: value.slice() });
+        }
+        pace.spend(this.now() - began + entries.length * rowCostMs);
+        if (error !== undefined || isFull || entries.length < carriedEntries) done(error, rows, isFull);
+        else {
+          const next = `${entries.at(-1)!.key}\x00`;
+          this.whenAllowed(urgent, 0, () => read(next));
+        }
+      });
+    read(after === '' ? slotStart(slotFirst) : `${after}\x00`);
+  }
+
+  /** Whether a stored row is to be handed to others: intact, and not gone. */
+  #isCarried(rowKey: RowKey, row: Row): boolean {
+    if (row.length < ROW_HEADER_BYTES || (this.#storage.durable && !isRowIntact(rowKey, row))) return false;
+    return !this.#context.replica.isGone(rowKey, row);
+  }
+
   #finish(job: Job, error: CodedError | undefined): void {
     const at = this.#jobs.indexOf(job);
     if (at < 0) return;
@@ -391,9 +426,7 @@ export class RepairRows implements LocalRows {
   rowOf(rowKey: RowKey): Row | undefined {
     try {
       const row = this.#storage.get(rowKey);
-      if (row === undefined || row.length < ROW_HEADER_BYTES) return undefined;
-      if (this.#storage.durable && !isRowIntact(rowKey, row)) return undefined;
-      return this.#context.replica.isGone(rowKey, row) ? undefined : row;
+      return row !== undefined && this.#isCarried(rowKey, row) ? row : undefined;
     } catch (error) {
       if (!(error instanceof CodedError)) throw error;
       return undefined;

@@ -25,6 +25,29 @@ export const PARTS_LOG_MAX = 16;
 /** Bytes of rows in one message. */
 export const ROWS_BYTES_MAX: number = 256 * 1024;
 
+/** In place of a count of buckets: all rows of a partition are asked for, from a key on. */
+export const FETCH_ALL = 0xffff;
+
+export interface FetchAll {
+  readonly partition: number;
+  /** The last row that came; empty for none. */
+  readonly after: RowKey;
+}
+
+export function writeFetchAll(writer: ByteWriter, { partition, after }: FetchAll): void {
+  writer.u16(FETCH_ALL);
+  writer.u16(partition);
+  writer.text(after);
+}
+
+/** Reads what follows `FETCH_ALL`. */
+export function readFetchAll(reader: ByteReader, partitionCount: number): FetchAll {
+  const partition = reader.u16();
+  const after = reader.text();
+  if (partition >= partitionCount || (after !== '' && !isRowKey(after))) throw nonsense('no partition');
+  return { partition, after };
+}
+
 /** A bucket, or the part of one whose short key hashes begin with the `partsLog` bits of `part`. */
 export interface BucketPart {
   readonly leaf: number;

@@ -21,7 +21,7 @@ import {
   type RepairHead,
   writeShort,
 } from '../wire/repair-messages.ts';
-import type { BucketAnswer, BucketPart, Version } from './codec.ts';
+import type { BucketAnswer, BucketPart, FetchAll, Version } from './codec.ts';
 import {
   BUCKETS_MAX,
   ENTRIES_MAX,
@@ -34,12 +34,13 @@ import {
   versionOf,
   writeBucketPart,
   writeCount,
+  writeFetchAll,
   writeRow,
   writeVersion,
 } from './codec.ts';
 import type { PartitionOutcome, SessionOptions } from './outcome.ts';
 import type { Need } from './ports.ts';
-import { ascending, isInPart, partitionOfLeaf, type Shortening } from './tree.ts';
+import { ascending, isInPart, LEAF_COUNT, partitionOfLeaf, type Shortening } from './tree.ts';
 
 /** Short key hashes asked for in one FETCH. */
 const fetchKeysMax = 2048;
@@ -79,13 +80,20 @@ export class Exchange {
   #pushes: RowKey[] = [];
   /** Short key hashes of rows we lack or have older, by leaf. */
   #fetches: Map<number, Set<number>> = new Map();
+  /** We hold nothing of a partition: its rows come in bulk, behind this key. */
+  #all: FetchAll | undefined = undefined;
 
   constructor(options: ExchangeOptions) {
     this.#options = options;
   }
 
   get hasRows(): boolean {
-    return this.#pushes.length > 0 || this.#fetches.size > 0;
+    return this.#pushes.length > 0 || this.#fetches.size > 0 || this.#all !== undefined;
+  }
+
+  /** Fetches all rows of a partition: whatever is held here, it has to be compared afterwards. */
+  addAll(partition: number): void {
+    this.#all = { partition, after: '' };
   }
 
   get hasBuckets(): boolean {
@@ -273,8 +281,51 @@ export class Exchange {
   // Rows.
 
   rowsStep(): void {
-    if (this.#fetches.size > 0) this.#fetchStep();
+    if (this.#all !== undefined) this.#allStep(this.#all);
+    else if (this.#fetches.size > 0) this.#fetchStep();
     else this.#pushStep();
+  }
+
+  #allStep(all: FetchAll): void {
+    this.#options.session.local.whenMoveAllowed(() =>
+      this.#call(
+        REPAIR_FETCH,
+        (writer) => writeFetchAll(writer, all),
+        (reader) => this.#allFetched(all, reader),
+      ),
+    );
+  }
+
+  #allFetched({ partition }: FetchAll, reader: ByteReader): void {
+    const { local, peer } = this.#options.session;
+    const outcome = this.#options.outcomeOf((partition * LEAF_COUNT) / local.partitionCount);
+    const more = reader.u8() === 1;
+    const rows: { rowKey: RowKey; row: Row | undefined }[] = [];
+    for (let left = reader.u16(); left > 0; left--) rows.push(readRow(reader));
+    let bytes = 0;
+    for (const { rowKey, row } of rows) {
+      bytes += rowKey.length + (row?.length ?? 0);
+      if (partitionOfLeaf(rowKeySlot(rowKey) * 16, local.partitionCount) === partition) continue;
+      this.#options.next(nonsense('a row of another partition'));
+      return;
+    }
+    local.moved(bytes);
+    outcome.rowBytesTaken += bytes;
+    const last = rows.at(-1);
+    this.#all = more && last !== undefined ? { partition, after: last.rowKey } : undefined;
+    let left = 1;
+    const stored = (taken: number): void => {
+      outcome.rowsTaken += taken;
+      if (--left === 0) this.#options.next(undefined);
+    };
+    const source = outcome.horizonTheirs >= local.horizonOf(partition) ? 'sync' : 'request';
+    for (const { rowKey, row } of rows) {
+      if (row === undefined) continue;
+      left++;
+      // What is not taken is found by the comparison that follows.
+      local.take(peer, rowKey, row, source, (error) => stored(error === undefined ? 1 : 0));
+    }
+    stored(0);
   }
 
   #fetchStep(): void {

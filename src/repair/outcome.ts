@@ -18,7 +18,10 @@ export interface SessionOptions {
    * all there is, they delete nothing because we lack it, and no horizon is taken over. Only in a wide session.
    */
   readonly gives?: boolean;
-  /** Rows are fetched at the pace of moves: owners change, and this side is to hold them all. */
+  /**
+   * Owners change, and this side is to hold all rows: they are fetched at the pace of moves, and in bulk if it holds
+   * none yet. Only in a wide session.
+   */
   readonly moves?: boolean;
   /** 16 bits, another one each round. */
   readonly salt: number;

@@ -29,6 +29,15 @@ export interface Need {
  */
 export type RowVisitor = (leaf: number, hash: RowHash, rowKey: RowKey, row: Row | undefined) => void;
 
+/** A row on its way, with bytes of its own. */
+export interface CarriedRow {
+  readonly rowKey: RowKey;
+  readonly row: Row;
+}
+
+/** `more`: there are rows behind the last one. */
+export type PageDone = (error: CodedError | undefined, rows: readonly CarriedRow[], more: boolean) => void;
+
 export type RepairDone = (error: CodedError | undefined) => void;
 
 /** The rows of this node. */
@@ -43,6 +52,11 @@ export interface LocalRows {
   refresh(slots: readonly number[], need: Need, done: RepairDone): void;
   /** Visits all rows of the leaves (ascending) that are not gone. */
   collect(leaves: readonly number[], need: Need, visit: RowVisitor, done: RepairDone): void;
+  /**
+   * Copies rows of a partition behind `after` (empty: from its first on), in the order of their keys, as many as
+   * `bytesMax` holds and at least one if there is any; but those that are gone or damaged.
+   */
+  page(partition: number, after: RowKey, bytesMax: number, urgent: boolean, done: PageDone): void;
   /** Sum over leaves; see `HashForest`. */
   sum(first: number, count: number): NodeHash;
   /** The row to send for a key: intact, and not gone; else undefined. A view. */

@@ -12,7 +12,7 @@ import type { NodeId } from '../ports/transport.ts';
 import type { RowKey } from '../rows/key.ts';
 import { rowKeySlot } from '../rows/key.ts';
 import type { Row } from '../rows/row.ts';
-import { rowStamp, rowTime } from '../rows/row.ts';
+import { rowTime } from '../rows/row.ts';
 import type { RepairHead } from '../wire/repair-messages.ts';
 import {
   REPAIR_BUSY,
@@ -28,26 +28,27 @@ import {
   REPAIR_ROOTS,
   REPAIR_ROOTS_REPLY,
   REPAIR_ROWS,
-  readAscending,
   readRepairHead,
   readShort,
   writeBits,
 } from '../wire/repair-messages.ts';
-import { type AskedBucket, readAskedBucket } from './asked-bucket.ts';
-import type { BucketAnswer, Footing, Version } from './codec.ts';
+import type { AskedBucket, AskedRoot, MetRow } from './asked.ts';
+import { meetBucket, readAskedBucket, readAskedRoots } from './asked.ts';
+import type { BucketAnswer, Footing } from './codec.ts';
 import {
   BUCKETS_MAX,
   ENTRIES_MAX,
+  FETCH_ALL,
+  type FetchAll,
   horizonMark,
   NODES_MAX,
   nonsense,
-  ROOTS_MAX,
   ROWS_BYTES_MAX,
   readBucketPart,
   readCount,
   readEqualNodeHash,
+  readFetchAll,
   readFooting,
-  readHash,
   readRow,
   readTreeNode,
   versionOf,
@@ -56,7 +57,7 @@ import {
   writeHash,
   writeRow,
 } from './codec.ts';
-import type { LocalRows, Need, RepairMutants } from './ports.ts';
+import type { CarriedRow, LocalRows, Need, RepairMutants } from './ports.ts';
 import {
   ascending,
   childCount,
@@ -86,13 +87,6 @@ export interface ResponderFigures {
   rowsDropped: number;
   rowBytesSent: number;
   rowBytesTaken: number;
-}
-
-interface AskedRoot {
-  readonly partition: number;
-  readonly a: number;
-  readonly b: number;
-  readonly horizon: number;
 }
 
 export class Responder {
@@ -150,19 +144,8 @@ export class Responder {
   }
 
   #roots(peer: NodeId, head: RepairHead, reader: ByteReader, answer: RepairAnswer): void {
-    const asked: AskedRoot[] = [];
-    let before = -1;
     let footing = head.wide && reader.u8() === 1 ? readFooting(reader) : undefined;
-    const count = readCount(reader);
-    if (count > ROOTS_MAX) throw nonsense('too many partitions');
-    for (let left = count; left > 0; left--) {
-      const partition = readAscending(reader, before);
-      if (partition <= before || partition >= this.#local.partitionCount) throw nonsense('no partition');
-      before = partition;
-      const { a, b } = readHash(reader);
-      const horizon = head.wide ? reader.u48() : 0;
-      asked.push({ partition, a, b, horizon });
-    }
+    const asked = readAskedRoots(reader, head.wide, this.#local.partitionCount);
     for (const { partition, horizon } of asked) {
       if (horizon <= this.#local.horizonOf(partition)) continue;
       // A late request may have slipped in since we began to weigh.
@@ -315,7 +298,12 @@ export class Responder {
           if (!isInPart(full, bucket.item.partsLog, bucket.item.part)) continue;
           // A damaged row is mended by a quorum read; this comparison leaves it alone.
           if (row === undefined) bucket.indices.set(short.key(full), -1);
-          else this.#meet(bucket, short.key(full), versionOf(hash, short), rowKey, row, theirHorizon);
+          else
+            this.#meet(
+              bucket,
+              { key: short.key(full), version: versionOf(hash, short), rowKey, row },
+              theirHorizon,
+            );
           if (row === undefined) bucket.damaged++;
         }
       },
@@ -334,32 +322,11 @@ export class Responder {
     );
   }
 
-  /** A row of ours meets the list of the asker. */
-  #meet(
-    bucket: AskedBucket,
-    key: number,
-    version: Version,
-    rowKey: RowKey,
-    row: Row,
-    theirHorizon: number,
-  ): void {
-    if (bucket.only.length + bucket.others.length > ENTRIES_MAX) return;
-    const index = bucket.indices.get(key);
-    if (index === -1) return;
-    const time = rowTime(row);
+  /** A row of ours meets the list of the asker. @param theirHorizon behind which rows that it lacks were deleted */
+  #meet(bucket: AskedBucket, met: MetRow, theirHorizon: number): void {
     const horizon = this.#local.horizonOf(partitionOfLeaf(bucket.item.leaf, this.#local.partitionCount));
-    const settledThere = theirHorizon > horizon && time <= theirHorizon;
-    if (index === undefined) {
-      // From before their horizon, and they hold nothing: it was deleted, and its tombstone collected.
-      if (settledThere && this.#mutants.horizonNotCaughtUp) return;
-      if (settledThere) bucket.drops.push({ key: rowKey, stamp: rowStamp(row).slice() });
-      else bucket.only.push({ key, time });
-      return;
-    }
-    bucket.found[index] = true;
-    const asked = bucket.versions[index]!;
-    if (asked.a === version.a && asked.b === version.b) return;
-    bucket.others.push({ index, stamp: rowStamp(row).slice() });
+    const settledThere = theirHorizon > horizon && rowTime(met.row) <= theirHorizon;
+    meetBucket(bucket, met, settledThere, this.#mutants.horizonNotCaughtUp);
   }
 
   #bucketAnswer(bucket: AskedBucket): BucketAnswer {
@@ -382,6 +349,10 @@ export class Responder {
     const short = new Shortening(head.wide, head.salt);
     const wanted = new Map<number, Set<number>>();
     const count = reader.u16();
+    if (count === FETCH_ALL) {
+      this.#fetchAll(head, readFetchAll(reader, this.#local.partitionCount), answer);
+      return;
+    }
     for (let left = count; left > 0; left--) {
       const { item } = readBucketPart(reader);
       const keys = wanted.get(item.leaf) ?? new Set<number>();
@@ -415,17 +386,34 @@ export class Responder {
           refuse(answer, REPAIR_ROWS, error);
           return;
         }
-        this.#local.whenAllowed(head.urgent, bytes, () => {
-          this.figures.rowsSent += rows.length;
-          this.figures.rowBytesSent += bytes;
-          answer(REPAIR_ROWS, REPAIR_OK, (writer) => {
-            writer.u8(more ? 1 : 0);
-            writer.u16(rows.length);
-            for (const { rowKey, row } of rows) writeRow(writer, rowKey, row);
-          });
-        });
+        this.#sendRows(head, rows, more, answer);
       },
     );
+  }
+
+  /** All rows of a partition behind a key: the asker has none. */
+  #fetchAll(head: RepairHead, { partition, after }: FetchAll, answer: RepairAnswer): void {
+    const isOurs = (): boolean => this.#local.isReplica(partition);
+    if (!isOurs()) answer(REPAIR_ROWS, REPAIR_BUSY);
+    else {
+      this.#local.page(partition, after, ROWS_BYTES_MAX, head.urgent, (error, rows, more) => {
+        if (error !== undefined || !isOurs()) refuse(answer, REPAIR_ROWS, error);
+        else this.#sendRows(head, rows, more, answer);
+      });
+    }
+  }
+
+  #sendRows(head: RepairHead, rows: readonly CarriedRow[], more: boolean, answer: RepairAnswer): void {
+    const bytes = rows.reduce((sum, { rowKey, row }) => sum + rowKey.length + row.length, 0);
+    this.#local.whenAllowed(head.urgent, bytes, () => {
+      this.figures.rowsSent += rows.length;
+      this.figures.rowBytesSent += bytes;
+      answer(REPAIR_ROWS, REPAIR_OK, (writer) => {
+        writer.u8(more ? 1 : 0);
+        writer.u16(rows.length);
+        for (const { rowKey, row } of rows) writeRow(writer, rowKey, row);
+      });
+    });
   }
 
   #push(peer: NodeId, head: RepairHead, reader: ByteReader, answer: RepairAnswer): void {

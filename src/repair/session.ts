@@ -68,6 +68,9 @@ export class Session {
   #tokenOurs = 0;
   /** The peer's, since we began to weigh; see `Footing`. */
   #footing: Footing | undefined = undefined;
+  /** Rows were asked for in bulk, as they can be once; and the comparison is to begin anew when they are here. */
+  #isBulkDone = false;
+  #isAnewDue = false;
   #settling = false;
   #finished = false;
 
@@ -155,7 +158,10 @@ export class Session {
     if (this.#finished) return;
     if (error !== undefined) this.#finish(error);
     else if (this.#exchange.hasRows) this.#exchange.rowsStep();
-    else if (this.#nodes.length > 0) this.#askNodes();
+    else if (this.#isAnewDue) {
+      this.#isAnewDue = false;
+      this.#weighAnew();
+    } else if (this.#nodes.length > 0) this.#askNodes();
     else if (this.#exchange.hasBuckets) this.#exchange.bucketsStep();
     else if (this.#roots.length > 0) this.#askRoots();
     else if (this.options.wide && !this.#settling) this.#settle();
@@ -266,10 +272,23 @@ export class Session {
         outcome.unresolved++;
         continue;
       }
-      if (!sameRows) this.#nodes.push(partitionRoot(partition, this.#local.partitionCount));
+      if (!sameRows && !this.#beginBulk(partition)) {
+        this.#nodes.push(partitionRoot(partition, this.#local.partitionCount));
+      }
     }
     if (anew) this.#weighAnew();
     else this.#next(undefined);
+  }
+
+  /** A side that holds nothing asks for all there is; the comparison then finds what is lacking still. */
+  #beginBulk(partition: number): boolean {
+    const own = this.#rootOf(partition);
+    if (this.options.moves !== true || this.#isBulkDone || own.a !== 0 || own.b !== 0) return false;
+    this.#isBulkDone = true;
+    this.#isAnewDue = true;
+    this.#roots.push(partition);
+    this.#exchange.addAll(partition);
+    return true;
   }
 
   #askNodes(): void {

@@ -11,6 +11,7 @@ import type { RowHash } from '../merkle/row-hash.ts';
 
 const leafBits = SLOT_BITS + BUCKET_BITS;
 const leafMask = (1 << leafBits) - 1;
+export const LEAF_COUNT: number = 1 << leafBits;
 
 /** A node of a tree: level * 2^18 + first leaf. Fits 24 bits. */
 export type TreeNode = number;

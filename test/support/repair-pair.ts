@@ -42,6 +42,8 @@ export class Side {
   readonly forest: HashForest = new HashForest();
   readonly rows: RepairRows;
   readonly table: Table;
+  /** What this side knows of the owners. */
+  topology: Topology;
   nowMs = 1000;
   readonly #pair: Pair;
 
@@ -62,9 +64,13 @@ export class Side {
       mutants: new Set<string>(),
     } as unknown as ConstructorParameters<typeof Replica>[0]);
     this.replica.start();
+    this.topology = Topology.founding([], pair.table);
+    const topology = (): Topology => this.topology;
     const context = {
       self: id,
-      topology: Topology.founding([], pair.table),
+      get topology(): Topology {
+        return topology();
+      },
       n: 2,
       limits: NODE_LIMITS_DEFAULT,
       replica: this.replica,
@@ -166,7 +172,14 @@ export class Pair {
   /** Runs a session from one side to the other, to its end. */
   compare(
     from: Side,
-    how: { partitions?: readonly number[]; wide?: boolean; rescan?: boolean; salt?: number } = {},
+    how: {
+      partitions?: readonly number[];
+      wide?: boolean;
+      rescan?: boolean;
+      salt?: number;
+      gives?: boolean;
+      moves?: boolean;
+    } = {},
   ): Compared {
     const to = from === this.a ? this.b : this.a;
     const responder = new Responder(to.rows, this.#mutants, 30_000, () => undefined);
@@ -181,6 +194,8 @@ export class Pair {
         wide: how.wide ?? false,
         urgent: true,
         rescan: how.rescan ?? false,
+        gives: how.gives ?? false,
+        moves: how.moves ?? false,
         salt: how.salt ?? this.#prng.u32() & 0xffff,
         lookWithinMs: 30_000,
         local: from.rows,

@@ -173,7 +173,7 @@ describe('rows of others', () => {
     assert.equal(cellar.strays.count, 0);
     assert.equal(cellar.strays.cleaned, 1);
     assert.equal(cellar.strays.rowsDropped, foreign.names.length);
-    assert.deepEqual(cellar.given, []);
+    assert.equal(cellar.given.length, 0);
   });
 
   it('are found after a start, whoever brought them', () => {
@@ -245,14 +245,14 @@ describe('rows of others', () => {
     cellar.doAllKnow = false;
     cellar.put(foreign.names[0]!);
     cellar.ticks(20, 1000);
-    assert.deepEqual(cellar.given, []);
+    assert.equal(cellar.given.length, 0);
     cellar.doAllKnow = true;
     cellar.tick();
     for (let i = 0; i < 5; i++) {
       const { done } = cellar.given.shift()!;
       done(new CodedError('unavailable', 'none', 'it is away'));
       cellar.tick();
-      assert.deepEqual(cellar.given, [], 'left alone for a while');
+      assert.equal(cellar.given.length, 0, 'left alone for a while');
       cellar.tick(1000);
     }
     assert.ok(cellar.has(foreign.names[0]!));
@@ -264,7 +264,7 @@ describe('rows of others', () => {
     for (const topology of [copying, advanced(copying)]) {
       cellar.change(topology);
       cellar.ticks(20, 1000);
-      assert.deepEqual(cellar.given, []);
+      assert.equal(cellar.given.length, 0);
     }
     cellar.change(settled);
     const owners = ownersOf(settled, lost.partition);
@@ -311,7 +311,7 @@ describe('rows of others', () => {
     const cellar = new Cellar(Topology.founding(others, read));
     cellar.put(own.names[0]!);
     cellar.ticks(20, 1000);
-    assert.deepEqual(cellar.given, []);
+    assert.equal(cellar.given.length, 0);
     assert.ok(cellar.has(own.names[0]!));
   });
 
@@ -360,7 +360,7 @@ describe('rows of others', () => {
     const cellar = new Cellar(founding, ['stray-dropped-early']);
     cellar.put(foreign.names[0]!);
     cellar.ticks(20);
-    assert.deepEqual(cellar.given, []);
+    assert.equal(cellar.given.length, 0);
     assert.equal(cellar.has(foreign.names[0]!), false);
   });
 });
