@@ -1,5 +1,6 @@
-/** Makes the context of a node (`context.ts`) from the parts that the node made before it. */
+/** Makes the links of a node, and its context (`context.ts`) from the parts that it made before. */
 
+import { assert } from '../base/assert.ts';
 import { HedgeBudget } from '../coordinator/hedge.ts';
 import type { PlanBook } from '../coordinator/plan.ts';
 import { HintBook } from '../hints/hint-book.ts';
@@ -9,7 +10,7 @@ import type { Topology } from '../topology/topology.ts';
 import type { NodeContext } from './context.ts';
 import type { Flights } from './flights.ts';
 import type { Identity } from './identity.ts';
-import type { Links } from './links.ts';
+import { type LinkEvents, Links } from './links.ts';
 import type { NodeOptions, NodePorts } from './options.ts';
 import { PastMemory } from './past-memory.ts';
 import { SiblingComposer } from './sibling-composer.ts';
@@ -29,6 +30,26 @@ export interface ContextParts {
   readonly plans: PlanBook;
   readonly flights: Flights;
   readonly tally: Tally;
+}
+
+/** The links to the members of a topology, this node being one of them. */
+export function makeLinks(
+  options: NodeOptions,
+  ports: NodePorts,
+  topology: Topology,
+  events: LinkEvents,
+): Links {
+  const { id, limits, mutants = noMutants } = options;
+  const { members, epoch } = topology;
+  const { log, clock, transport, random, turn } = ports;
+  const self = topology.member(id);
+  assert(self !== undefined, 'a node is one of its members');
+  const life = random.u32();
+  const now = clock.monotonic();
+  const linked = { self, members, life, transport, random, limits, log, mutants, now };
+  const links = new Links(linked, events, () => turn.wake());
+  links.epoch = epoch;
+  return links;
 }
 
 export function makeContext(parts: ContextParts): NodeContext {

@@ -5,6 +5,7 @@
  * side; nothing here is on the path of a request.
  */
 
+import type { NodeId } from '../ports/transport.ts';
 import type { MemberView, NodeApi, NodeFigures } from './api.ts';
 import type { NodeContext } from './context.ts';
 import type { HintDesk } from './hint-desk.ts';
@@ -57,6 +58,14 @@ export class NodeFacts {
     const { rebuildingSince } = past;
     const { epoch, settledEpoch } = topologyDesk;
     context.links.setFacts({ epoch, settledEpoch, rebuildingSince, hintFloor: hints.hintFloor() });
+  }
+
+  /** The time up to which a member holds no hints, as it says itself; see `HintBook.raiseFloor`. */
+  hintFloorOf(member: NodeId): number {
+    const { context, hints } = this.#parts;
+    if (member === context.self) return hints.hintFloor();
+    const link = context.links.get(member);
+    return link === undefined ? 0 : context.links.view(link, context.now()).hintFloor;
   }
 
   members(): readonly MemberView[] {

@@ -8,7 +8,6 @@
  * answers to flights; at the end of each turn the tray goes to storage and one frame to each peer.
  */
 
-import { assert } from '../base/assert.ts';
 import type { ByteString } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
 import { PlanBook } from '../coordinator/plan.ts';
@@ -22,8 +21,6 @@ import type { RowKey } from '../rows/key.ts';
 import { rowKeyOf } from '../rows/key.ts';
 import type { Row, RowBody } from '../rows/row.ts';
 import type { Topology } from '../topology/topology.ts';
-import { checkFrame, frameEpoch } from '../wire/frame.ts';
-import { decodeMessages } from '../wire/messages.ts';
 import type {
   CountDone,
   FlushDone,
@@ -44,20 +41,21 @@ import type {
 import type { NodeContext } from './context.ts';
 import type { Desk } from './desk.ts';
 import { Flights } from './flights.ts';
+import { FrameDoor } from './frame-door.ts';
 import { GossipDesk } from './gossip-desk.ts';
 import { HintDesk } from './hint-desk.ts';
 import { HorizonDesk } from './horizon-desk.ts';
 import { nodeIdHex } from './id-hex.ts';
 import { clockMark, Identity } from './identity.ts';
 import { raiseIncarnation } from './incarnation.ts';
-import type { Link, LinkEvents } from './links.ts';
-import { Links } from './links.ts';
+import type { Link, LinkEvents, Links } from './links.ts';
+
 import { LocalScans } from './local-scans.ts';
-import { makeContext } from './make-context.ts';
+import { makeContext, makeLinks } from './make-context.ts';
 import { MoveDesk } from './move-desk.ts';
 import type { MoveFigures } from './move-figures.ts';
 import { NodeFacts } from './node-facts.ts';
-import type { Member, NodeOptions, NodePorts } from './options.ts';
+import type { NodeOptions, NodePorts } from './options.ts';
 import { PastDesk } from './past-desk.ts';
 import { PeerDesk } from './peer-desk.ts';
 import { Policies } from './policies.ts';
@@ -89,7 +87,7 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
   readonly #plans: PlanBook;
   readonly #scans: LocalScans;
   readonly #requests: Requests;
-  readonly #desk: PeerDesk;
+  readonly #door: FrameDoor;
   readonly #hints: HintDesk;
   readonly #repair: RepairDesk;
   readonly #horizon: HorizonDesk;
@@ -103,10 +101,8 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
   readonly #desks: readonly Desk[];
   readonly #context: NodeContext;
   readonly #tally: Tally = new Tally();
-  readonly #frameUnchecked: boolean;
   readonly #mender: RowMender;
   readonly #past: PastDesk;
-  readonly #frameSequenceUnchecked: boolean;
   readonly #wide: WideRequests;
   readonly #facts: NodeFacts;
   /** Started, and not stopped. */
@@ -121,17 +117,13 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
     this.#topology = knownTopology(options, ports.storage);
     this.pairBytesMax = options.limits.pairBytesMax;
     const mutants = options.mutants ?? noMutants;
-    this.#frameUnchecked = mutants.has('frame-unchecked');
-    this.#frameSequenceUnchecked = mutants.has('frame-sequence-unchecked');
     const wake = (): void => ports.turn.wake();
     const { storage, clock, random } = ports;
     this.#identity = new Identity(mutants);
     const forest = new HashForest();
     this.#strayMarks = new StrayMarks(this.#topology.partitionCount);
     this.#replica = this.#makeReplica(forest);
-    const self = this.#topology.member(options.id);
-    assert(self !== undefined, 'a node is one of its members');
-    this.#links = this.#makeLinks(self);
+    this.#links = makeLinks(options, ports, this.#topology, this);
     this.#flights = new Flights(random.u32());
     this.#plans = new PlanBook(options.id, this.#topology, this.#links);
     this.#context = makeContext({
@@ -189,13 +181,18 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
       this.#moves,
     ];
     const handedOver = (slot: number): void => this.#repair.handedOver(slot);
-    this.#desk = new PeerDesk(this.#context, this.#requests, this.#scans, this.#desks, handedOver);
+    this.#door = new FrameDoor(this.#context, {
+      transport: ports.transport,
+      peers: new PeerDesk(this.#context, this.#requests, this.#scans, this.#desks, handedOver),
+      topology: this.#topologyDesk,
+      desks: this.#desks,
+    });
   }
 
   #makeHorizonDesk(isClockConfirmed: () => boolean): HorizonDesk {
     return new HorizonDesk(this.#context, {
       compare: (partition, peer, compared) => this.#repair.compare(partition, peer, compared),
-      hintFloorOf: (member) => this.#hintFloorOf(member),
+      hintFloorOf: (member) => this.#facts.hintFloorOf(member),
       isWhole: (partition) => this.#context.vouching.isWholeIn(partition),
       isClockConfirmed,
     });
@@ -288,18 +285,6 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
     this.#policyDesk.open = isOpen;
   }
 
-  #makeLinks(self: Member): Links {
-    const { limits, mutants = noMutants } = this.#options;
-    const { members } = this.#topology;
-    const { log, clock, transport, random, turn } = this.#ports;
-    const life = random.u32();
-    const now = clock.monotonic();
-    const linked = { self, members, life, transport, random, limits, log, mutants, now };
-    const links = new Links(linked, this, () => turn.wake());
-    links.epoch = this.#topology.epoch;
-    return links;
-  }
-
   /**
    * Reads identity and floor from storage and reserves write stamps; requests are taken once `done`
    * was called without an error.
@@ -356,32 +341,7 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
   }
 
   frame(peer: NodeId, frame: Uint8Array): void {
-    const link = this.#links.get(peer);
-    if (link === undefined) return;
-    try {
-      if (!this.#frameUnchecked) checkFrame(frame);
-      if (!link.frameOrder.take(frame) && !this.#frameSequenceUnchecked) {
-        this.#tally.framesLate++;
-        return;
-      }
-      this.#links.heard(link, this.#ports.clock.monotonic());
-      if (link.frameOrder.isFirstOfLife) this.#reborn(link);
-      this.#topologyDesk.heardEpoch(link, frameEpoch(frame));
-      if (link.frameOrder.hasGap) for (const desk of this.#desks) desk.framesLost?.(link);
-      decodeMessages(frame, link, this.#desk);
-    } catch (error) {
-      if (!(error instanceof CodedError)) throw error;
-      // A peer whose bytes make no sense starts over on a fresh pipe.
-      this.#tally.framesDamaged++;
-      this.#ports.log.write('warn', 'frame-damaged', { peer, code: error.code, message: error.message });
-      this.#ports.transport.reset(peer, error.message);
-    }
-  }
-
-  /** Before anything a new life of a peer says is heeded: what it acknowledged before may be lost with its disk. */
-  #reborn(link: Link): void {
-    this.#links.reborn(link);
-    if (!this.#context.mutants.has('former-life-counted')) this.#flights.peerReborn(link.member.id);
+    this.#door.take(peer, frame);
   }
 
   livenessChanged(link: Link): void {
@@ -399,6 +359,8 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
     this.#flights.tick(now);
     this.#links.tick(now, this.#ports.clock.wall(), this.#replica.floor);
     this.#scans.sweep(now);
+    // A node that is no member any more waits to be ended, and begins nothing.
+    if (!this.#topology.has(this.id)) return;
     for (const desk of this.#desks) desk.tick?.(now);
     this.#facts.tick(now);
     this.#mender.tick(now);
@@ -407,14 +369,13 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
   /** Nothing is under way that ticks bring forward: they may come less often. */
   get isQuiet(): boolean {
     const isIdle = this.#flights.unanswered + this.#flights.answered === 0;
-    return isIdle && this.#repair.isQuiet && this.#policyDesk.isQuiet && this.#topologyDesk.isQuiet && this.#moves.isQuiet;
-  }
-
-  /** The time up to which a member holds no hints, as it says itself; see `HintBook.raiseFloor`. */
-  #hintFloorOf(member: NodeId): number {
-    if (member === this.id) return this.#hints.hintFloor();
-    const link = this.#links.get(member);
-    return link === undefined ? 0 : this.#links.view(link, this.monotonic()).hintFloor;
+    return (
+      isIdle &&
+      this.#repair.isQuiet &&
+      this.#policyDesk.isQuiet &&
+      this.#topologyDesk.isQuiet &&
+      this.#moves.isQuiet
+    );
   }
 
   /** Ends a turn: one batch to storage, one frame to each peer. */
