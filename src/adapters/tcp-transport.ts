@@ -48,6 +48,8 @@ export interface TcpTransportOptions {
   readonly clusterName: string;
   /** Every member, this node included, until `setPeers` says otherwise. */
   readonly members: readonly PeerAddress[];
+  /** Of the topology they are the members of; 1, the founding one, if left out. */
+  readonly epoch?: number | undefined;
   /** Where to listen for peers. */
   readonly bind: DialTarget;
   /** A u32 drawn at random by this process. */
@@ -86,10 +88,10 @@ export class TcpTransport implements Transport {
   constructor(options: TcpTransportOptions) {
     this.#options = options;
     this.#times = { ...TRANSPORT_TIMES_DEFAULT, ...options.times };
-    const { clusterName, nodeId, life, members, protocolVersionMax } = options;
+    const { clusterName, nodeId, life, members, epoch = 1, protocolVersionMax } = options;
     const memberIds = new Set(members.map(({ id }) => id));
-    const versions = versionsOf(1, protocolVersionMax);
-    this.#identity = { ...versions, clusterName, nodeId, life, memberIds, epoch: 1 };
+    const versions = versionsOf(epoch, protocolVersionMax);
+    this.#identity = { ...versions, clusterName, nodeId, life, memberIds, epoch };
     this.#server = createServer((socket) => this.#accept(socket));
     for (const member of members) if (member.id !== nodeId) this.#add(member);
   }

@@ -13,8 +13,8 @@
  *                                                      · u48 hint floor
  *                                                      · u48 rebuilding since, if the flag says so
  *
- * Nodes of protocol version 4 know nothing of settled epochs: they are written to without, and of what they tell
- * nothing is taken for settled.
+ * Nodes of protocol version 4 know nothing of settled epochs: they are written to without. Of what they tell only the
+ * founding epoch is taken for settled, in which nobody has anything to do but to know it.
  */
 
 import type { ByteReader, ByteWriter } from '../base/bytes.ts';
@@ -29,6 +29,8 @@ export const ENTRY_BYTES = 25;
 
 const formNumbered = 1;
 const formSettled = 2;
+
+const foundingEpoch = 1;
 
 /** The low bits of the first byte; the rest is room for what later versions say. */
 const statusMask = 0b11;
@@ -129,7 +131,7 @@ export function readEntry(reader: ByteReader, entry: Entry, settled: boolean): v
   entry.incarnation = reader.u48();
   entry.counter = reader.u32();
   entry.epoch = reader.u32();
-  entry.settledEpoch = settled ? reader.u32() : 0;
+  entry.settledEpoch = settled ? reader.u32() : Math.min(entry.epoch, foundingEpoch);
   entry.hintFloor = reader.u48();
   entry.rebuildingSince = (head & flagRebuilding) === 0 ? 0 : reader.u48();
   if (entry.incarnation > INCARNATION_MAX) throw nonsense(`incarnation ${entry.incarnation}`);

@@ -33,7 +33,7 @@ const entries = fc
       status,
       counter,
       epoch: counter * 2,
-      settledEpoch: passedOn ? 0 : counter,
+      settledEpoch: passedOn ? Math.min(counter * 2, 1) : counter,
       rebuildingSince: counter * 5,
       hintFloor: counter * 7,
     });
@@ -233,7 +233,7 @@ test('a message has the same bound in any cluster, and damaged ones are refused,
   );
 });
 
-test('a peer that knows nothing of settled epochs is told without, and what it tells is taken as it is', () => {
+test('a peer that knows nothing of settled epochs is told without, and has settled the founding one at most', () => {
   const told = (settled: boolean): [ByteWriter, Entry] => {
     const from = new GossipList('n1', idsOf(3), incarnationOfStart(0), limits, none);
     from.raiseOwn({ epoch: 9, settledEpoch: 8, rebuildingSince: 0, hintFloor: 3 });
@@ -246,7 +246,7 @@ test('a peer that knows nothing of settled epochs is told without, and what it t
   const [withSettled, entry] = told(true);
   assert.deepEqual([entry.epoch, entry.settledEpoch, entry.hintFloor], [9, 8, 3]);
   const [without, older] = told(false);
-  assert.deepEqual([older.epoch, older.settledEpoch, older.hintFloor], [9, 0, 3]);
+  assert.deepEqual([older.epoch, older.settledEpoch, older.hintFloor], [9, 1, 3]);
   // One entry of its own and one of the third member.
   assert.equal(withSettled.length - without.length, 2 * 4);
 });

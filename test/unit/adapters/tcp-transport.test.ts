@@ -276,8 +276,7 @@ describe('TcpTransport', () => {
 
   it('refuses a stranger with the members it knows, and tells the same once', async () => {
     const members = [member('a', await freePort()), member('b', await freePort())];
-    const a = await endpoint('a', { members: members.slice(0, 1) });
-    a.transport.setPeers(members.slice(0, 1), 12);
+    const a = await endpoint('a', { members: members.slice(0, 1), epoch: 12 });
     const b = await endpoint('b', { members, times: { redialRefusedMs: 20 } });
     const refusals = (log: RecordingLog) => log.lines.filter((line) => line.event === 'peer-refused');
     await until(() => refusals(a.log).length > 4 && refusals(b.log).length > 4, 'it tries again');
