@@ -8,7 +8,7 @@
 
 import { dirname, resolve } from 'node:path';
 import { byteString, utf8Bytes } from '../base/bytes.ts';
-import { type Policy, type PolicyRule, policyFor } from '../coordinator/policy.ts';
+import { type Policy, type PolicyRule, PolicyTable, policyFor } from '../coordinator/policy.ts';
 import { type PolicyWish, policyOfWish } from '../coordinator/policy-text.ts';
 import {
   type HttpConfig,
@@ -17,6 +17,7 @@ import {
   type LimitsConfig,
   type LogConfig,
   type MemberConfig,
+  type PolicyRuleConfig,
   type RawConfig,
   readTree,
   type StorageConfig,
@@ -43,10 +44,15 @@ export interface NodeConfig {
   readonly replicas: number;
   readonly policy: Policy;
   readonly policies: readonly PolicyRule[];
+  /** The same as it is written, for `policyTableOf`. */
+  readonly policyWish: PolicyWish;
+  readonly policyWishes: readonly PolicyRuleConfig[];
   readonly storage: StorageConfig;
   readonly limits: LimitsConfig;
   readonly http: HttpConfig;
   readonly password: string | undefined;
+  /** The latest protocol version to speak with other nodes. */
+  readonly protocolVersionMax: number;
   readonly log: LogConfig;
   /** Absolute path of the file it came from. */
   readonly file: string | undefined;
@@ -71,6 +77,19 @@ export function loadConfig(sources: Sources): Loaded {
   const config =
     problems.length === 0 ? complete(values as RawConfig, members!, gathered, sources) : undefined;
   return { config, problems, warnings: gathered.warnings };
+}
+
+/** The policies of a configuration with N replicas. An R or W beyond N, in a cluster that became smaller, is N. */
+export function policyTableOf({ policyWish, policyWishes }: NodeConfig, n: number): PolicyTable {
+  const capped = ({ r, w, ...rest }: PolicyWish): PolicyWish => ({
+    ...rest,
+    ...(r === undefined ? {} : { r: Math.min(r, n) }),
+    ...(w === undefined ? {} : { w: Math.min(w, n) }),
+  });
+  const rules = policyWishes.map(({ prefix, policy }) => {
+    return { prefix: byteString(utf8Bytes(prefix)), policy: policyOfWish(capped(policy), n) };
+  });
+  return new PolicyTable(policyOfWish(capped(policyWish), n), rules, n);
 }
 
 /** The problems as lines for a person. */
@@ -315,10 +334,13 @@ function complete(
       prefix: byteString(utf8Bytes(rule.prefix)),
       policy: policyOfWish(rule.policy, n),
     })),
+    policyWish: values.policy,
+    policyWishes: values.policies,
     storage: values.storage,
     limits: values.limits,
     http: values.http,
     password: values.password,
+    protocolVersionMax: values.protocolVersionMax,
     log: values.log,
     file: sources.file === undefined ? undefined : resolve(sources.file),
   };

@@ -2,7 +2,8 @@
  * The files of `dure dev`: a configuration file for each node, and `cluster.json`, which says what runs.
  *
  * ```
- * .dure/cluster.json      who runs where, and the command line that starts each node alone
+ * .dure/cluster.json      who runs where, and the command line that starts each node alone; written anew at each
+ *                         change
  * .dure/n1/node.yaml      its configuration
  * .dure/n1/data/          its data
  * ```
@@ -25,6 +26,8 @@ export interface ClusterNode {
   readonly config: string;
   /** The command line that starts this node alone. */
   readonly argv: readonly string[];
+  /** It joined a cluster that was there; left out of its founders. */
+  readonly joined?: boolean;
 }
 
 export interface ClusterFile {

@@ -20,18 +20,18 @@ import { TcpTransport } from '../adapters/tcp-transport.ts';
 import { accelerateCrc32 } from '../base/crc32.ts';
 import { CodedError } from '../base/errors.ts';
 import { UPDATES } from '../commands/updates.ts';
-import { PolicyTable } from '../coordinator/policy.ts';
 import type { NodeApi } from '../node/api.ts';
 import { Node } from '../node/node.ts';
 import type { Log } from '../ports/log.ts';
 import type { Random } from '../ports/random.ts';
 import type { Storage } from '../ports/storage.ts';
-import type { Transport } from '../ports/transport.ts';
 import { place } from '../ring/placement.ts';
-import type { NodeConfig } from './config.ts';
+import type { Topology } from '../topology/topology.ts';
+import { type NodeConfig, policyTableOf } from './config.ts';
+import { type Departure, followTopology } from './departure.ts';
 import { LockedError, lockDirectoryPatiently } from './directory-lock.ts';
 import { EXIT } from './exit-codes.ts';
-import { checkIdentity } from './identity-file.ts';
+import { checkIdentity, findTopology, replicasBefore } from './known-topology.ts';
 import { portError, StartError } from './start-error.ts';
 import { VERSION } from './version.ts';
 
@@ -63,6 +63,8 @@ export interface NodeProcess {
   linked(timeoutMs: number): Promise<boolean>;
   /** Settles, with the reason, when storage fails: the node serves nothing any more. */
   readonly failed: Promise<string>;
+  /** Settles when the node is no member of its cluster any more: it is to be stopped. */
+  readonly departed: Promise<Departure>;
   /** Stops taking requests, answers what is under way, makes everything durable and ends. */
   stop(): Promise<void>;
 }
@@ -79,7 +81,8 @@ export async function startNode(config: NodeConfig, options: NodeProcessOptions)
       // A database that does not open, or whose own notes cannot be read; or one that failed meanwhile and
       // says at the next opening what is the matter.
       const isDamaged = error.code === 'corrupt';
-      const mayRetry = replicasOf(config) > 1 && attempt < attemptsMax;
+      const replicas = replicasBefore(config, hasOwnDirectory(config, options));
+      const mayRetry = replicas > 1 && attempt < attemptsMax;
       if (isDamaged && mayRetry) await moveAside(config, options.log, error.message);
       else if (isDamaged) throw new StartError(EXIT.storageLost, damageWords(config, error.message));
       else if (error.code !== 'storage-failed' || !mayRetry) throw asStartError(error, config);
@@ -97,21 +100,23 @@ async function assemble(
   const random = new SecureRandom();
   accelerateCrc32((bytes, seed) => crc32(bytes, seed));
   if (!isEmbedded) tuneProcess();
-  if (!isEmbedded || config.storage.engine !== 'memory') undo.push(await lock(config));
+  const hasDirectory = hasOwnDirectory(config, options);
+  if (hasDirectory) undo.push(await lock(config));
   const { promise: failed, resolve: fail } = Promise.withResolvers<string>();
   const storage = await (
     options.openStorage ?? ((onFail) => openStorage(config, options, clock, random, onFail))
   )(fail);
   undo.push(() => closed(storage));
+  const topology = await findTopology({ config, storage, log, hasDirectory });
   // Loading the code of the doors keeps the process busy for as long as a second on a machine that has much else
   // to do. So that is done before the peers may talk to it: they take a node that does not answer for dead.
   const hasDoors = config.self.respPort > 0 || config.self.httpPort > 0;
   const doors = hasDoors ? await import('./doors.ts') : undefined;
   const quietTickMs = Math.min(quietTickMaxMs, config.limits.heartbeatIntervalMs / quietTicksPerBeat);
   const driver = new NodeDriver({ clock, quietTickMs });
-  const tcp = makeTransport(config, clock, random, log);
-  const transport: Transport = tcp ?? LONE_TRANSPORT;
-  const node = new Node(nodeOptions(config), { clock, random, transport, storage, log, turn: driver });
+  const tcp = makeTransport(config, topology, clock, random, log);
+  const ports = { clock, random, transport: tcp ?? LONE_TRANSPORT, storage, log, turn: driver };
+  const node = new Node(nodeOptions(config, topology), ports);
   driver.start(node);
   undo.push(() => driver.stop());
   // It is done when the other members were heard, so the pipes to them are opened meanwhile.
@@ -130,30 +135,38 @@ async function assemble(
     await doors.openDoors(config, { node, driver, log, random, fault: () => fault }, stopNode, undo);
   } else undo.push(stopNode);
   fault = undefined;
+  const following = followTopology(config, node, log, hasDirectory);
+  undo.push(() => following.stop());
   tellReady(config, log, storage.engine);
   return {
     node,
     failed,
+    departed: following.departed,
     async linked(timeoutMs) {
       const isLinked = (): boolean => node.members().every(({ live }) => live);
       const deadline = clock.monotonic() + timeoutMs;
       while (!isLinked() && clock.monotonic() < deadline) await delay(linkedPollMs);
       return isLinked();
     },
-    async stop() {
+    stop() {
       fault = 'the node is stopping';
-      // Whatever one step says, the others are done: a storage that failed must not keep the lock.
-      let failure: unknown;
-      for (const step of undo.reverse()) {
-        try {
-          await step();
-        } catch (error) {
-          failure ??= error;
-        }
-      }
-      if (failure !== undefined) throw failure;
+      return takeApart(undo);
     },
   };
+}
+
+/** Takes down what was set up, the last first. @throws the first error of a step. */
+async function takeApart(undo: (() => unknown)[]): Promise<void> {
+  // Whatever one step says, the others are done: a storage that failed must not keep the lock.
+  let failure: unknown;
+  for (const step of undo.reverse()) {
+    try {
+      await step();
+    } catch (error) {
+      failure ??= error;
+    }
+  }
+  if (failure !== undefined) throw failure;
 }
 
 /**
@@ -168,11 +181,13 @@ function tuneProcess(): void {
 /** The pipes to the peers; none for a node that is alone and was given no port for them. */
 function makeTransport(
   config: NodeConfig,
+  topology: Topology | undefined,
   clock: SystemClock,
   random: Random,
   log: Log,
 ): TcpTransport | undefined {
-  const { nodeId, clusterName, members, bind, self } = config;
+  const { nodeId, clusterName, bind, self } = config;
+  const { members } = topology ?? config;
   if (self.peerPort === 0) return undefined;
   return new TcpTransport({
     nodeId,
@@ -182,6 +197,8 @@ function makeTransport(
     life: random.u32(),
     clock,
     random,
+    epoch: topology?.epoch,
+    protocolVersionMax: config.protocolVersionMax,
     log,
   });
 }
@@ -211,17 +228,18 @@ async function lock(config: NodeConfig): Promise<() => void> {
       `${error.message}. Two nodes must not share a data directory: stop that process, or set another dataDir.`,
     );
   }
-  const faults = checkIdentity(config);
-  if (faults.length === 0) return release;
-  release();
-  throw new StartError(
-    EXIT.failed,
-    [
-      `The data in ${config.dataDir} was written by another node, or with another ring:`,
-      ...faults.map((fault) => `  ${fault}`),
-      'Rows would be looked for where they are not. Put the configuration back, or set another dataDir.',
-    ].join('\n'),
-  );
+  try {
+    checkIdentity(config);
+    return release;
+  } catch (error) {
+    release();
+    throw error;
+  }
+}
+
+/** An embedded node that keeps its rows in memory touches no directory. */
+function hasOwnDirectory(config: NodeConfig, { isEmbedded = false }: NodeProcessOptions): boolean {
+  return !isEmbedded || config.storage.engine !== 'memory';
 }
 
 async function openStorage(
@@ -234,7 +252,7 @@ async function openStorage(
   const { engine, memoryBytesMax, evictionPolicy } = config.storage;
   if (engine === 'memory') return new MemoryStorage({ clock, random, memoryBytesMax, evictionPolicy });
   const { syncIntervalMs, cacheBytes, writeBufferBytes, hotBytesMax } = config.storage;
-  const replaceable = replicasOf(config) > 1;
+  const replaceable = replicasBefore(config, hasOwnDirectory(config, options)) > 1;
   const opened = await ClassicLevelStorage.open(config.dataDir, {
     clock,
     log: options.log,
@@ -257,11 +275,6 @@ async function openStorage(
     throw new StartError(EXIT.storageLost, lossWords(config, opened.loss));
   }
   return opened.storage;
-}
-
-/** N: how many replicas a row has. */
-function replicasOf({ replicas, members }: NodeConfig): number {
-  return Math.min(replicas, members.length);
 }
 
 /** A database that cannot be used: it is kept, and an empty one takes its place. */
@@ -296,15 +309,19 @@ function lossWords(config: NodeConfig, loss: string): string {
   ].join('\n');
 }
 
-function nodeOptions(config: NodeConfig): ConstructorParameters<typeof Node>[0] {
+function nodeOptions(
+  config: NodeConfig,
+  topology: Topology | undefined,
+): ConstructorParameters<typeof Node>[0] {
   const { limits, members } = config;
-  const n = replicasOf(config);
+  const n = topology?.read.listLength ?? Math.min(config.replicas, members.length);
   return {
     id: config.nodeId,
     clusterName: config.clusterName,
     members,
     table: place(undefined, members, { partitionCount: config.partitions, replicaCount: config.replicas }),
-    policies: new PolicyTable(config.policy, config.policies, n),
+    ...(topology === undefined ? {} : { topology }),
+    policies: policyTableOf(config, n),
     durability: config.storage.durability,
     limits: {
       pairBytesMax: limits.pairBytesMax,

@@ -11,6 +11,7 @@ import { FoldedLog } from '../adapters/folded-log.ts';
 import { PinoLog } from '../adapters/pino-log.ts';
 import { loadConfig, type NodeConfig, problemLines } from './config.ts';
 import type { Problem, Sources } from './config-sources.ts';
+import type { Departure } from './departure.ts';
 import { EXIT } from './exit-codes.ts';
 import { type NodeProcess, startNode } from './node-process.ts';
 import { StartError } from './start-error.ts';
@@ -42,6 +43,9 @@ export async function runStart(options: StartOptions): Promise<void> {
   const log = await openLog(config);
   for (const warning of loaded.warnings) log.write('warn', 'config-warning', { warning });
   crashLoudly(log);
+  // A node that waits to be taken in may do so for long.
+  const orphaned = (): never => process.exit(EXIT.failed);
+  process.on('disconnect', orphaned);
   let node: NodeProcess;
   try {
     node = await startNode(config, { log, acceptStorageLoss: options.acceptStorageLoss });
@@ -53,7 +57,9 @@ export async function runStart(options: StartOptions): Promise<void> {
     process.disconnect?.();
     return;
   }
+  process.off('disconnect', orphaned);
   const stop = stopOnSignal(node, log);
+  node.departed.then((departure) => depart(departure, config, log, stop));
   node.failed.then((reason) => {
     log.write('alarm', 'storage-failed-exit', {
       reason,
@@ -66,6 +72,18 @@ export async function runStart(options: StartOptions): Promise<void> {
     await node.linked(linkedMaxMs);
     if (process.connected) process.send({ ready: true });
   }
+}
+
+/** The node has no part in the cluster any more, and ends. */
+function depart({ kind, epoch }: Departure, { dataDir }: NodeConfig, log: FoldedLog, stop: Stop): void {
+  const meaning =
+    kind === 'left'
+      ? `this node has left the cluster and gave away what it held; ${dataDir} may be deleted`
+      : `the others go on without this node; ${dataDir} is left as it is, and belongs to nobody any more`;
+  log.write(kind === 'left' ? 'info' : 'alarm', `node-${kind}`, { epoch, meaning });
+  // For a parent that would start a node again that ended.
+  if (process.connected) process.send?.({ departed: kind });
+  stop(kind === 'left' ? 'it has left the cluster' : 'it was removed', kind === 'left' ? 0 : EXIT.notMember);
 }
 
 async function openLog(config: NodeConfig): Promise<FoldedLog> {
@@ -92,8 +110,10 @@ function crashLoudly(log: FoldedLog): void {
   process.on('unhandledRejection', crash);
 }
 
+type Stop = (reason: string, exitCode: number) => void;
+
 /** @returns what stops the node, for another reason than a signal. */
-function stopOnSignal(node: NodeProcess, log: FoldedLog): (reason: string, exitCode: number) => void {
+function stopOnSignal(node: NodeProcess, log: FoldedLog): Stop {
   let stopping = false;
   const stop = (reason: string, exitCode = 0): void => {
     if (stopping) return;
