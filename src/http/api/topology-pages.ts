@@ -223,10 +223,6 @@ function queryFlag(name: string, description: string): Json {
 export function topologyPaths(problems: Problems, asking: readonly ProblemCode[]): Json {
   const failing = problems(...asking, 'storage-full', 'body-too-large', 'unsupported-media-type');
   const { 401: _, ...openProblems } = problems();
-  const ofMember = (operation: Json, method = 'post'): Json => ({
-    parameters: [idParameter],
-    [method]: operation,
-  });
   return {
     '/v1/topology': {
       get: {
@@ -244,6 +240,35 @@ export function topologyPaths(problems: Problems, asking: readonly ProblemCode[]
         },
       },
     },
+    '/v1/topology/cancel': {
+      post: changing(
+        'cancelChange',
+        'Give up the change under way',
+        failing,
+        undefined,
+        'Possible while its data are still being copied (phase copy).',
+      ),
+    },
+    '/v1/topology/force': {
+      post: changing(
+        'forceTopology',
+        'Go on after the majority of the members was lost for good',
+        failing,
+        'TopologyForce',
+        'Ask one node only. What only the lost members held is gone.',
+      ),
+    },
+    ...memberPaths(failing),
+  };
+}
+
+/** Those of one member. */
+function memberPaths(failing: Json): Json {
+  const ofMember = (operation: Json, method = 'post'): Json => ({
+    parameters: [idParameter],
+    [method]: operation,
+  });
+  return {
     '/v1/nodes': {
       post: changing(
         'joinNode',
@@ -285,23 +310,5 @@ export function topologyPaths(problems: Problems, asking: readonly ProblemCode[]
       ),
       'put',
     ),
-    '/v1/topology/cancel': {
-      post: changing(
-        'cancelChange',
-        'Give up the change under way',
-        failing,
-        undefined,
-        'Possible while its data are still being copied (phase copy).',
-      ),
-    },
-    '/v1/topology/force': {
-      post: changing(
-        'forceTopology',
-        'Go on after the majority of the members was lost for good',
-        failing,
-        'TopologyForce',
-        'Ask one node only. What only the lost members held is gone.',
-      ),
-    },
   };
 }
