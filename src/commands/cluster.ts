@@ -118,7 +118,9 @@ function nodes(call: Call): void {
     const address = `${member.host}:${member.respPort}@${member.peerPort}`;
     const link = member.live ? 'connected' : 'disconnected';
     const held = slotsOf.get(member.id) ?? [];
-    return [nodeIdHex(member.id), address, flags, '-', 0, heardAt, node.table.epoch, link, ...held].join(' ');
+    return [nodeIdHex(member.id), address, flags, '-', 0, heardAt, node.topology.epoch, link, ...held].join(
+      ' ',
+    );
   });
   call.reply(new VerbatimReply(bytesOf(lines.map((line) => `${line}\n`).join(''))));
 }
@@ -141,8 +143,8 @@ function info(call: Call): void {
     ['cluster_slots_fail', SLOT_COUNT - served],
     ['cluster_known_nodes', members.length],
     ['cluster_size', primaries.size],
-    ['cluster_current_epoch', node.table.epoch],
-    ['cluster_my_epoch', node.table.epoch],
+    ['cluster_current_epoch', node.topology.epoch],
+    ['cluster_my_epoch', node.topology.epoch],
     ['cluster_stats_messages_sent', node.figures().messagesSent],
   ];
   call.reply(new VerbatimReply(fields.map(([name, value]) => `${name}:${value}\r\n`).join('')));

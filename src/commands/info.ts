@@ -136,7 +136,7 @@ function dure({ node }: CommandContext): readonly Field[] {
   return [
     ['dure_node', node.id],
     ['dure_cluster', node.clusterName],
-    ['dure_topology_epoch', node.table.epoch],
+    ['dure_topology_epoch', node.topology.epoch],
     ['dure_members', members.length],
     ['dure_members_live', members.filter((member) => member.live).length],
     ['dure_pair_bytes_max', node.pairBytesMax],

@@ -219,7 +219,7 @@ export class HttpServer {
     app.get('/members', { schema: { response: { 200: membersSchema } } }, () => ({
       node: node.id,
       cluster: node.clusterName,
-      epoch: node.table.epoch,
+      epoch: node.topology.epoch,
       replicas: node.replicas,
       members: node.members().map((member) => ({
         ...member,

@@ -245,7 +245,7 @@ export class Metrics {
       {
         node: this.#sources.node.id,
         cluster: this.#sources.node.clusterName,
-        epoch: `${this.#sources.node.table.epoch}`,
+        epoch: `${this.#sources.node.topology.epoch}`,
       },
       1,
     );

@@ -7,11 +7,14 @@
 import type { CodedError } from '../base/errors.ts';
 import type { Storage } from '../ports/storage.ts';
 import type { NodeId } from '../ports/transport.ts';
+import { memberState } from '../topology/member-state.ts';
 import type { MemberView, NodeApi } from './api.ts';
 import type { HorizonStatus } from './horizon-desk.ts';
+import { NO_MOVES } from './move-figures.ts';
 import type { PastFigures } from './past-desk.ts';
 import { reachOf } from './reach.ts';
 import type {
+  ChangeStatus,
   HintsStatus,
   HorizonView,
   MemberStatus,
@@ -55,12 +58,13 @@ export function nodeStatus(parts: StatusParts): NodeStatus {
   const findings = {
     node: node.id,
     cluster: node.clusterName,
-    epoch: node.table.epoch,
+    epoch: node.topology.epoch,
     replicas: node.replicas,
     uptimeMs: rounded(parts.uptimeMs),
     members: node.members().map((member) => memberStatus(parts, member)),
-    partitions: { count: node.table.partitionCount, ...reachOf(node) },
+    partitions: { count: node.table.partitionCount, ...reachOf(node), strays: node.moves().strays },
     storage: storageStatus(parts),
+    ...changeStatus(node),
     ...(hints === undefined ? {} : { hints }),
     ...(repair === undefined ? {} : { repair }),
     ...horizonView(parts),
@@ -70,6 +74,34 @@ export function nodeStatus(parts: StatusParts): NodeStatus {
   };
   const reasons = reasonsOf(findings, { clockDoubted: parts.clockDoubted });
   return { ...findings, verdict: verdictOf(reasons), reasons, settled: isSettled(findings) };
+}
+
+function changeStatus(node: NodeApi): { change?: ChangeStatus } {
+  const { epoch, phase, change } = node.topology;
+  if (phase === 'steady' || change === undefined) return {};
+  const { kind, nodes, gone, isCancelled, beganAt } = change;
+  const busy = node.members().filter(({ settledEpoch }) => settledEpoch < epoch);
+  const moves = node.moves();
+  // Until the move desk has looked round, its figures are of the epoch before.
+  const { partitions, partitionsDone, bytes, bytesLeft, bytesPerSecond } =
+    moves.epoch === epoch ? moves : NO_MOVES;
+  return {
+    change: {
+      kind,
+      nodes,
+      gone,
+      cancelled: isCancelled === true,
+      phase,
+      sinceMs: Math.max(0, node.wall() - beganAt),
+      busy: busy.map(({ id }) => id),
+      waitsFor: busy.filter(({ live }) => !live).map(({ id }) => id),
+      partitions,
+      partitionsDone,
+      bytes,
+      bytesLeft: rounded(bytesLeft),
+      bytesPerSecond: rounded(bytesPerSecond),
+    },
+  };
 }
 
 function horizonView({ horizon, horizonAlarmMs }: StatusParts): { horizon?: HorizonView } {
@@ -130,6 +162,7 @@ function memberStatus(parts: StatusParts, member: MemberView): MemberStatus {
     respPort,
     httpPort,
     zone,
+    state: memberState(parts.node.topology, id),
     status: member.status,
     reachable: member.live,
     phi: rounded(member.phi),

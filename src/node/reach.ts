@@ -3,7 +3,7 @@
  * view, for a read and a write. Health, metrics and CLUSTER INFO all tell this one figure.
  */
 
-import { isLinearizable } from '../coordinator/policy.ts';
+import { isLinearizable, type Policy, quorumOf } from '../coordinator/policy.ts';
 import type { NodeApi } from './api.ts';
 
 /**
@@ -21,39 +21,85 @@ export interface Reach {
 }
 
 export function reachOf(node: NodeApi): Reach {
-  const { table } = node;
-  const policy = node.policyOf('');
-  const { r, w, strict } = policy;
-  const quorum = Math.max(r, w);
-  const linearizable = isLinearizable(policy, node.replicas);
-  const live = new Set<string>();
-  const rebuilding = new Set<string>();
-  for (const { id, live: isLive, rebuildingSince } of node.members()) {
-    if (!isLive) continue;
-    live.add(id);
-    if (rebuildingSince > 0 && id !== node.id) rebuilding.add(id);
-  }
+  const around = new Surroundings(node);
   let withoutQuorum = 0;
   let onStandIns = 0;
   let onRebuilding = 0;
-  for (let partition = 0; partition < table.partitionCount; partition++) {
+  for (let partition = 0; partition < node.table.partitionCount; partition++) {
+    const state = around.look(partition);
+    if (state === 'lost') withoutQuorum++;
+    else if (state === 'rebuilding') onRebuilding++;
+    else if (state === 'stand-ins') onStandIns++;
+  }
+  return { withoutQuorum, onStandIns, onRebuilding };
+}
+
+/** Who is there, under the default policy. */
+class Surroundings {
+  readonly #node: NodeApi;
+  readonly #policy: Policy;
+  readonly #isLinearizable: boolean;
+  readonly #live: Set<string> = new Set();
+  readonly #rebuilding: Set<string> = new Set();
+  /** Live owners of anything, but those that are about to go: they may stand in where they are no owners. */
+  readonly #standIns: readonly string[];
+
+  constructor(node: NodeApi) {
+    const { topology } = node;
+    this.#node = node;
+    this.#policy = node.policyOf('');
+    this.#isLinearizable = isLinearizable(this.#policy, node.replicas);
+    for (const { id, live, rebuildingSince } of node.members()) {
+      if (!live) continue;
+      this.#live.add(id);
+      if (rebuildingSince > 0 && id !== node.id) this.#rebuilding.add(id);
+    }
+    const owners = topology.read.members.map(({ id }) => id);
+    this.#standIns = owners.filter((id) => this.#live.has(id) && topology.next.has(id));
+  }
+
+  /** How a partition is served: at all, and if so only just. */
+  look(partition: number): 'well' | 'stand-ins' | 'rebuilding' | 'lost' {
+    const { topology } = this.#node;
+    const list = topology.read.preferenceListOfPartition(partition);
+    const second = topology.isMoving(partition)
+      ? topology.other!.preferenceListOfPartition(partition)
+      : undefined;
+    const r = quorumOf(this.#policy.r, list.length);
+    const quorum = Math.max(r, quorumOf(this.#policy.w, list.length));
+    const { reachable, answering, doubtful } = this.#count(partition, list);
+    // While it moves, a write needs W of the second list too.
+    const needed = second === undefined ? 0 : quorumOf(this.#policy.w, second.length);
+    const reached = second?.filter((id) => this.#live.has(id)).length ?? 0;
+    if (reachable >= quorum && answering - doubtful >= r && reached >= needed) return 'well';
+    const standIns = this.#policy.strict ? 0 : this.#standInsOf(list, second);
+    if (reachable + standIns < quorum || answering + standIns < r || reached + standIns < needed)
+      return 'lost';
+    return answering - doubtful + standIns < r ? 'rebuilding' : 'stand-ins';
+  }
+
+  #count(
+    partition: number,
+    list: readonly string[],
+  ): { reachable: number; answering: number; doubtful: number } {
+    const node = this.#node;
     let reachable = 0;
     let answering = 0;
     let doubtful = 0;
-    for (const id of table.preferenceListOfPartition(partition)) {
-      if (!live.has(id)) continue;
+    for (const id of list) {
+      if (!this.#live.has(id)) continue;
       reachable++;
-      if (id !== node.id || node.answersFor(partition, linearizable)) answering++;
-      if (rebuilding.has(id)) doubtful++;
+      if (id !== node.id || node.answersFor(partition, this.#isLinearizable)) answering++;
+      if (this.#rebuilding.has(id)) doubtful++;
     }
-    if (reachable >= quorum && answering - doubtful >= r) continue;
-    // Everybody who is no replica of a partition may stand in for one.
-    const standIns = strict ? 0 : live.size - reachable;
-    if (reachable + standIns < quorum || answering + standIns < r) withoutQuorum++;
-    else if (answering - doubtful + standIns < r) onRebuilding++;
-    else onStandIns++;
+    return { reachable, answering, doubtful };
   }
-  return { withoutQuorum, onStandIns, onRebuilding };
+
+  #standInsOf(list: readonly string[], second: readonly string[] | undefined): number {
+    let count = 0;
+    for (const id of this.#standIns) if (!list.includes(id) && second?.includes(id) !== true) count++;
+    return count;
+  }
 }
 
 /** See `Reach.withoutQuorum`. */

@@ -10,6 +10,8 @@
  */
 
 import type { NodeId } from '../ports/transport.ts';
+import type { MemberState } from '../topology/member-state.ts';
+import type { ChangeKind } from '../topology/topology.ts';
 
 /**
  * - `well`: nothing is amiss that anybody would have to know of.
@@ -35,7 +37,9 @@ export type ReasonCode =
   | 'rebuilding'
   | 'siblings-full'
   | 'siblings-many'
-  | 'horizon-held';
+  | 'horizon-held'
+  | 'change-under-way'
+  | 'change-waits';
 
 /** One thing that is amiss. */
 export interface StatusReason {
@@ -58,6 +62,11 @@ export interface MemberStatus {
   readonly respPort: number;
   readonly httpPort: number;
   readonly zone: string;
+  /**
+   * What it owns: `joining` while it fetches what it is to own after the change under way, `leaving` while it gives
+   * away what it owned before.
+   */
+  readonly state: MemberState;
   /** `suspect`: silent, and under suspicion; `down`: taken for dead; `left`: it said goodbye. */
   readonly status: 'alive' | 'suspect' | 'down' | 'left';
   /** Whether requests are sent to it. Always true for the node itself. */
@@ -249,6 +258,34 @@ export interface PartitionsStatus {
   readonly onStandIns: number;
   /** Those whose reads fail until a member that is being rebuilt has got them back: too few others are reachable. */
   readonly onRebuilding: number;
+  /** Those that belong to others now and of which rows are still here: given away when their owners are equal. */
+  readonly strays: number;
+}
+
+/** A change of the members, or of what they weigh, that is under way; see docs/design/topology.md. */
+export interface ChangeStatus {
+  readonly kind: ChangeKind;
+  /** Members that come, or go, or whose weight changes. */
+  readonly nodes: readonly NodeId[];
+  /** Members that are gone for good and are asked nothing any more. */
+  readonly gone: readonly NodeId[];
+  /** It was given up, and is being taken back. */
+  readonly cancelled: boolean;
+  /** `copy`: those who will own rows fetch them; `switch`: they are asked from now on, and the others finish. */
+  readonly phase: 'copy' | 'switch';
+  /** For how long it has been under way, milliseconds. */
+  readonly sinceMs: number;
+  /** Members that have not yet said, to this node, that they did what the present epoch asks of them, */
+  readonly busy: readonly NodeId[];
+  /** and of these, those that this node does not reach: the change goes on when they are back. */
+  readonly waitsFor: readonly NodeId[];
+  /** Partitions that this node is to fetch, and those that are here. */
+  readonly partitions: number;
+  readonly partitionsDone: number;
+  readonly bytes: number;
+  /** By the size of what came; 0 while it is not known. */
+  readonly bytesLeft: number;
+  readonly bytesPerSecond: number;
 }
 
 /** A node and the cluster as it sees it, at one moment. */
@@ -264,15 +301,17 @@ export interface NodeStatus {
   /** Worst first; empty exactly when the verdict is `well`. */
   readonly reasons: readonly StatusReason[];
   /**
-   * Nothing is outstanding here: every member is reachable and said that this disk is the one it knew, this node
-   * keeps no hint, vouches for all it holds, and found every replica equal when it last compared them. When all nodes say so and
-   * `repair.roundAgeMs` is less than the time since the last write, the replicas are equal.
+   * Nothing is outstanding here: no change is under way, every member is reachable and said that this disk is the one
+   * it knew, this node keeps no hint, holds nothing that belongs to others, vouches for all it holds, and found every
+   * replica equal when it last compared them. When all nodes say so and `repair.roundAgeMs` is less than the time since the last write, the replicas are equal.
    */
   readonly settled: boolean;
   readonly members: readonly MemberStatus[];
   readonly partitions: PartitionsStatus;
   readonly storage: StorageStatus;
   // A part that this node does not have is left out.
+  /** Left out while no change is under way. */
+  readonly change?: ChangeStatus;
   readonly hints?: HintsStatus;
   readonly repair?: RepairStatus;
   readonly horizon?: HorizonView;

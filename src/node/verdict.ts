@@ -10,7 +10,7 @@
 import { bytesWords, durationWords, plural } from '../base/words.ts';
 import type { NodeId } from '../ports/transport.ts';
 import { VECTOR_ENTRIES_MAX } from '../rows/context.ts';
-import type { MemberStatus, NodeStatus, ReasonCode, StatusReason, Verdict } from './status.ts';
+import type { ChangeStatus, MemberStatus, NodeStatus, ReasonCode, StatusReason, Verdict } from './status.ts';
 
 /** A member that is reached and lacks writes older than this does not just wait its turn, milliseconds. */
 export const LAG_LIMIT_MS = 60_000;
@@ -20,6 +20,8 @@ const hintsFillingShare = 0.8;
 const hintsFullShare = 0.99;
 /** A refused write of a key with too many siblings is a matter of now for so long, milliseconds. */
 export const SIBLINGS_REFUSED_MS = 60_000;
+/** A change of the members that is over within this time is not spoken of, milliseconds. */
+export const CHANGE_QUIET_MS = 3000;
 /** A key with this share of the values allowed will be refused before long. */
 const siblingsManyShare = 0.75;
 
@@ -38,6 +40,7 @@ export function reasonsOf(findings: Findings, context: VerdictContext): readonly
   if (context.clockDoubted) reasons.push(clockReason(findings.node));
   quorumReason(findings, reasons);
   for (const member of findings.members) memberReason(findings, member, reasons);
+  changeReasons(findings, reasons);
   hintReasons(findings, reasons);
   unreadableReason(findings, reasons);
   lagReasons(findings, reasons);
@@ -54,9 +57,11 @@ export function verdictOf(reasons: readonly StatusReason[]): Verdict {
 }
 
 /** See `NodeStatus.settled`. What is not known is not settled. */
-export function isSettled({ members, hints, repair, past }: Findings): boolean {
+export function isSettled({ members, hints, repair, past, change, partitions }: Findings): boolean {
   if (hints === undefined || repair === undefined || past === undefined) return false;
   return (
+    change === undefined &&
+    partitions.strays === 0 &&
     hints.count === 0 &&
     !hints.loading &&
     repair.differing === 0 &&
@@ -135,6 +140,8 @@ function memberReason(findings: Findings, member: MemberStatus, reasons: StatusR
     reasons.push(rebuildingReason(findings, member));
   }
   if (status === 'down' || status === 'left') {
+    // It serves nothing yet: that the change waits for it says all.
+    if (member.state === 'joining') return;
     reasons.push(
       reason('degraded', 'member-down', id, [
         status === 'left' ? `${id} was stopped` : `${id} is down, silent for ${durationWords(silenceMs)}`,
@@ -162,6 +169,64 @@ function memberReason(findings: Findings, member: MemberStatus, reasons: StatusR
       ]),
     );
   }
+}
+
+/** A change under way, a reason for each member it is not done with; and those it waits for. */
+function changeReasons(findings: Findings, reasons: StatusReason[]): void {
+  const { change, members } = findings;
+  if (change === undefined) return;
+  const words = changeWords(change);
+  for (const id of change.waitsFor) {
+    const status = members.find((member) => member.id === id)?.status;
+    const is = status === 'down' ? 'is down' : status === 'left' ? 'was stopped' : 'is not reached';
+    reasons.push(
+      reason('degraded', 'change-waits', id, [
+        `${words} waits for ${id}, which ${is}`,
+        'everything is served as before, and nothing moves on until every member has done its part',
+        change.phase === 'copy' && !change.cancelled
+          ? `start ${id} again; if it will not come back, remove it, or cancel the change`
+          : `start ${id} again; if it will not come back, remove it`,
+      ]),
+    );
+  }
+  if (change.sinceMs < CHANGE_QUIET_MS) return;
+  for (const id of change.busy) {
+    if (change.waitsFor.includes(id)) continue;
+    reasons.push(
+      reason('degraded', 'change-under-way', id, [
+        `${words}: ${workOf(findings, change, id)}`,
+        'everything is served as before; until it is done a little of the nodes and the network goes into moving data',
+        'nothing: it goes on by itself, even if whoever asked for it is gone',
+      ]),
+    );
+  }
+}
+
+/** `the join of n4`. */
+function changeWords({ kind, nodes, gone, cancelled }: ChangeStatus): string {
+  const named = {
+    join: 'join',
+    leave: 'leaving',
+    remove: 'removal',
+    weight: 'new weight',
+    replace: 'replacement',
+  };
+  const whom = kind === 'remove' || kind === 'replace' ? gone : nodes;
+  const by = kind === 'replace' ? ` by ${nodes.join(', ')}` : '';
+  return `the ${named[kind]} of ${whom.join(', ')}${by}${cancelled ? ', which was cancelled,' : ''}`;
+}
+
+/** What a member has still to do for the change. */
+function workOf({ node }: Findings, change: ChangeStatus, id: NodeId): string {
+  if (change.phase === 'switch')
+    return `${id} turns to the new owners and hands over what it keeps for others`;
+  if (id !== node || change.partitions === 0) return `${id} fetches what it is to hold, or checks it`;
+  const { partitions, partitionsDone, bytesLeft, bytesPerSecond } = change;
+  const left =
+    bytesLeft > 0 && bytesPerSecond > 0
+      ? `, about ${durationWords((bytesLeft / bytesPerSecond) * 1000)} to go`
+      : '';
+  return `${id} fetches, ${partitionsDone} of ${partitions} partitions${left}`;
 }
 
 /** A member lost data: what that means here. What it has got back so far, it says itself. */

@@ -2,7 +2,7 @@
 
 import type { StatusAnswer } from '../../src/http/status.ts';
 import type { ClusterLook, NodeLook } from '../../src/main/status-fetch.ts';
-import type { HintTargetStatus, MemberStatus } from '../../src/node/status.ts';
+import type { ChangeStatus, HintTargetStatus, MemberStatus } from '../../src/node/status.ts';
 import { isSettled, reasonsOf, verdictOf } from '../../src/node/verdict.ts';
 
 const minuteMs = 60_000;
@@ -14,7 +14,7 @@ export type Draft<T> = T extends readonly (infer Item)[]
     ? { -readonly [Name in keyof T]: Draft<T[Name]> }
     : T;
 
-export type AnswerDraft = Draft<Required<StatusAnswer>>;
+export type AnswerDraft = Draft<Required<Omit<StatusAnswer, 'change'>>> & { change?: Draft<ChangeStatus> };
 
 /** A cluster of which each node answers, and all is well. */
 export class Statuses {
@@ -102,6 +102,7 @@ function answerOf(id: string, ids: readonly string[]): AnswerDraft {
       respPort: 6371 + i,
       httpPort: 8371 + i,
       zone: 'abc'[i % 3]!,
+      state: 'owning',
       status: 'alive',
       reachable: true,
       phi: other === id ? 0 : 0.4,
@@ -114,7 +115,7 @@ function answerOf(id: string, ids: readonly string[]): AnswerDraft {
       rebuildingMs: 0,
     })),
     policies: { atRunTime: 0, changedAt: 0, fingerprint: '0123456789abcdef', inForce: 'fedcba9876543210' },
-    partitions: { count: 1024, withoutQuorum: 0, onStandIns: 0, onRebuilding: 0 },
+    partitions: { count: 1024, withoutQuorum: 0, onStandIns: 0, onRebuilding: 0, strays: 0 },
     hints: {
       count: 0,
       bytes: 0,

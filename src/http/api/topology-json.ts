@@ -10,10 +10,9 @@
 import type { NodeApi } from '../../node/api.ts';
 import type { MoveFigures } from '../../node/move-figures.ts';
 import type { Table } from '../../ring/table.ts';
+import { type MemberState, memberState } from '../../topology/member-state.ts';
 import type { ChangeKind, Topology, TopologyChange, TopologyPhase } from '../../topology/topology.ts';
 import { momentOf } from './answers.ts';
-
-export type MemberState = 'owning' | 'joining' | 'leaving' | 'gone';
 
 /** How many partitions a member has, as primary and in all. */
 export interface SharesJson {
@@ -111,7 +110,7 @@ function membersJson(node: NodeApi, now: ReadonlyMap<string, SharesJson>): Topol
   const live = new Map(node.members().map((member) => [member.id, member.live]));
   const known = topology.members.map((member): TopologyMemberJson => {
     const { id, host, respPort, peerPort, httpPort, zone, weight } = member;
-    const state = stateOf(topology, id);
+    const state = memberState(topology, id);
     const addresses = { host, respPort, peerPort, httpPort, live: live.get(id) ?? false };
     return { id, state, zone, weight, ...addresses, ...sharesIn(now, id), ...nextIn(next, id) };
   });
@@ -123,13 +122,6 @@ function membersJson(node: NodeApi, now: ReadonlyMap<string, SharesJson>): Topol
     return { id, state: 'gone', zone, weight, ...sharesIn(now, id), ...nextIn(next, id) };
   });
   return [...known, ...lost].sort((a, b) => (a.id < b.id ? -1 : 1));
-}
-
-/** What a member is in an epoch. */
-export function stateOf(topology: Topology, id: string): MemberState {
-  if (!topology.has(id)) return 'gone';
-  if (!topology.next.has(id)) return 'leaving';
-  return (topology.old?.has(id) ?? true) ? 'owning' : 'joining';
 }
 
 function sharesOf(table: Table): ReadonlyMap<string, SharesJson> {

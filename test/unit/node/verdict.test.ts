@@ -2,15 +2,16 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { StatusReason } from '../../../src/node/status.ts';
+import type { ChangeStatus, StatusReason } from '../../../src/node/status.ts';
 import {
+  CHANGE_QUIET_MS,
   isSettled,
   LAG_LIMIT_MS,
   reasonsOf,
   SIBLINGS_REFUSED_MS,
   verdictOf,
 } from '../../../src/node/verdict.ts';
-import { type AnswerDraft, Statuses } from '../../support/statuses.ts';
+import { type AnswerDraft, type Draft, Statuses } from '../../support/statuses.ts';
 
 const trusted = { clockDoubted: false };
 
@@ -61,6 +62,61 @@ describe('verdict', () => {
       found((own) => Object.assign(own.partitions, { onStandIns: 1 })),
       'quorum-on-stand-ins degraded',
     );
+  });
+
+  it('a change under way: what each member still has to do, whom it waits for, and nothing of one that is quick', () => {
+    const join: Draft<ChangeStatus> = {
+      kind: 'join',
+      nodes: ['n3'],
+      gone: [],
+      cancelled: false,
+      phase: 'copy',
+      sinceMs: 10_000,
+      busy: ['n1', 'n3'],
+      waitsFor: [],
+      partitions: 512,
+      partitionsDone: 320,
+      bytes: 1000,
+      bytesLeft: 600,
+      bytesPerSecond: 10,
+    };
+    const as = (change: Partial<ChangeStatus>, member: object = {}): string =>
+      found((own, cluster) => {
+        own.change = { ...join, ...(change as object) };
+        Object.assign(cluster.view('n1', 'n3'), member);
+      });
+    const says = (change: Partial<ChangeStatus>): string[] => {
+      const { answers } = new Statuses();
+      return reasonsOf({ ...answers[0]!, change: { ...join, ...change } }, trusted).map(({ what }) => what);
+    };
+    assert.equal(as({}), 'change-under-way degraded n1, change-under-way degraded n3');
+    assert.deepEqual(says({}), [
+      'the join of n3: n1 fetches, 320 of 512 partitions, about 1m to go',
+      'the join of n3: n3 fetches what it is to hold, or checks it',
+    ]);
+    assert.equal(as({ sinceMs: CHANGE_QUIET_MS - 1 }), '');
+    assert.equal(as({ busy: [] }), '');
+    assert.equal(as({ busy: ['n3'], waitsFor: ['n3'], sinceMs: 0 }), 'change-waits degraded n3');
+    // A node that is still to come holds nothing that anybody could miss.
+    const joining = { state: 'joining', status: 'down', reachable: false };
+    assert.equal(as({ busy: ['n3'], waitsFor: ['n3'] }, joining), 'change-waits degraded n3');
+    assert.equal(
+      as({ busy: ['n3'], waitsFor: ['n3'] }, { status: 'down', reachable: false }),
+      'member-down degraded n3, change-waits degraded n3',
+    );
+    const one = { busy: ['n2'], phase: 'switch', partitions: 0 } as const;
+    const kinds = [
+      says({ ...one, kind: 'leave', nodes: ['n3'] }),
+      says({ ...one, kind: 'remove', nodes: [], gone: ['n8', 'n9'] }),
+      says({ ...one, kind: 'replace', nodes: ['n3'], gone: ['n9'] }),
+      says({ ...one, kind: 'weight', nodes: ['n2'], cancelled: true }),
+    ].map(([what]) => what!.split(': ')[0]);
+    assert.deepEqual(kinds, [
+      'the leaving of n3',
+      'the removal of n8, n9',
+      'the replacement of n9 by n3',
+      'the new weight of n2, which was cancelled,',
+    ]);
   });
 
   it('members: down, suspect, not reached, each of them degraded, and never the node itself', () => {
@@ -186,6 +242,8 @@ describe('verdict', () => {
       (own: AnswerDraft) => Object.assign(own.repair, { unknown: 1 }),
       (own: AnswerDraft) => Object.assign(own.past, { whole: false }),
       (own: AnswerDraft) => Object.assign(own.past, { unheard: 1 }),
+      (own: AnswerDraft) => Object.assign(own, { change: { kind: 'join' } }),
+      (own: AnswerDraft) => Object.assign(own.partitions, { strays: 1 }),
       (_: AnswerDraft, cluster: Statuses) => Object.assign(cluster.view('n1', 'n3'), { reachable: false }),
       // What is not known is not settled.
       (own: AnswerDraft) => Object.assign(own, { hints: undefined }),
