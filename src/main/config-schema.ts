@@ -9,6 +9,7 @@ import { POLICY_PRESETS } from '../coordinator/policy.ts';
 import { POLICY_FIELDS, type PolicyWish, wishFromValue } from '../coordinator/policy-text.ts';
 import { NODE_LIMITS_DEFAULT } from '../node/options.ts';
 import { SERVER_LIMITS_DEFAULT } from '../server/limits.ts';
+import { PROTOCOL_VERSION, PROTOCOL_VERSION_LEAST } from '../wire/frame.ts';
 import {
   ADDRESSES,
   bytes,
@@ -288,6 +289,11 @@ const tree: { readonly [K in keyof RawConfig]: z.ZodType<RawConfig[K]> } = {
   limits,
   http,
   password: optional(TEXT, 'none: no password', 'clients must AUTH with it'),
+  protocolVersionMax: setting(
+    integer(PROTOCOL_VERSION_LEAST, PROTOCOL_VERSION),
+    PROTOCOL_VERSION,
+    'the latest protocol to speak with other nodes; lower it only to rehearse an upgrade',
+  ),
   log,
 };
 
@@ -406,6 +412,7 @@ export interface RawConfig {
   readonly limits: LimitsConfig;
   readonly http: HttpConfig;
   readonly password: string | undefined;
+  readonly protocolVersionMax: number;
   readonly log: LogConfig;
 }
 

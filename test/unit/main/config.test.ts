@@ -125,6 +125,7 @@ password:
       members: '[{id: n7, host: localhost, respPort: 1, peerPort: 2, httpPort: 3}]',
       partitions: '64',
       replicas: '5',
+      protocolVersionMax: '4',
       policy: '{r: 1, w: 1, quorum: strict}',
       policies: '[{prefix: a, policy: PA/EL}]',
       'storage.engine': 'memory',
