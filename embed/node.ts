@@ -54,6 +54,9 @@ export class EmbeddedNode<T> extends LocalSpace<T> {
     this.#log = log;
     this.#defaults = options;
     running.failed.then((reason) => this.#failed(reason));
+    running.departed.then(({ kind }) => {
+      this.#closing ??= this.#close(1000, kind === 'left' ? 'it has left the cluster' : 'it was removed');
+    });
   }
 
   /**
@@ -121,7 +124,8 @@ export class EmbeddedNode<T> extends LocalSpace<T> {
       const refuse = (error: unknown): void =>
         reject(error instanceof CodedError ? errorOf(error, error.outcome, false) : error);
       try {
-        const read = policy === undefined ? undefined : policyFromValue(policy, node.replicas);
+        const read =
+          policy === undefined ? undefined : policyFromValue(policy, node.topology.read.replicaCount);
         node.setPolicy(byteString(utf8Bytes(prefix)), read, (error, change) => {
           if (error !== undefined || change === undefined) refuse(error);
           else resolve(change);

@@ -102,7 +102,9 @@ function consistency(call: Call): void {
     .join(' ');
   if (text === '') {
     const { policy } = session.requestOptions;
-    call.reply(policy === undefined ? connectionDefault : policyText(policy, node.replicas));
+    call.reply(
+      policy === undefined ? connectionDefault : policyText(policy, node.topology.read.replicaCount),
+    );
     return;
   }
   if (text.toUpperCase() === 'DEFAULT') {
@@ -112,7 +114,10 @@ function consistency(call: Call): void {
     return;
   }
   try {
-    session.requestOptions = { ...session.requestOptions, policy: policyFromText(text, node.replicas) };
+    session.requestOptions = {
+      ...session.requestOptions,
+      policy: policyFromText(text, node.topology.read.replicaCount),
+    };
   } catch (error) {
     if (!(error instanceof CodedError)) throw error;
     call.fail(error);

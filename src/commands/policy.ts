@@ -14,7 +14,7 @@ import type { Call, HandlerTable } from './command.ts';
 function shown(call: Call, { prefix, policy, origin, time }: PolicyEntry): RespValue {
   return new MapReply([
     ['prefix', bytesOf(prefix)],
-    ['policy', policyText(policy, call.node.replicas)],
+    ['policy', policyText(policy, call.node.topology.read.replicaCount)],
     ['origin', origin],
     ['set-at', time],
   ]);
@@ -53,7 +53,7 @@ function change(call: Call, policy: Policy | undefined): void {
 
 function set(call: Call): void {
   const words = call.args.slice(3).map((word) => byteString(word));
-  change(call, policyFromText(words.join(' '), call.node.replicas));
+  change(call, policyFromText(words.join(' '), call.node.topology.read.replicaCount));
 }
 
 export const POLICY_HANDLERS: HandlerTable = {

@@ -31,6 +31,7 @@ import { type NodeConfig, policyTableOf } from './config.ts';
 import { type Departure, followTopology } from './departure.ts';
 import { LockedError, lockDirectoryPatiently } from './directory-lock.ts';
 import { EXIT } from './exit-codes.ts';
+import { dataFormat } from './identity-file.ts';
 import { checkIdentity, findTopology, replicasBefore } from './known-topology.ts';
 import { portError, StartError } from './start-error.ts';
 import { VERSION } from './version.ts';
@@ -137,7 +138,7 @@ async function assemble(
   fault = undefined;
   const following = followTopology(config, node, log, hasDirectory);
   undo.push(() => following.stop());
-  tellReady(config, log, storage.engine);
+  tellReady(config, log, storage.engine, hasDirectory ? dataFormat(config) : undefined);
   return {
     node,
     failed,
@@ -203,7 +204,7 @@ function makeTransport(
   });
 }
 
-function tellReady(config: NodeConfig, log: Log, engine: string): void {
+function tellReady(config: NodeConfig, log: Log, engine: string, format: number | undefined): void {
   const { respPort, peerPort, httpPort } = config.self;
   const address = (port: number): string | undefined => (port > 0 ? `${config.bind}:${port}` : undefined);
   log.write('info', 'node-ready', {
@@ -213,6 +214,7 @@ function tellReady(config: NodeConfig, log: Log, engine: string): void {
     engine,
     durability: config.storage.durability,
     version: VERSION,
+    dataFormat: format,
     pid: process.pid,
   });
 }
@@ -314,7 +316,8 @@ function nodeOptions(
   topology: Topology | undefined,
 ): ConstructorParameters<typeof Node>[0] {
   const { limits, members } = config;
-  const n = topology?.read.listLength ?? Math.min(config.replicas, members.length);
+  // With fewer members than N, an R or W beyond them asks for all of them: the policy stays as the cluster grows.
+  const n = topology?.read.replicaCount ?? config.replicas;
   return {
     id: config.nodeId,
     clusterName: config.clusterName,

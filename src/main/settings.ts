@@ -78,7 +78,7 @@ function policyWords(node: NodeApi, isShown: (prefix: string) => boolean): strin
     .policies()
     .filter(({ prefix }) => isShown(prefix))
     .map(({ prefix, policy }) => {
-      return `${utf8Text(bytesOf(prefix))} ${policyText(policy, node.replicas)}`.trimStart();
+      return `${utf8Text(bytesOf(prefix))} ${policyText(policy, node.topology.read.replicaCount)}`.trimStart();
     })
     .join('; ');
 }

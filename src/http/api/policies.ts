@@ -71,7 +71,7 @@ function answerOf(node: NodeApi): PoliciesAnswer {
   return {
     node: node.id,
     replicas: node.replicas,
-    policies: node.policies().map((entry) => policyJson(entry, node.replicas)),
+    policies: node.policies().map((entry) => policyJson(entry, node.topology.read.replicaCount)),
     ...(known === undefined ? {} : { known }),
   };
 }
@@ -99,14 +99,15 @@ function change(
 ): Promise<PolicyChangeAnswer> {
   checked(POLICY_QUERY, request.query, 'query');
   const prefix = prefixOfUrl(request.originalUrl);
-  const policy = read(request, node.replicas);
+  const { replicaCount } = node.topology.read;
+  const policy = read(request, replicaCount);
   // Setting it twice is setting it; what was unset cannot be unset again, and says so.
   markRepeatable(request);
   return new Promise((resolve, reject) => {
     node.setPolicy(prefix, policy, (error, done) => {
       if (error !== undefined) reject(error);
       else {
-        const set = policy === undefined ? {} : { policy: policyText(policy, node.replicas) };
+        const set = policy === undefined ? {} : { policy: policyText(policy, replicaCount) };
         resolve({ ...prefixJson(prefix), ...set, ...done! });
       }
     });
