@@ -198,10 +198,10 @@ export class TopologyDriver {
       return;
     }
     asked.warnings = transition.warnings;
-    if (asked.request.kind === 'force') this.#force(asked, transition.topology);
-    else if (this.#mayBegin(asked, transition.topology, now)) {
-      this.#propose(transition.topology, asked.deadline, asked);
-    }
+    const next = transition.topology;
+    if (!this.#areLost(asked, next, now)) return;
+    if (asked.request.kind === 'force') this.#force(asked, next);
+    else if (this.#mayBegin(asked, next, now)) this.#propose(next, asked.deadline, asked);
   }
 
   /** Whether everybody who takes part afterwards knows the epoch in force; if not, the request waits or fails. */
@@ -228,6 +228,18 @@ export class TopologyDriver {
     return false;
   }
 
+  /** Whether those who are said to be gone do not answer any more; if one does, the request waits or fails. */
+  #areLost(asked: Asked, next: Topology, now: number): boolean {
+    const { topology, links } = this.#context;
+    const gone = next.change?.gone ?? [];
+    const live = topology.members.filter(({ id }) => gone.includes(id) && links.isLive(id));
+    if (live.length === 0) return true;
+    if (now < asked.patienceUntil) return false;
+    const names = live.map(({ id }) => id).join(', ');
+    this.#fail(asked, 'invalid', `${names} is reached from here and so not lost: end its process first`);
+    return false;
+  }
+
   /** Whether a member knows the epoch in force, durably, as it says itself. */
   #knows(id: NodeId): boolean {
     const { topology, links, now, self } = this.#context;
@@ -244,14 +256,10 @@ export class TopologyDriver {
 
   /** Written by this node alone: the others are lost, or are told. */
   #force(asked: Asked, next: Topology): void {
-    const { links, topology, log } = this.#context;
-    const live = topology.members.filter(({ id }) => !next.has(id) && links.isLive(id)).map(({ id }) => id);
-    if (live.length > 0) {
-      const message = `${live.join(', ')} is reached from here and so not lost: end its process first`;
-      this.#fail(asked, 'invalid', message);
-      return;
-    }
-    log.write('alarm', 'topology-forced', { epoch: next.epoch, gone: next.change?.gone.join(',') ?? '' });
+    this.#context.log.write('alarm', 'topology-forced', {
+      epoch: next.epoch,
+      gone: next.change?.gone.join(',') ?? '',
+    });
     asked.isUncertain = true;
     this.#actions.chosen(next, encodeTopology(next));
   }
