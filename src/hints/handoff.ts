@@ -59,7 +59,7 @@ export class TokenBucket {
 export interface Delivery {
   readonly rowKey: RowKey;
   readonly bytes: number;
-  /** The hint changed since the row was sent: it stays. */
+  /** The hint, or who owns its row, changed since the row was sent: it stays. */
   changed: boolean;
 }
 
@@ -129,6 +129,18 @@ export class Handoff {
     this.rowsPerSecond = Math.round(((this.rowsDelivered - this.#rateRows) * 1000) / (now - this.#rateSince));
     this.#rateRows = this.rowsDelivered;
     this.#rateSince = now;
+  }
+
+  /**
+   * Members or owners changed: what is on its way stays here, since the target may be no owner any more by the
+   * time it takes the row.
+   */
+  addressesChanged(): void {
+    for (const delivery of this.#underway.values()) delivery.changed = true;
+  }
+
+  get isIdle(): boolean {
+    return this.#underway.size === 0;
   }
 
   /** Sends what may be sent now: up to `rowsMax` rows under way. */

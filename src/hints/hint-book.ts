@@ -15,27 +15,21 @@
 
 import { assert } from '../base/assert.ts';
 import type { ByteString } from '../base/bytes.ts';
-import { readU48, writeU48 } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
 import type { Log } from '../ports/log.ts';
 import type { Storage, StorageEntry } from '../ports/storage.ts';
 import type { NodeId } from '../ports/transport.ts';
 import type { RowKey } from '../rows/key.ts';
+import { rowKeySlot } from '../rows/key.ts';
 import { mergeRows } from '../rows/merge.ts';
 import type { Row, Stamp } from '../rows/row.ts';
-import {
-  compareRowStamps,
-  isRowIntact,
-  ROW_HEADER_BYTES,
-  rowStamp,
-  rowTime,
-  STAMP_NONE,
-} from '../rows/row.ts';
+import { compareRowStamps, isRowIntact, rowStamp, rowTime, STAMP_NONE } from '../rows/row.ts';
 import { isSiblingsRow, rowOldestTime } from '../rows/siblings.ts';
 import { HintFloor } from './hint-floor.ts';
-import { HINTS_END, HINTS_FIRST, hintKey, hintRowKey, hintTarget } from './hint-keys.ts';
+import { HINTS_END, HINTS_FIRST, hintKey, hintRowKey, hintSlot, hintTarget } from './hint-keys.ts';
 import type { HintReader, HintShelf, HintWaiter } from './hint-shelf.ts';
 import { HintTarget, UnreadableHint } from './hint-target.ts';
+import { isFullHint, REFERENCE_BYTES, referenceOf, referenceTime, unreadableError } from './hint-value.ts';
 
 export interface HintBookOptions {
   readonly storage: Storage;
@@ -52,15 +46,8 @@ export interface HintBookOptions {
 
 const pageRowsDefault = 1000;
 
-const referenceBytes = 6;
-
 /** Damaged hints of one member that are looked into at a time; others are met again later. */
 const unreadableMax = 1000;
-
-/** Whether a hint holds the row itself. */
-function isFull(value: Uint8Array): boolean {
-  return value.length >= ROW_HEADER_BYTES;
-}
 
 export class HintBook {
   readonly #options: HintBookOptions;
@@ -77,6 +64,11 @@ export class HintBook {
   readonly #pageRows: number;
   readonly #dropped: boolean;
   readonly #unreadableDropped: boolean;
+  /**
+   * Whether a member is to own the rows of a slot. A hint for one who is not is astray: it is not handed over,
+   * but addressed anew (`forwarding.ts`). All are at home until somebody says otherwise.
+   */
+  owns: (id: NodeId, slot: number) => boolean = () => true;
   /** Full hints taken, and refused because the target's share is full. */
   accepted = 0;
   refused = 0;
@@ -204,19 +196,32 @@ export class HintBook {
     return target;
   }
 
+  /** Whether this node keeps no row for anybody, and knows that. References are no rows. */
+  get isEmpty(): boolean {
+    if (this.isLoading) return false;
+    for (const { full } of this.#targets.values()) if (full.size > 0) return false;
+    return true;
+  }
+
+  /** Somebody is no member any more: nothing is left to be remembered, if nothing is kept. */
+  release(id: NodeId): void {
+    if (this.#targets.get(id)?.rows === 0) this.#targets.delete(id);
+  }
+
   // Counting.
 
   #add(target: HintTarget, key: ByteString, value: Uint8Array): void {
+    if (!target.isAstray && !this.owns(target.id, hintSlot(key))) target.isAstray = true;
     target.rows++;
     target.bytes += key.length + value.length;
-    if (isFull(value)) target.full.add(rowOldestTime(value));
+    if (isFullHint(value)) target.full.add(rowOldestTime(value));
     else target.references.add(referenceTime(value));
   }
 
   #remove(target: HintTarget, key: ByteString, value: Uint8Array): void {
     target.rows--;
     target.bytes -= key.length + value.length;
-    if (isFull(value)) target.full.remove(rowOldestTime(value));
+    if (isFullHint(value)) target.full.remove(rowOldestTime(value));
     else target.references.remove(referenceTime(value));
     assert(target.rows >= 0, 'no more hints go than came');
   }
@@ -275,8 +280,8 @@ export class HintBook {
     const key = hintKey(id, rowKey);
     const old = this.#lookup(key, waiter);
     if (old === null) return;
-    const oldRow = old !== undefined && isFull(old) ? this.#intact(id, rowKey, old) : undefined;
-    const isDamaged = oldRow === undefined && old !== undefined && isFull(old);
+    const oldRow = old !== undefined && isFullHint(old) ? this.#intact(id, rowKey, old) : undefined;
+    const isDamaged = oldRow === undefined && old !== undefined && isFullHint(old);
     if (isDamaged && (isSiblingsRow(row) || compareRowStamps(old, row) > 0)) {
       // A late row does not take the place of a newer one that was acknowledged, damaged as it is; siblings of none.
       waiter.stored(unreadableError('fail'));
@@ -325,9 +330,8 @@ export class HintBook {
     const old = this.#lookup(key, undefined);
     if (old === null) return;
     if (old === undefined) {
-      const value = new Uint8Array(referenceBytes);
-      writeU48(value, 0, time);
-      const room = target.bytes + key.length + referenceBytes <= this.#options.bytesMax;
+      const value = referenceOf(time);
+      const room = target.bytes + key.length + REFERENCE_BYTES <= this.#options.bytesMax;
       if (!room || this.#shelf.notes.lay(key, value, undefined) !== undefined) {
         this.referencesSkipped++;
         return;
@@ -378,7 +382,7 @@ export class HintBook {
       if (!this.isLoading && this.#targets.get(id)?.rows === 0) continue;
       const key = hintKey(id, rowKey);
       const value = this.#shelf.notes.get(key);
-      if (value === undefined || !isFull(value)) continue;
+      if (value === undefined || !isFullHint(value)) continue;
       if (this.#intact(id, rowKey, value) === undefined) throw unreadableError('none');
       const merged = best === undefined ? value : mergeRows(rowKey, best, value);
       if (merged === best) continue;
@@ -410,7 +414,7 @@ export class HintBook {
    */
   unreadableStamp(id: NodeId, rowKey: RowKey): Stamp | undefined {
     const value = this.#shelf.notes.get(hintKey(id, rowKey));
-    const damaged = value !== undefined && isFull(value) && !isRowIntact(rowKey, value);
+    const damaged = value !== undefined && isFullHint(value) && !isRowIntact(rowKey, value);
     if (damaged) return rowStamp(value);
     this.#targets.get(id)?.unreadable.delete(rowKey);
     return undefined;
@@ -424,13 +428,30 @@ export class HintBook {
    * @throws CodedError when storage cannot say.
    */
   rowToSend(id: NodeId, rowKey: RowKey): Row | undefined {
+    if (!this.owns(id, rowKeySlot(rowKey))) return undefined;
     const value = this.#shelf.notes.get(hintKey(id, rowKey));
     if (value === undefined) return undefined;
-    const row = isFull(value) ? this.#intact(id, rowKey, value) : this.#held(rowKey);
+    const row = isFullHint(value) ? this.#intact(id, rowKey, value) : this.#held(rowKey);
     if (row !== undefined && !(this.#shelf.isFloorDurable && this.#shelf.isBelowFloor(row))) return row;
     // What cannot be read may be the only copy of its row: see `src/node/hint-mender.ts`.
-    if (row !== undefined || !isFull(value) || this.#unreadableDropped) this.forget(id, rowKey);
+    if (row !== undefined || !isFullHint(value) || this.#unreadableDropped) this.forget(id, rowKey);
     return undefined;
+  }
+
+  /**
+   * What a hint is: the row of a full one, null for a reference; undefined if it is gone, or cannot be read.
+   * @throws CodedError when storage cannot say.
+   */
+  parcel(id: NodeId, rowKey: RowKey): Row | null | undefined {
+    const value = this.#shelf.notes.get(hintKey(id, rowKey));
+    if (value === undefined) return undefined;
+    return isFullHint(value) ? this.#intact(id, rowKey, value) : null;
+  }
+
+  /** Hints for a member that wait to become durable: storage may not list them. */
+  pendingOf(id: NodeId): RowKey[] {
+    const from = hintKey(id, '');
+    return [...this.#shelf.notes.pendingKeys()].filter((key) => key.startsWith(from)).map(hintRowKey);
   }
 
   /** What the replica holds of the row; undefined also for a damaged one, which others have to mend first. */
@@ -481,12 +502,4 @@ export class HintBook {
     for (const { full } of this.#targets.values()) oldest = Math.min(oldest, full.oldest() ?? oldest);
     return oldest - 1;
   }
-}
-
-function unreadableError(outcome: 'fail' | 'none'): CodedError {
-  return new CodedError('corrupt', outcome, 'a hint fails its checksum on this node');
-}
-
-function referenceTime(value: Uint8Array): number {
-  return value.length >= referenceBytes ? readU48(value, 0) : 0;
 }

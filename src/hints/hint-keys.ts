@@ -33,3 +33,9 @@ export function hintTarget(key: ByteString): NodeId {
 export function hintRowKey(key: ByteString): RowKey {
   return key.slice(key.indexOf('\0', HINTS_FIRST.length) + 1);
 }
+
+/** The slot of a hint's row, as `rowKeySlot` of its row key, which is not made for it. */
+export function hintSlot(key: ByteString): number {
+  const at = key.indexOf('\0', HINTS_FIRST.length) + 1;
+  return (key.charCodeAt(at) << 8) | key.charCodeAt(at + 1);
+}

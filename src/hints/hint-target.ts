@@ -23,6 +23,8 @@ export class HintTarget {
   readonly references: TimeLedger = new TimeLedger();
   /** Those of the full hints that were met and fail their checksum; they count among `rows`. */
   readonly unreadable: Map<RowKey, UnreadableHint> = new Map();
+  /** Some of the hints may be for rows that this member is not to own: see `forwarding.ts`. */
+  isAstray = false;
   /** Told of a row whose hint changed: what is being handed over is not the last word. */
   onChanged: ((rowKey: RowKey) => void) | undefined = undefined;
 

@@ -3,12 +3,14 @@
  *
  * The book (`src/hints/hint-book.ts`) keeps them, a handoff a target (`src/hints/handoff.ts`) decides
  * what goes when; this desk is their hands: it reads HINT messages, sends rows as flights with a
- * deadline, looks at who is live, and says how large the van may be while clients are waiting.
+ * deadline, looks at who is live, and says how large the van may be while clients are waiting. When
+ * members or owners change it has hints addressed anew (`src/hints/forwarding.ts`).
  */
 
 import type { ByteReader } from '../base/bytes.ts';
 import type { ErrorCode } from '../base/errors.ts';
 import { CodedError } from '../base/errors.ts';
+import { Forwarding } from '../hints/forwarding.ts';
 import type { Delivery } from '../hints/handoff.ts';
 import { HANDOFF_WINDOW_ROWS, Handoff, TokenBucket } from '../hints/handoff.ts';
 import type { Storage } from '../ports/storage.ts';
@@ -16,6 +18,7 @@ import type { NodeId } from '../ports/transport.ts';
 import { isRowKey } from '../rows/key.ts';
 import type { Row } from '../rows/row.ts';
 import { isRowIntact, ROW_HEADER_BYTES, rowStamp } from '../rows/row.ts';
+import type { Topology } from '../topology/topology.ts';
 import { HINT, readHint } from '../wire/hint-messages.ts';
 import { FAMILY_HINTS, writeHand } from '../wire/messages.ts';
 import type { HintFigures } from './api.ts';
@@ -85,6 +88,10 @@ export class HintDesk implements Desk {
   readonly #handoffs: Map<NodeId, Handoff> = new Map();
   readonly #bucket: TokenBucket;
   readonly #mender: HintMender;
+  readonly #forwarding: Forwarding;
+  /** What was handed to members that are none any more. */
+  #deliveredBefore = 0;
+  #stragglersBefore = 0;
   #tickedAt = Number.POSITIVE_INFINITY;
   #late = false;
   #pumpWanted = false;
@@ -96,6 +103,32 @@ export class HintDesk implements Desk {
     this.#wake = wake;
     this.#mender = new HintMender(context);
     this.#bucket = new TokenBucket(context.limits.handoffBytesPerSecond);
+    const owners = (slot: number): readonly NodeId[] => ownersOf(context.topology, slot);
+    context.hints.owns = (id, slot) => isOwner(context.topology, id, slot);
+    this.#forwarding = new Forwarding({
+      self: context.self,
+      book: context.hints,
+      storage,
+      log: context.log,
+      owners,
+      // A straggler is dead, or known to all owners: here as where a hint is handed over.
+      merge: (rowKey, row, waiter) =>
+        context.replica.merge(rowKey, row, {
+          stored: (error) => waiter.stored(error?.code === 'straggler' ? undefined : error),
+        }),
+      wake: () => this.#wantPump(),
+      mutants: context.mutants,
+    });
+  }
+
+  #wantPump(): void {
+    this.#pumpWanted = true;
+    this.#wake();
+  }
+
+  topologyChanged(): void {
+    this.#forwarding.addressesChanged();
+    for (const handoff of this.#handoffs.values()) handoff.addressesChanged();
   }
 
   message(link: Link, type: number, id: number, reader: ByteReader): void {
@@ -120,6 +153,13 @@ export class HintDesk implements Desk {
     if (target === context.self || context.links.get(target) === undefined) {
       return new CodedError('unsupported', 'fail', 'a hint for nobody this node could hand it to');
     }
+    if (isAboutToGo(context.topology, context.self)) {
+      return new CodedError(
+        'unsupported',
+        'fail',
+        'this node leaves the cluster and keeps no rows for others',
+      );
+    }
     if (isTooFarAhead(context, rowStamp(row))) {
       context.tally.rowsRefusedClock++;
       return new CodedError('clock-offset', 'fail', 'the row is stamped too far ahead');
@@ -131,7 +171,7 @@ export class HintDesk implements Desk {
   }
 
   tick(now: number): void {
-    const { hints, links } = this.#context;
+    const { hints, links, topology } = this.#context;
     this.#late = now - this.#tickedAt > tickLateMs;
     this.#tickedAt = now;
     if (hints.isLoading && now >= this.#loadAt) {
@@ -140,6 +180,7 @@ export class HintDesk implements Desk {
     }
     this.#bucket.fill(now);
     for (const { id, rows } of hints.targets()) {
+      if (rows === 0 && !topology.has(id)) hints.release(id);
       let handoff = this.#handoffs.get(id);
       if (handoff === undefined) {
         if (rows === 0 || links.get(id) === undefined) continue;
@@ -147,8 +188,18 @@ export class HintDesk implements Desk {
       }
       handoff.tick(now, links.get(id)?.live === true);
     }
+    for (const [id, handoff] of this.#handoffs) if (!topology.has(id)) this.#dismiss(id, handoff, now);
     this.#pump(now);
     this.#mender.tick(now);
+  }
+
+  /** The handoff of a member that is none any more ends. */
+  #dismiss(id: NodeId, handoff: Handoff, now: number): void {
+    handoff.tick(now, false);
+    if (!handoff.isIdle) return;
+    this.#handoffs.delete(id);
+    this.#deliveredBefore += handoff.rowsDelivered;
+    this.#stragglersBefore += handoff.stragglers;
   }
 
   endTurn(): void {
@@ -160,6 +211,7 @@ export class HintDesk implements Desk {
     // What the tick is late by is not known in between: it counts until the next one.
     const rowsMax = this.#windowRows();
     for (const handoff of this.#handoffs.values()) handoff.pump(now, rowsMax);
+    this.#forwarding.pump(now, rowsMax);
   }
 
   /** Fewer rows at a time, the more clients wait for. */
@@ -179,10 +231,7 @@ export class HintDesk implements Desk {
       log: context.log,
       mutants: context.mutants,
       send: (sender, delivery, row) => this.#send(sender, delivery, row),
-      wake: () => {
-        this.#pumpWanted = true;
-        this.#wake();
-      },
+      wake: () => this.#wantPump(),
     });
     this.#handoffs.set(target, handoff);
     return handoff;
@@ -238,8 +287,8 @@ export class HintDesk implements Desk {
   figures(): HintFigures {
     const { hints } = this.#context;
     const { rows, bytes, unreadable } = hints.totals();
-    let hintsDelivered = 0;
-    let hintStragglers = 0;
+    let hintsDelivered = this.#deliveredBefore;
+    let hintStragglers = this.#stragglersBefore;
     for (const handoff of this.#handoffs.values()) {
       hintsDelivered += handoff.rowsDelivered;
       hintStragglers += handoff.stragglers;
@@ -267,4 +316,19 @@ export class HintDesk implements Desk {
     if (links.isClockConfirmed(this.#context.now(), wall)) hints.raiseFloor(wall);
     return hints.floor;
   }
+}
+
+/** The members that are to own a slot: after the change that is under way, if there is one. */
+function ownersOf(topology: Topology, slot: number): readonly NodeId[] {
+  const list = topology.next.preferenceList(slot);
+  return list.every((id) => topology.has(id)) ? list : list.filter((id) => topology.has(id));
+}
+
+function isOwner(topology: Topology, id: NodeId, slot: number): boolean {
+  return topology.has(id) && topology.next.preferenceList(slot).includes(id);
+}
+
+/** Whether a node has handed over what it held, and must be asked to keep nothing more. */
+function isAboutToGo(topology: Topology, self: NodeId): boolean {
+  return topology.phase === 'switch' && !topology.read.has(self);
 }
