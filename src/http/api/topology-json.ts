@@ -77,6 +77,8 @@ export interface TopologyAnswer {
   /** Of the node that answers. */
   readonly moves: MoveFigures;
   readonly lists?: ListsJson;
+  /** Of a change: what whoever asked for it should know, whole sentences; left out if there is nothing. */
+  readonly warnings?: readonly string[];
   /** The whole epoch as nodes exchange it, base64. */
   readonly encoded?: string;
 }

@@ -155,6 +155,10 @@ export const TOPOLOGY_SCHEMAS: TopologySchemas = {
     zones: z.array(z.object({ zone: z.string(), members: count, ...shares })),
     moves: moves.meta({ description: 'Of the node that answers: ask every node for all of it.' }),
     lists: lists.optional(),
+    warnings: z
+      .array(z.string())
+      .optional()
+      .meta({ description: 'Of a change: what whoever asked for it should know.' }),
     encoded: z
       .string()
       .optional()

@@ -103,9 +103,9 @@ function change(node: NodeApi, request: FastifyRequest, wish: TopologyRequest): 
   // Asked twice is as good as asked once; but to be forced is asked of one node, once.
   if (wish.kind !== 'force') markRepeatable(request);
   return new Promise((resolve, reject) => {
-    node.changeTopology(wish, (error) => {
+    node.changeTopology(wish, (error, _topology, warnings = []) => {
       if (error !== undefined) reject(error);
-      else resolve(topologyAnswer(node));
+      else resolve({ ...topologyAnswer(node), ...(warnings.length > 0 ? { warnings } : {}) });
     });
   });
 }

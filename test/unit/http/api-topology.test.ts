@@ -19,7 +19,8 @@ class AskedNode extends FakeNode {
 
   override changeTopology(request: TopologyRequest, done: TopologyDone): void {
     this.wishes.push(request);
-    super.changeTopology(request, done);
+    const warnings = request.kind === 'force' ? ['Two partitions are lost.'] : [];
+    super.changeTopology(request, (error, topology) => done(error, topology, warnings));
   }
 }
 
@@ -204,7 +205,9 @@ describe('changes of the topology', () => {
           const answer = await send(api, path, body, path.endsWith('weight') ? 'PUT' : 'POST');
           assert.equal(answer.status, 200, path);
           assert.deepEqual(node.wishes.splice(0), [wish]);
-          assert.equal(((await answer.json()) as TopologyAnswer).epoch, 1);
+          const { epoch, warnings } = (await answer.json()) as TopologyAnswer;
+          const expected = wish.kind === 'force' ? ['Two partitions are lost.'] : undefined;
+          assert.deepEqual([epoch, warnings], [1, expected]);
         }
       },
       {},
