@@ -14,8 +14,15 @@ import type { Topology } from '../topology/topology.ts';
 import type { NodeConfig } from './config.ts';
 import { addressWords } from './http-call.ts';
 
+/**
+ * The form of a data directory: that of its rows, its notes and its files. A release that writes what the one before
+ * would misread raises it, reads both, and writes the new number when a directory is in the new form as a whole.
+ * A directory of a later form is left alone.
+ */
+export const DATA_FORMAT = 1;
+
 interface IdentityFile {
-  readonly format: 1;
+  readonly format: number;
   readonly nodeId: string;
   readonly clusterName: string;
   readonly engine: string;
@@ -48,6 +55,16 @@ function textOf(path: string): string | undefined {
 function writeJson(path: string, value: unknown): void {
   writeFileSync(`${path}.new`, `${JSON.stringify(value, undefined, 2)}\n`);
   renameSync(`${path}.new`, path);
+}
+
+/** The form a directory is in; undefined for one that was never used, or whose mark cannot be read. */
+export function dataFormat(config: NodeConfig): number | undefined {
+  try {
+    return readIdentity(config)?.format;
+  } catch (error) {
+    if (error instanceof SyntaxError) return undefined;
+    throw error;
+  }
 }
 
 /**
@@ -105,7 +122,7 @@ function placedBy({ members }: NodeConfig): string[] {
 export function markIdentity(config: NodeConfig, told: Topology | undefined): void {
   if (textOf(pathOf(config)) !== undefined) return;
   const identity: IdentityFile = {
-    format: 1,
+    format: DATA_FORMAT,
     nodeId: config.nodeId,
     clusterName: config.clusterName,
     engine: config.storage.engine,

@@ -16,7 +16,15 @@ import type { Topology } from '../topology/topology.ts';
 import type { NodeConfig } from './config.ts';
 import { EXIT } from './exit-codes.ts';
 import { addressWords } from './http-call.ts';
-import { foundingFaults, identityFaults, markIdentity, notedMembers, noteMembers } from './identity-file.ts';
+import {
+  DATA_FORMAT,
+  dataFormat,
+  foundingFaults,
+  identityFaults,
+  markIdentity,
+  notedMembers,
+  noteMembers,
+} from './identity-file.ts';
 import {
   askForNews,
   checkAddress,
@@ -26,6 +34,7 @@ import {
   topologyWarnings,
 } from './joining.ts';
 import { StartError } from './start-error.ts';
+import { VERSION } from './version.ts';
 
 export interface KnownParts {
   readonly config: NodeConfig;
@@ -77,8 +86,10 @@ function isDialled(address: string): boolean {
   return address !== '' && !address.endsWith(':0');
 }
 
-/** @throws StartError for a directory that was made by another node, or for another cluster */
+/** @throws StartError for a directory of another node or another cluster, or of a later release */
 export function checkIdentity(config: NodeConfig): void {
+  const format = dataFormat(config);
+  if (format !== undefined && !(format <= DATA_FORMAT)) throw laterFormat(config, format);
   const faults = identityFaults(config);
   if (faults.length > 0) throw anotherRing(config, faults);
 }
@@ -87,6 +98,17 @@ export function checkIdentity(config: NodeConfig): void {
 function checkFounding(config: NodeConfig): void {
   const faults = foundingFaults(config);
   if (faults.length > 0) throw anotherRing(config, faults);
+}
+
+function laterFormat({ dataDir }: NodeConfig, format: number): StartError {
+  return new StartError(
+    EXIT.failed,
+    [
+      `The data in ${dataDir} has format ${format}, and this release, ${VERSION}, knows format ${DATA_FORMAT} and earlier ones:`,
+      '  a later release wrote it, and this one would misread it. Nothing was changed.',
+      'Start that release again; or empty this directory, and the other nodes will make this one whole.',
+    ].join('\n'),
+  );
 }
 
 function anotherRing({ dataDir }: NodeConfig, faults: readonly string[]): StartError {
