@@ -22,6 +22,8 @@ export function replicationFields({ node, facts }: CommandContext, status: NodeS
     ['dure_partitions', status.partitions.count],
     ['dure_partitions_without_quorum', status.partitions.withoutQuorum],
     ['dure_partitions_on_stand_ins', status.partitions.onStandIns],
+    ['dure_partitions_strays', status.partitions.strays],
+    ...changeFields(status),
     ['dure_lag_ms_max', whole(Math.max(0, ...others.map(({ lagMs }) => lagMs)))],
     ...others.map(
       ({ id, status: state, reachable, lagMs }, index): Field => [
@@ -30,6 +32,19 @@ export function replicationFields({ node, facts }: CommandContext, status: NodeS
       ],
     ),
     ...pastFields(status),
+  ];
+}
+
+/** Names are there only while a change is under way. */
+function changeFields({ change }: NodeStatus): readonly Field[] {
+  if (change === undefined) return [];
+  return [
+    ['dure_change', change.kind],
+    ['dure_change_phase', change.phase],
+    ['dure_change_nodes', [...change.nodes, ...change.gone].join(' ')],
+    ['dure_change_waits_for', change.waitsFor.join(' ')],
+    ['dure_change_partitions', change.partitions],
+    ['dure_change_partitions_done', change.partitionsDone],
   ];
 }
 

@@ -109,6 +109,27 @@ export const STATUS_METRICS: readonly StatusMetric[] = [
     'Partitions whose reads fail until a member that is being rebuilt has got them back',
     (s) => s.partitions.onRebuilding,
   ),
+  gauge(
+    'dure_partitions_strays',
+    'Partitions that belong to other members now and of which rows are still here',
+    (s) => s.partitions.strays,
+  ),
+  gauge(
+    'dure_change_seconds',
+    'For how long a change of the members is under way; 0 while there is none',
+    (s) => (s.change === undefined ? 0 : s.change.sinceMs / 1000),
+  ),
+  gauge(
+    'dure_change_waits_for',
+    'Members that a change waits for and that this node does not reach',
+    (s) => s.change?.waitsFor.length ?? 0,
+  ),
+  gauge('dure_change_partitions', 'Partitions that this node is to fetch for the change under way', (s) =>
+    s.change === undefined ? 0 : s.change.partitions,
+  ),
+  gauge('dure_change_partitions_done', 'Of these, those that are here', (s) =>
+    s.change === undefined ? 0 : s.change.partitionsDone,
+  ),
   gauge('dure_settled', 'Whether nothing is outstanding at this node', (s) => flag(s.settled)),
   peerGauge(
     'dure_replication_lag_seconds',

@@ -150,6 +150,8 @@ function stateCell({ answer, others }: NodeView): Cell {
   if (answer === undefined)
     return { text: 'no answer', tone: others.down + others.left > 0 ? 'bad' : 'warn' };
   if (answer.fault !== '') return { text: 'not serving', tone: 'warn' };
+  const state = answer.members.find(({ id }) => id === answer.node)?.state;
+  if (state === 'joining' || state === 'leaving') return { text: state, tone: 'warn' };
   return { text: `up ${durationWords(answer.uptimeMs)}`, tone: 'good' };
 }
 

@@ -68,6 +68,22 @@ const busy = (cluster: Statuses): void => {
   });
   Object.assign(cluster.view('n1', 'n2'), { clockOffsetMs: -12.5, seenThrough: 'n3', phi: 0.25 });
   Object.assign(cluster.of('n1').repair, { differing: 3, unknown: 0, equal: 2045, rowsSent: 7 });
+  cluster.of('n1').partitions.strays = 4;
+  cluster.of('n1').change = {
+    kind: 'join',
+    nodes: ['n3'],
+    gone: [],
+    cancelled: false,
+    phase: 'copy',
+    sinceMs: 12_500,
+    busy: ['n1', 'n3'],
+    waitsFor: ['n3'],
+    partitions: 512,
+    partitionsDone: 320,
+    bytes: 1000,
+    bytesLeft: 600,
+    bytesPerSecond: 10,
+  };
   Object.assign(cluster.of('n1').horizon, { held: 2, heldBy: 'n3', reason: 'it is away' });
 };
 
@@ -98,6 +114,11 @@ test('metrics tell the same', async () => {
   for (const sample of [
     'dure_verdict 1',
     'dure_settled 0',
+    'dure_partitions_strays 4',
+    'dure_change_seconds 12.5',
+    'dure_change_waits_for 1',
+    'dure_change_partitions 512',
+    'dure_change_partitions_done 320',
     'dure_replication_lag_seconds{peer="n2"} 0',
     'dure_replication_lag_seconds{peer="n3"} 198.4',
     'dure_peer_phi{peer="n2"} 0.25',
