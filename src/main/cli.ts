@@ -1,12 +1,13 @@
 /**
  * The command line of the server: `dure dev`, `dure start`, `dure status`, `dure repair`, `dure policy`,
- * `dure config check`; `dure node` and `dure ring` are in `cli-node.ts`.
+ * `dure config check`; `dure node` and `dure ring` are in `cli-node.ts`, `dure autoscale` in `cli-autoscale.ts`.
  *
  * Every setting of the configuration is a flag too; `--help` lists them from the tree of settings. A
  * flag that does not exist is one more problem of the configuration, told together with the others.
  */
 
 import { Command, CommanderError, Option } from 'commander';
+import { autoscaleCommand, podStopCommand } from './cli-autoscale.ts';
 import { nodeCommand, ringCommand } from './cli-node.ts';
 import { addSeedOptions, configOption, endWithReader, type Given, seedOptionsOf } from './cli-options.ts';
 import { loadConfig, problemLines } from './config.ts';
@@ -233,6 +234,8 @@ async function main(): Promise<void> {
     .addCommand(policyCommand())
     .addCommand(nodeCommand())
     .addCommand(ringCommand())
+    .addCommand(autoscaleCommand())
+    .addCommand(podStopCommand())
     .addCommand(configCommand());
   program.exitOverride();
   for (const command of program.commands) {

@@ -58,7 +58,7 @@ export class FakeTopology {
     this.phase = 'steady';
     const { kind, nodes } = change;
     if (kind === 'join') this.members.push(...nodes);
-    else this.members = this.members.filter((id) => !nodes.includes(id));
+    else if (kind !== 'weight') this.members = this.members.filter((id) => !nodes.includes(id));
   }
 
   leave(id: string): Promise<void> {
