@@ -125,7 +125,7 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
     this.#replica = this.#makeReplica(forest);
     this.#links = makeLinks(options, ports, this.#topology, this);
     this.#flights = new Flights(random.u32());
-    this.#plans = new PlanBook(options.id, this.#topology, this.#links);
+    this.#plans = new PlanBook(options.id, this.#topology, this.#links, options.mutants);
     this.#context = makeContext({
       options,
       ports,
@@ -248,9 +248,8 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
     return this.#topology.read;
   }
 
-  /** N: how long a preference list is now. */
   get replicas(): number {
-    return this.#topology.read.listLength;
+    return this.#topology.read.replicaCount;
   }
 
   /** A later epoch is in force here from now on. Called by the topology desk, between two messages. */
@@ -261,7 +260,7 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
     this.#links.epoch = topology.epoch;
     this.#links.setMembers(topology.members, this.monotonic());
     this.#ports.transport.setPeers(topology.members, topology.epoch);
-    this.#context.past.setMembers(topology.members.map(({ id }) => id));
+    this.#context.past.setMembers([...this.#links.all()].map(({ member }) => member.id));
     this.#plans.setTopology(topology);
     for (const desk of this.#desks) desk.topologyChanged?.(before, topology);
     this.#flights.topologyChanged();
@@ -449,6 +448,11 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
 
   changeTopology(request: TopologyRequest, done: TopologyDone): void {
     this.#topologyDesk.request(request, done);
+  }
+
+  /** See `TopologyDesk.learn`. */
+  learnTopology(topology: Topology): void {
+    this.#topologyDesk.learn(topology);
   }
 
   moves(): MoveFigures {

@@ -306,6 +306,15 @@ export class TopologyDesk implements Desk {
     return this.#value;
   }
 
+  /**
+   * An epoch that another member told, by other ways than its pipe: of use to a node that members take for a
+   * stranger, and so do not talk to. An older one changes nothing.
+   * @throws CodedError `protocol` for one of another cluster
+   */
+  learn(topology: Topology): void {
+    if (this.#startedAt > 0 && !this.#hasLeft) this.#learn(topology, encodeTopology(topology));
+  }
+
   /** An epoch was chosen here: everybody is told, those who go by it among them. */
   #chosen(topology: Topology, value: Uint8Array): void {
     const { links, now } = this.#context;
