@@ -60,6 +60,8 @@ export class RespServer implements ConnectionHost {
   #port = 0;
   #sweeper: NodeJS.Timeout | undefined;
   #whenEmpty: (() => void) | undefined;
+  /** Settles once nobody is let in any more, from the first time that was asked for. */
+  #shut: Promise<void> | undefined;
 
   /** @param turn whoever drives the node; it must call `flush` at the end of each turn it was woken for. */
   constructor(options: RespServerOptions, executor: Executor, log: Log, turn: Turn) {
@@ -124,12 +126,18 @@ export class RespServer implements ConnectionHost {
     });
   }
 
+  /** Lets nobody in any more; those who are there are served on. Settles when they are gone. */
+  shut(): Promise<void> {
+    this.#shut ??= new Promise((resolve) => this.#server.close(() => resolve()));
+    return this.#shut;
+  }
+
   /**
    * Stops to accept, lets commands under way be answered and replies be taken for up to a second, and
    * closes what is left. The node must still run while this waits.
    */
   async close(): Promise<void> {
-    const stopped = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    const stopped = this.shut();
     for (const connection of this.#connections.values()) connection.close('after-replies');
     if (this.#connections.size > 0) {
       await new Promise<void>((resolve) => {

@@ -25,6 +25,8 @@ const startMaxMs = 60_000;
 
 export interface ClusterOptions {
   readonly nodes: number;
+  /** Nodes beside them that may ask to be taken in later (`join`); none if left out. */
+  readonly spares?: number;
   /** Where data and logs go. */
   readonly directory: string;
   /** Nodes that get a small disk of their own (needs the right to mount, see `namespace.ts`). */
@@ -48,6 +50,8 @@ export class NemesisNode {
   readonly directory: string;
   child: ChildProcess | undefined = undefined;
   frozen = false;
+  /** It is to leave: its process ends by itself then. */
+  isLeaving = false;
 
   constructor(index: number, portBase: number, directory: string) {
     this.index = index;
@@ -72,29 +76,33 @@ export class NemesisNode {
 }
 
 export class NemesisCluster {
-  readonly nodes: readonly NemesisNode[];
+  /** Those that are members or on their way. */
+  readonly nodes: NemesisNode[];
+  /** Those that may come later. */
+  readonly spares: NemesisNode[];
+  readonly #options: ClusterOptions;
   readonly #links: Map<string, Link> = new Map();
   /** Processes that ended by themselves, with their last words. */
   readonly crashes: string[] = [];
   readonly #mounted: string[] = [];
   #closed = false;
 
-  private constructor(nodes: readonly NemesisNode[]) {
-    this.nodes = nodes;
+  private constructor(nodes: readonly NemesisNode[], options: ClusterOptions) {
+    this.nodes = nodes.slice(0, options.nodes);
+    this.spares = nodes.slice(options.nodes);
+    this.#options = options;
   }
 
   /** Starts the nodes and waits until each serves and sees all others. */
   static async start(options: ClusterOptions): Promise<NemesisCluster> {
-    const base = await freePortBase(options.nodes);
-    const nodes = Array.from(
-      { length: options.nodes },
-      (_, index) => new NemesisNode(index, base, options.directory),
-    );
-    const cluster = new NemesisCluster(nodes);
+    const all = options.nodes + (options.spares ?? 0);
+    const base = await freePortBase(all);
+    const nodes = Array.from({ length: all }, (_, index) => new NemesisNode(index, base, options.directory));
+    const cluster = new NemesisCluster(nodes, options);
     options.onCreated?.(cluster);
     try {
-      for (const node of nodes) await cluster.#prepare(node, options);
-      await Promise.all(nodes.map((node) => cluster.startNode(node)));
+      for (const node of cluster.nodes) await cluster.#prepare(node, options);
+      await Promise.all(cluster.nodes.map((node) => cluster.startNode(node)));
       await cluster.linked(startMaxMs);
     } catch (error) {
       await cluster.close();
@@ -129,6 +137,41 @@ export class NemesisCluster {
     writeFileSync(node.configFile, JSON.stringify(config, undefined, 2));
   }
 
+  /** Starts a spare, which asks the nodes that are there to take it in. Waits until its process serves. */
+  async join(through: readonly NemesisNode[] = this.nodes): Promise<NemesisNode> {
+    const node = this.spares.shift();
+    if (node === undefined) throw new Error('there is no spare node left');
+    mkdirSync(node.dataDirectory, { recursive: true });
+    const { name, respPort, peerPort, httpPort } = node;
+    const config = {
+      nodeId: name,
+      clusterName: 'nemesis',
+      dataDir: join(node.dataDirectory, 'data'),
+      host: '127.0.0.1',
+      ports: { resp: respPort, peer: peerPort, http: httpPort },
+      join: through.map((each) => `http://127.0.0.1:${each.httpPort}`),
+      policies: [{ prefix: 'strict:', policy: this.#options.strictPolicy }],
+      storage: { writeBufferBytes: '4MiB' },
+      log: { level: 'info', format: 'json' },
+      ...this.#options.settings,
+    };
+    writeFileSync(node.configFile, JSON.stringify(config, undefined, 2));
+    this.nodes.push(node);
+    await this.startNode(node);
+    return node;
+  }
+
+  /** Waits until a node that leaves has ended. @returns its exit code */
+  async left(node: NemesisNode, timeoutMs: number): Promise<number | null> {
+    const deadline = performance.now() + timeoutMs;
+    while (!hasEnded(node.child)) {
+      if (performance.now() > deadline) throw new Error(`${node.name} does not end:\n${lastWords(node)}`);
+      await delay(20);
+    }
+    this.nodes.splice(this.nodes.indexOf(node), 1);
+    return node.child?.exitCode ?? null;
+  }
+
   #mount(directory: string): void {
     mountSmallDisk(directory);
     this.#mounted.push(directory);
@@ -158,7 +201,7 @@ export class NemesisCluster {
     child.on('error', (error) => this.crashes.push(`${node.name}: ${error.message}`));
     child.on('exit', (code, signal) => {
       // Only this class ends processes, and it does so by SIGKILL.
-      if (signal === 'SIGKILL' || this.#closed) return;
+      if (signal === 'SIGKILL' || this.#closed || (node.isLeaving && code === 0)) return;
       this.crashes.push(`${node.name} ended by itself (${signal ?? `code ${code}`}):\n${lastWords(node)}`);
     });
   }

@@ -1,0 +1,71 @@
+/**
+ * Draining: a node stops being used before it stops, so that nobody is cut off in the middle of something.
+ *
+ * The picture: a shop before closing time. First the sign at the door is turned (health says not ready, no new client
+ * is let in) and those inside are served on. Then nothing more is sold: a command that comes now is told so at once
+ * (`LOADING`: nothing was done, another node will do it), while what was begun is finished. Only then the lights go
+ * out. A command that meets a closed connection instead would leave its client guessing whether it was done.
+ */
+
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Log } from '../ports/log.ts';
+
+/** What is drained. */
+export interface Drained {
+  /** Health says why the node is not ready. */
+  say(fault: string): void;
+  /** No new clients. */
+  shut(): void;
+  /** Requests are refused from now on; those under way go on. */
+  refuse(): void;
+  /** Requests that are not answered yet. */
+  waiting(): number;
+}
+
+/** Commands are refused for so long at least, milliseconds: what is on its way is told, and not cut off. */
+const refusedMs = 100;
+/** What is under way is waited for so long, milliseconds; then it is answered with an error that says so. */
+const finishMaxMs = 2000;
+const pollMs = 10;
+
+export class Drain {
+  readonly #house: Drained;
+  readonly #log: Log;
+  #under: Promise<void> | undefined;
+  #hurried: (() => void) | undefined;
+
+  constructor(house: Drained, log: Log) {
+    this.#house = house;
+    this.#log = log;
+  }
+
+  /**
+   * Drains, once; asked again it is the same draining, and a shorter grace shortens what is left of it.
+   * @param graceMs those inside are served on for so long, milliseconds
+   */
+  run(graceMs: number): Promise<void> {
+    if (graceMs === 0) this.#hurried?.();
+    this.#under ??= this.#run(graceMs);
+    return this.#under;
+  }
+
+  async #run(graceMs: number): Promise<void> {
+    const house = this.#house;
+    this.#log.write('info', 'node-draining', { graceMs });
+    house.say('the node is draining');
+    house.shut();
+    if (graceMs > 0) {
+      const hurried = new Promise<void>((resolve) => {
+        this.#hurried = resolve;
+      });
+      const timer = new AbortController();
+      await Promise.race([delay(graceMs, undefined, { signal: timer.signal }).catch(() => {}), hurried]);
+      timer.abort();
+    }
+    house.refuse();
+    const beganAt = performance.now();
+    await delay(refusedMs);
+    while (house.waiting() > 0 && performance.now() - beganAt < finishMaxMs) await delay(pollMs);
+    this.#log.write('info', 'node-drained', { unfinished: house.waiting() });
+  }
+}
