@@ -8,7 +8,7 @@
 
 import { dirname, resolve } from 'node:path';
 import { byteString, utf8Bytes } from '../base/bytes.ts';
-import { type Policy, type PolicyRule, PolicyTable, policyFor } from '../coordinator/policy.ts';
+import { type Policy, type PolicyRule, PolicyTable } from '../coordinator/policy.ts';
 import { type PolicyWish, policyOfWish } from '../coordinator/policy-text.ts';
 import {
   type HttpConfig,
@@ -72,11 +72,12 @@ export function loadConfig(sources: Sources): Loaded {
   const problems = [...gathered.problems, ...issues.map((issue) => problemOf(issue, gathered))];
   const unread = gathered.problems.length > 0;
   const members = unread ? undefined : membersOf(values, gathered, problems);
-  checkPolicies(values, members, gathered, problems);
+  const warnings = [...gathered.warnings];
+  checkPolicies(values, members, gathered, problems, warnings);
   checkStorage(values, gathered, problems);
   const config =
     problems.length === 0 ? complete(values as RawConfig, members!, gathered, sources) : undefined;
-  return { config, problems, warnings: gathered.warnings };
+  return { config, problems, warnings };
 }
 
 /** The policies of a configuration with N replicas. An R or W beyond N, in a cluster that became smaller, is N. */
@@ -208,37 +209,35 @@ function checkMembers(members: readonly MemberConfig[], path: readonly string[],
   });
 }
 
-/** N as far as a configuration can tell: whoever joins others learns from them how many they are. */
-function replicasKnown(
-  replicas: number,
-  members: readonly MemberConfig[],
-  join: readonly string[] = [],
-): number {
-  return join.length > 0 ? replicas : Math.min(replicas, members.length);
-}
-
+/**
+ * Policies are checked against N as the cluster wants it, not against the members there are now: it may grow. What
+ * asks for more than there are is told, and asks for all of them until there are more.
+ */
 function checkPolicies(
   values: Partial<RawConfig>,
   members: readonly MemberConfig[] | undefined,
   gathered: Gathered,
   problems: Problem[],
+  warnings: string[],
 ): void {
   if (values.replicas === undefined || members === undefined) return;
-  const n = replicasKnown(values.replicas, members, values.join);
+  const n = values.replicas;
+  // Whoever joins others learns from them how many they are.
+  const most = values.join !== undefined && values.join.length > 0 ? n : Math.min(n, members.length);
   const check = (wish: PolicyWish, path: readonly (string | number)[]): void => {
-    const named = wish.preset === undefined ? undefined : policyFor(wish.preset, n);
-    const r = wish.r ?? named!.r;
-    const w = wish.w ?? named!.w;
-    for (const [name, value] of [
-      ['r', r],
-      ['w', w],
-    ] as const) {
-      if (value <= n) continue;
-      const why = n < values.replicas! ? `there are ${n} members` : `replicas is ${n}`;
-      problems.push({
-        where: gathered.whereOf(path),
-        message: `expected ${name} from 1 to ${n} (${why}); found ${value}`,
-      });
+    for (const name of ['r', 'w'] as const) {
+      const value = wish[name];
+      if (value === undefined || value <= most) continue;
+      const where = gathered.whereOf(path);
+      if (value > n) {
+        const message = `expected ${name} from 1 to ${n} (replicas is ${n}); found ${value}`;
+        problems.push({ where, message });
+      } else {
+        const there = most === 1 ? 'there is 1 member' : `there are ${most} members`;
+        warnings.push(
+          `${where}: ${name} is ${value} and ${there}: until there are more it asks for all of them`,
+        );
+      }
     }
   };
   if (values.policy !== undefined) check(values.policy, ['policy']);
@@ -315,7 +314,7 @@ function complete(
   sources: Sources,
 ): NodeConfig {
   const self = members.find((member) => member.id === values.nodeId)!;
-  const n = replicasKnown(values.replicas, members, values.join);
+  const n = values.replicas;
   // A relative path in a file is meant from where the file lies, one in a flag from where one stands.
   const fromFile = sources.file !== undefined && !gathered.isOverridden('dataDir');
   const base = fromFile ? dirname(resolve(sources.file)) : process.cwd();

@@ -267,7 +267,7 @@ export interface NodeApi {
   readonly topology: Topology;
   /** `topology.read`: the owners that reads ask, and that clients are told of. */
   readonly table: Table;
-  /** N: replicas a key has (never more than there are members). */
+  /** N: replicas a key is to have; where there are fewer members, all of them hold it. Policies go by N. */
   readonly replicas: number;
   readonly pairBytesMax: number;
   /** Wall time, milliseconds. */

@@ -51,7 +51,7 @@ describe('configuration', () => {
       weight: 1,
     });
     assert.deepEqual(config.members, [config.self]);
-    assert.deepEqual(config.policy, { r: 1, w: 1, strict: false });
+    assert.deepEqual(config.policy, { r: 2, w: 2, strict: false });
     assert.equal(config.storage.engine, 'classic-level');
     assert.equal(config.bind, '127.0.0.1');
   });
@@ -273,9 +273,26 @@ policies:
       );
     }
     assert.match(
-      bad({ file: file('nodeId: n1\npolicies: [{prefix: d, policy: PA/EC W=2}]\n') }).join(),
-      /policies\[0\]: expected w from 1 to 1 .*; found 2/,
+      bad({ file: file('nodeId: n1\npolicies: [{prefix: d, policy: PA/EC W=4}]\n') }).join(),
+      /policies\[0\]: expected w from 1 to 3 .*; found 4/,
     );
+  });
+
+  it('checks policies against N, and tells where there are too few members for it yet', () => {
+    const alone = 'nodeId: n1\npolicies: [{prefix: d, policy: PA/EC W=3}, {prefix: e, policy: PC/EC}]\n';
+    const { config, warnings } = loadConfig({ file: file(alone) });
+    assert.deepEqual(
+      config?.policies.map(({ policy }) => policy),
+      [
+        { r: 2, w: 3, strict: false },
+        { r: 2, w: 2, strict: true },
+      ],
+    );
+    assert.equal(warnings.length, 1);
+    assert.match(warnings[0]!, /policies\[0\]: w is 3 and there is 1 member: until there are more/);
+    const joining = loadConfig({ file: file(`${alone}join: [127.0.0.1:8380]\n`) });
+    assert.deepEqual(joining.problems, []);
+    assert.deepEqual(joining.warnings, []);
   });
 
   it('checks what settings mean together', () => {
