@@ -384,8 +384,8 @@ export class PastDesk implements Desk {
   }
 
   /**
-   * Members came and went. Who goes is not waited for any more. Who comes is asked like everybody else, unless all
-   * told already: then this disk is known to be the one this node had, so it knows every epoch a life before this
+   * Members came and went. Who goes is not waited for any more. Who comes is asked like everybody else, unless it told
+   * this life before it went, or all told already: then this disk is known to be the one this node had, so it knows every epoch a life before this
    * one knew, and none of them can have met the newcomer.
    */
   topologyChanged(_before: Topology, topology: Topology): void {
@@ -397,9 +397,9 @@ export class PastDesk implements Desk {
     for (const id of went) this.#baselines.heard(id);
     for (const visitor of came) {
       const { id } = visitor.link.member;
-      visitor.told = areStrangers;
-      visitor.isNoted = areStrangers;
-      if (areStrangers) this.#rebuild.told(id);
+      visitor.told ||= areStrangers;
+      visitor.isNoted = visitor.told;
+      if (visitor.told) this.#rebuild.told(id);
       else this.#baselines.add(id);
     }
     if (came.length + went.length === 0) return;

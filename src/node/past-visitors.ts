@@ -32,6 +32,8 @@ export interface Visitor {
 
 export class PastVisitors {
   readonly #visitors: Map<NodeId, Visitor> = new Map();
+  /** Who went after it had told: should it come back, it remembers this life, and none that it did not tell of. */
+  readonly #departed: Set<NodeId> = new Set();
 
   constructor(links: Iterable<Link>) {
     for (const link of links) this.#visitors.set(link.member.id, visitorOf(link));
@@ -64,7 +66,8 @@ export class PastVisitors {
   }
 
   /**
-   * The members are those of these links from now on. One that went and came back is another one.
+   * The members are those of these links from now on. One that went and came back is another one, and has told if it
+   * did before.
    * @returns who came, and who went.
    */
   follow(links: Iterable<Link>): { readonly came: readonly Visitor[]; readonly went: readonly NodeId[] } {
@@ -79,6 +82,8 @@ export class PastVisitors {
       else came.push(visitor);
       this.#visitors.set(id, visitor);
     }
+    for (const [id, { told }] of before) if (told) this.#departed.add(id);
+    for (const visitor of came) visitor.told = this.#departed.has(visitor.link.member.id);
     return { came, went: [...before.keys()] };
   }
 

@@ -282,6 +282,33 @@ describe('a member that goes', () => {
     cluster.finish();
   });
 
+  it('and comes back while somebody is in doubt is not taken for one who knows of a loss', () => {
+    const cluster = new Cluster({ nodes: 4 });
+    cluster.kill('n1');
+    cluster.restart('n1');
+    cluster.advance(1000);
+    cluster.mustBegin('n1', { kind: 'leave', id: 'n4' });
+    cluster.until(() => !cluster.node('n1').topology.has('n4'), 'n4 is out');
+    cluster.untilSteady();
+    cluster.kill('n4');
+    cluster.kill('n3');
+    cluster.kill('n2');
+    cluster.restart('n2');
+    cluster.advance(4000);
+    for (let i = 0; i < 20; i++) cluster.mustWrite('n1', `key-${i}`, 'value');
+    const topology = cluster.mustBegin('n1', join);
+    cluster.restart('n4', undefined, topology);
+    cluster.advance(2000);
+    assert.deepEqual([cluster.past('n1').unheard, cluster.past('n2').unheard], [0, 1], 'n2 misses n3');
+    cluster.restart('n3');
+    cluster.untilSteady();
+    for (const id of cluster.ids) {
+      assert.ok(!cluster.seat(id).events.includes('disk-lost-rows'), id);
+      assert.equal(cluster.past(id).state, 'sure');
+    }
+    cluster.finish();
+  });
+
   it('and was never met since a founding is not waited for any more: linearizable reads are answered', () => {
     const cluster = new PumpedCluster({ nodes: 3 });
     for (const id of ['n1', 'n2', 'n3']) {

@@ -114,12 +114,15 @@ describe('members that are asked what they remember', () => {
     assert.ok(visitors.isAllTold);
   });
 
-  it('one that went and came back at once has another link, and is another one', () => {
-    const visitors = new PastVisitors([link('a')]);
+  it('one that went and came back has another link; it has told if it did before', () => {
+    const visitors = new PastVisitors([link('a'), link('b')]);
     visitors.get('a')!.told = true;
     const { came, went } = visitors.follow([link('a')]);
-    assert.deepEqual([came.length, went], [1, ['a']]);
-    assert.equal(visitors.isAllTold, false);
+    assert.deepEqual([came.length, went], [1, ['a', 'b']]);
+    assert.equal(visitors.get('a')!.told, true);
+    visitors.follow([]);
+    visitors.follow([link('a'), link('b')]);
+    assert.deepEqual([visitors.get('a')!.told, visitors.get('b')!.told], [true, false]);
   });
 
   it('only those whose word is durable are told how far the disk has come, the longest waiting first', () => {
