@@ -6,8 +6,9 @@
  * safe the old label is torn off; where a cupboard is full the parcel stays as it is, and he comes by again.
  *
  * It goes by who owns after the change that is under way (docs/design/topology.md, "Ex-owners"): what is handed to
- * an owner who goes, after those who come in its place asked it for all it had, would go with it. References are
- * torn up: the row is on a replica, and the others were or are compared with it.
+ * an owner who goes, after those who come in its place asked it for all it had, would go with it. As long as reads
+ * ask him he gets his parcel nevertheless, but only when there are copies for the others. References are torn up:
+ * the row is on a replica, and the others were or are compared with it.
  *
  * Everything can stop anywhere and begin again: labels that are there already are merged with.
  */
@@ -117,7 +118,7 @@ export class Forwarding {
 
   /** Members or owners changed: all hints are looked at again. */
   addressesChanged(): void {
-    for (const target of this.#options.book.targets()) target.isAstray = target.rows > 0;
+    for (const target of this.#options.book.targets()) if (target.rows > 0) target.goesAstray();
     this.#round++;
     this.#isReading = false;
     this.#target = undefined;
@@ -179,10 +180,12 @@ export class Forwarding {
     const target = this.#target!;
     this.#target = undefined;
     if (this.#isLeftOver) {
-      target.isAstray = true;
+      target.goesAstray();
       this.#retryAt = now + this.#retryMs;
       this.#retryMs = Math.min(retryMaxMs, this.#retryMs * 2);
     } else {
+      // Unless more came meanwhile.
+      target.isForwarded = !target.isAstray;
       this.#retryMs = retryMinMs;
       this.#options.wake();
     }
@@ -191,11 +194,13 @@ export class Forwarding {
   #forward(id: NodeId, rowKey: RowKey): void {
     const { book, self, merge, owners } = this.#options;
     const slot = rowKeySlot(rowKey);
-    if (book.owns(id, slot)) return;
+    const claim = book.claimOf(id, slot);
+    if (claim === 'stays') return;
     const row = this.#parcel(id, rowKey);
     // What cannot be read is looked into by `src/node/hint-mender.ts`, whoever it was for.
     if (row === undefined) return;
     const to = owners(slot);
+    if (row === null && claim === 'goes') return;
     if (row === null || this.#isDropped) {
       if (!book.forget(id, rowKey)) this.#isLeftOver = true;
       return;
@@ -236,12 +241,13 @@ export class Forwarding {
     if (parcel.round !== this.#round) return;
     const now = isKept ? this.#parcel(id, rowKey) : undefined;
     const isSame = now !== undefined && now !== null && equalBytes(now, row);
-    if (!isSame || !book.forget(id, rowKey)) {
+    const slot = rowKeySlot(rowKey);
+    if (!isSame || (book.claimOf(id, slot) === 'none' && !book.forget(id, rowKey))) {
       this.#isLeftOver = true;
       return;
     }
     this.forwarded++;
-    const to = owners(rowKeySlot(rowKey));
+    const to = owners(slot);
     if (!to.includes(self)) return;
     // The row lies here now: that the others lack it is said on slips.
     for (const owner of to) if (owner !== self) book.refer(owner, rowKey, rowTime(row));

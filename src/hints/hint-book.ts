@@ -28,7 +28,7 @@ import { isSiblingsRow, rowOldestTime } from '../rows/siblings.ts';
 import { HintFloor } from './hint-floor.ts';
 import { HINTS_END, HINTS_FIRST, hintKey, hintRowKey, hintSlot, hintTarget } from './hint-keys.ts';
 import type { HintReader, HintShelf, HintWaiter } from './hint-shelf.ts';
-import { HintTarget, UnreadableHint } from './hint-target.ts';
+import { type HintClaim, HintTarget, UNREADABLE_MAX, UnreadableHint } from './hint-target.ts';
 import { isFullHint, REFERENCE_BYTES, referenceOf, referenceTime, unreadableError } from './hint-value.ts';
 
 export interface HintBookOptions {
@@ -43,11 +43,6 @@ export interface HintBookOptions {
   readonly pageRows?: number;
   readonly mutants: ReadonlySet<string>;
 }
-
-const pageRowsDefault = 1000;
-
-/** Damaged hints of one member that are looked into at a time; others are met again later. */
-const unreadableMax = 1000;
 
 export class HintBook {
   readonly #options: HintBookOptions;
@@ -64,11 +59,8 @@ export class HintBook {
   readonly #pageRows: number;
   readonly #dropped: boolean;
   readonly #unreadableDropped: boolean;
-  /**
-   * Whether a member is to own the rows of a slot. A hint for one who is not is astray: it is not handed over,
-   * but addressed anew (`forwarding.ts`). All are at home until somebody says otherwise.
-   */
-  owns: (id: NodeId, slot: number) => boolean = () => true;
+  /** Whom the rows of a slot belong to: to everybody they are kept for, until somebody says otherwise. */
+  claimOf: (id: NodeId, slot: number) => HintClaim = () => 'stays';
   /** Full hints taken, and refused because the target's share is full. */
   accepted = 0;
   refused = 0;
@@ -80,7 +72,7 @@ export class HintBook {
   constructor(options: HintBookOptions) {
     this.#options = options;
     this.#shelf = options.shelf;
-    this.#pageRows = options.pageRows ?? pageRowsDefault;
+    this.#pageRows = options.pageRows ?? 1000;
     this.#dropped = options.mutants.has('hint-dropped');
     this.#unreadableDropped = options.mutants.has('unreadable-hint-dropped');
     options.shelf.notes.onLost = (lost) => this.#lost(lost);
@@ -169,22 +161,18 @@ export class HintBook {
     const last = entries.at(-1);
     const to = last === undefined || entries.length < this.#pageRows ? HINTS_END : `${last.key}\0`;
     for (const { key, value } of entries)
-      if (!this.#fresh.has(key)) this.#add(this.#targetOf(key), key, value);
+      if (!this.#fresh.has(key)) this.#add(this.#makeTarget(hintTarget(key)), key, value);
     for (const key of this.#fresh) {
       if (key >= to) continue;
       this.#fresh.delete(key);
       const value = this.#peek(key);
-      if (value !== undefined) this.#add(this.#targetOf(key), key, value);
+      if (value !== undefined) this.#add(this.#makeTarget(hintTarget(key)), key, value);
     }
     this.#loadedTo = to;
     if (this.#dropped) for (const { key } of entries) this.forget(hintTarget(key), hintRowKey(key));
     if (this.isLoading) return;
     const { rows, bytes } = this.totals();
     if (rows > 0) this.#options.log.write('info', 'hints-loaded', { rows, bytes });
-  }
-
-  #targetOf(key: ByteString): HintTarget {
-    return this.#makeTarget(hintTarget(key));
   }
 
   #makeTarget(id: NodeId): HintTarget {
@@ -198,9 +186,7 @@ export class HintBook {
 
   /** Whether this node keeps no row for anybody, and knows that. References are no rows. */
   get isEmpty(): boolean {
-    if (this.isLoading) return false;
-    for (const { full } of this.#targets.values()) if (full.size > 0) return false;
-    return true;
+    return !this.isLoading && [...this.#targets.values()].every(({ full }) => full.size === 0);
   }
 
   /** Somebody is no member any more: nothing is left to be remembered, if nothing is kept. */
@@ -211,7 +197,7 @@ export class HintBook {
   // Counting.
 
   #add(target: HintTarget, key: ByteString, value: Uint8Array): void {
-    if (!target.isAstray && !this.owns(target.id, hintSlot(key))) target.isAstray = true;
+    if (!target.isAstray && this.claimOf(target.id, hintSlot(key)) !== 'stays') target.goesAstray();
     target.rows++;
     target.bytes += key.length + value.length;
     if (isFullHint(value)) target.full.add(rowOldestTime(value));
@@ -245,7 +231,7 @@ export class HintBook {
   #lost(lost: ReadonlyMap<ByteString, Uint8Array | undefined>): void {
     for (const [key, value] of lost) {
       if (!key.startsWith(HINTS_FIRST) || this.#shelf.notes.isLaid(key)) continue;
-      this.#changed(this.#targetOf(key), key, value, this.#peek(key));
+      this.#changed(this.#makeTarget(hintTarget(key)), key, value, this.#peek(key));
     }
   }
 
@@ -398,7 +384,7 @@ export class HintBook {
   #intact(id: NodeId, rowKey: RowKey, value: Uint8Array): Row | undefined {
     if (!this.#options.storage.durable || isRowIntact(rowKey, value)) return value;
     const { unreadable } = this.#makeTarget(id);
-    if (unreadable.has(rowKey) || unreadable.size >= unreadableMax) return undefined;
+    if (unreadable.has(rowKey) || unreadable.size >= UNREADABLE_MAX) return undefined;
     unreadable.set(rowKey, new UnreadableHint());
     this.damaged++;
     const meaning =
@@ -428,7 +414,7 @@ export class HintBook {
    * @throws CodedError when storage cannot say.
    */
   rowToSend(id: NodeId, rowKey: RowKey): Row | undefined {
-    if (!this.owns(id, rowKeySlot(rowKey))) return undefined;
+    if (!this.mayHand(id, rowKey)) return undefined;
     const value = this.#shelf.notes.get(hintKey(id, rowKey));
     if (value === undefined) return undefined;
     const row = isFullHint(value) ? this.#intact(id, rowKey, value) : this.#held(rowKey);
@@ -436,6 +422,12 @@ export class HintBook {
     // What cannot be read may be the only copy of its row: see `src/node/hint-mender.ts`.
     if (row !== undefined || !isFullHint(value) || this.#unreadableDropped) this.forget(id, rowKey);
     return undefined;
+  }
+
+  /** Whether a hint may be handed over: who goes gets it when those who come in his place are seen to. */
+  mayHand(id: NodeId, rowKey: RowKey): boolean {
+    const claim = this.claimOf(id, rowKeySlot(rowKey));
+    return claim === 'stays' || (claim === 'goes' && this.#targets.get(id)?.isForwarded === true);
   }
 
   /**
@@ -450,8 +442,9 @@ export class HintBook {
 
   /** Hints for a member that wait to become durable: storage may not list them. */
   pendingOf(id: NodeId): RowKey[] {
-    const from = hintKey(id, '');
-    return [...this.#shelf.notes.pendingKeys()].filter((key) => key.startsWith(from)).map(hintRowKey);
+    return [...this.#shelf.notes.pendingKeys()]
+      .filter((key) => key.startsWith(hintKey(id, '')))
+      .map(hintRowKey);
   }
 
   /** What the replica holds of the row; undefined also for a damaged one, which others have to mend first. */

@@ -13,6 +13,7 @@ import { CodedError } from '../base/errors.ts';
 import { Forwarding } from '../hints/forwarding.ts';
 import type { Delivery } from '../hints/handoff.ts';
 import { HANDOFF_WINDOW_ROWS, Handoff, TokenBucket } from '../hints/handoff.ts';
+import type { HintClaim } from '../hints/hint-target.ts';
 import type { Storage } from '../ports/storage.ts';
 import type { NodeId } from '../ports/transport.ts';
 import { isRowKey } from '../rows/key.ts';
@@ -104,7 +105,7 @@ export class HintDesk implements Desk {
     this.#mender = new HintMender(context);
     this.#bucket = new TokenBucket(context.limits.handoffBytesPerSecond);
     const owners = (slot: number): readonly NodeId[] => ownersOf(context.topology, slot);
-    context.hints.owns = (id, slot) => isOwner(context.topology, id, slot);
+    context.hints.claimOf = (id, slot) => claimOf(context.topology, id, slot);
     this.#forwarding = new Forwarding({
       self: context.self,
       book: context.hints,
@@ -324,8 +325,10 @@ function ownersOf(topology: Topology, slot: number): readonly NodeId[] {
   return list.every((id) => topology.has(id)) ? list : list.filter((id) => topology.has(id));
 }
 
-function isOwner(topology: Topology, id: NodeId, slot: number): boolean {
-  return topology.has(id) && topology.next.preferenceList(slot).includes(id);
+function claimOf(topology: Topology, id: NodeId, slot: number): HintClaim {
+  if (!topology.has(id)) return 'none';
+  if (topology.next.preferenceList(slot).includes(id)) return 'stays';
+  return topology.read.preferenceList(slot).includes(id) ? 'goes' : 'none';
 }
 
 /** Whether a node has handed over what it held, and must be asked to keep nothing more. */

@@ -27,8 +27,8 @@ import type { CompareDone, CompareHow } from './repair-work.ts';
 import type { StrayMarks } from './stray-marks.ts';
 import { Strays } from './strays.ts';
 
-/** Partitions being fetched at a time. */
-const underwayMax = 8;
+/** Partitions being fetched at a time: as many as anti-entropy has sessions for. */
+const underwayMax = 24;
 /** After a comparison failed its peer is left alone for so long, milliseconds. */
 const retryMs = 500;
 /** The note is written at most so often while partitions become whole, milliseconds. */
@@ -154,7 +154,7 @@ export class MoveDesk implements Desk {
     const { topology, self, hints } = this.#context;
     if (!topology.has(self) || topology.phase === 'steady') return true;
     if (topology.phase === 'copy') return this.#isWhole;
-    return topology.read.has(self) || hints.totals().rows === 0;
+    return topology.read.has(self) || hints.isEmpty;
   }
 
   /** Everything is here, and the note says so. */
