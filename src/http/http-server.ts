@@ -19,6 +19,7 @@
 
 import Fastify, { type FastifyInstance } from 'fastify';
 import type { Log } from '../ports/log.ts';
+import { memberState } from '../topology/member-state.ts';
 import {
   addDataApi,
   DATA_API_LIMITS_DEFAULT,
@@ -103,6 +104,7 @@ const membersSchema = objectSchema({
       httpPort: WHOLE,
       zone: TEXT,
       weight: NUMBER,
+      state: TEXT,
       live: FLAG,
       silenceMs: NUMBER,
       replyP95Ms: NUMBER,
@@ -223,6 +225,7 @@ export class HttpServer {
       replicas: node.replicas,
       members: node.members().map((member) => ({
         ...member,
+        state: memberState(node.topology, member.id),
         silenceMs: Math.round(member.silenceMs),
         replyP95Ms: Math.round(member.replyP95Ms * 1000) / 1000,
       })),

@@ -47,6 +47,38 @@ collected.
     );
   });
 
+  it('one joins: its own word on how far it is counts', () => {
+    const cluster = new Statuses();
+    for (const own of cluster.answers) {
+      own.epoch = 2;
+      cluster.view(own.node, 'n3').state = 'joining';
+      const figures = own.node === 'n3' ? { partitions: 512, partitionsDone: 320 } : {};
+      own.change = {
+        ...{ kind: 'join', nodes: ['n3'], gone: [], cancelled: false, phase: 'copy', sinceMs: 40_000 },
+        ...{ busy: ['n3'], waitsFor: [], bytes: 0, bytesLeft: 6_000_000, bytesPerSecond: 100_000 },
+        ...{ partitions: 0, partitionsDone: 0, ...figures },
+      };
+    }
+    golden(
+      body(cluster.look()),
+      `
+Cluster shop: 3 nodes, N=3, epoch 2, Dure 0.1.0
+
+  NODE  ZONE  STATE      OTHERS SAY  PHI  KEEPS  IS OWED  LAG  REPAIR         HORIZON  WHOLE    P95  STORAGE
+  n1    a     up 3h 12m  alive       0.4      0        0    0  equal, 5m ago       3m  yes    0.6ms  1.0 GiB
+  n2    b     up 3h 12m  alive       0.4      0        0    0  equal, 5m ago       3m  yes    0.6ms  1.0 GiB
+  n3    c     joining    alive       0.4      0        0    0  equal, 5m ago       3m  yes    0.6ms  1.0 GiB
+
+Degraded: everything is served; something is missing, late, or no longer spare.
+
+!  the join of n3: n3 fetches, 320 of 512 partitions, about 1m to go (n1, n2 say)
+   Means: everything is served as before; until it is done a little of the nodes and the network
+          goes into moving data.
+   Do:    nothing: it goes on by itself, even if whoever asked for it is gone.
+`,
+    );
+  });
+
   it('one down, hints kept for it', () => {
     const cluster = new Statuses();
     cluster.down('n3', 200_000);
