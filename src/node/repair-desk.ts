@@ -7,12 +7,9 @@
  * sessions are answered at the door (`responder.ts`), which remembers nothing. The time all of it takes is
  * bounded by `repairShareMax` (`repair-rows.ts`).
  *
- * For its neighbours: `compare(partition, peer, done)` compares one partition with one peer by full hashes,
- * exchanges what differs and settles the horizon (horizon desk, rebuild, move desk); `give` does so for rows of
- * which this node is no owner any more. `request(…)` is repair on demand.
- *
- * Rounds walk the table that reads follow. While owners change, every two nodes that are to hold a partition, by
- * the old table or the new, may be compared.
+ * For its neighbours: `compare` is a comparison of one partition with one peer by full hashes (horizon desk,
+ * rebuild, move desk), `give` one for rows that belong to others, `request` repair on demand. Rounds walk the table
+ * that reads follow; while owners change, any two that are to hold a partition by either table may be compared.
  */
 
 import type { ByteReader } from '../base/bytes.ts';
@@ -46,6 +43,9 @@ import type { RepairStatus } from './status.ts';
 /** Sessions under way at once, and with one peer. */
 const sessionsMax = 8;
 const sessionsPeerMax = 4;
+/** Sessions that fetch what moves here, at once and with one peer, beside those: most of their time they wait. */
+const movesMax = 24;
+const movesPeerMax = 12;
 /** Partitions of a demand compared in one session. */
 const demandStretchMax = 16;
 /** Comparisons that wait, with one peer. */
@@ -78,6 +78,8 @@ export class RepairDesk implements Desk {
   readonly #peers: Map<NodeId, PeerWork> = new Map();
   readonly #calls: RepairCalls;
   readonly #sessions: Set<Outgoing> = new Set();
+  /** Those of them that fetch what moves here. */
+  #moving = 0;
   readonly #tally: RepairTally = new RepairTally();
   readonly #wideUnderway: Set<number> = new Set();
   readonly #lookWithinMs: number;
@@ -117,7 +119,8 @@ export class RepairDesk implements Desk {
     const { repairIntervalMs } = limits;
     const firstAt = now() + (this.#random.u32() / 2 ** 32) * Math.min(repairIntervalMs, 60_000);
     const book = new PeerBook(self, id, this.#table, repairIntervalMs, firstAt);
-    this.#peers.set(id, { book, wide: [], demands: [], sessions: 0, awaySince: Number.NEGATIVE_INFINITY });
+    const awaySince = Number.NEGATIVE_INFINITY;
+    this.#peers.set(id, { book, wide: [], demands: [], sessions: 0, moves: 0, awaySince });
   }
 
   get #table(): Table {
@@ -266,11 +269,10 @@ export class RepairDesk implements Desk {
     }
     this.#tally.pass(now, this.#rows.spentMs);
     if (this.#context.replica.failure !== undefined) return;
-    // Those that go out together share frames; the peers take turns, since a partition is compared with one at a time.
+    // Those that go out together share frames; a partition is compared with one peer at a time: they take turns.
     for (let more = true; more; ) {
       more = false;
       for (const [id, desk] of this.#peers) {
-        if (this.#sessions.size >= sessionsMax) return;
         if (this.#context.links.isLive(id) && this.#sendOut(id, desk, now)) more = true;
       }
     }
@@ -278,11 +280,11 @@ export class RepairDesk implements Desk {
 
   /** Sends out the session that matters most now, if any. @returns whether another may go with it */
   #sendOut(peer: NodeId, desk: PeerWork, now: number): boolean {
-    if (desk.sessions >= sessionsPeerMax) return false;
     const task = this.#takeWide(desk);
     if (task !== undefined) {
       this.#wideUnderway.add(task.partition);
-      const urgent = task.demand !== undefined || task.done !== undefined;
+      // Nobody waits for what is only given away.
+      const urgent = (task.demand !== undefined || task.done !== undefined) && task.how.gives !== true;
       this.#begin(
         peer,
         desk,
@@ -293,8 +295,13 @@ export class RepairDesk implements Desk {
       );
       return true;
     }
-    this.#sendMany(peer, desk, now);
+    if (this.#mayBegin(desk, false)) this.#sendMany(peer, desk, now);
     return false;
+  }
+
+  #mayBegin(desk: PeerWork, moves: boolean): boolean {
+    if (moves) return desk.moves < movesPeerMax && this.#moving < movesMax;
+    return desk.sessions < sessionsPeerMax && this.#sessions.size - this.#moving < sessionsMax;
   }
 
   /** Sends out a comparison of many partitions: those of a peer go one after the other. */
@@ -332,7 +339,12 @@ export class RepairDesk implements Desk {
 
   /** The next partition to be compared by full hashes that is not under way with another peer: rows come once. */
   #takeWide(desk: PeerWork): WideTask | undefined {
-    const at = desk.wide.findIndex(({ partition }) => !this.#wideUnderway.has(partition));
+    if (desk.wide.length === 0) return undefined;
+    const [mayMove, mayCompare] = [this.#mayBegin(desk, true), this.#mayBegin(desk, false)];
+    const at = desk.wide.findIndex(
+      ({ partition, how }) =>
+        (how.moves === true ? mayMove : mayCompare) && !this.#wideUnderway.has(partition),
+    );
     return at < 0 ? undefined : desk.wide.splice(at, 1)[0];
   }
 
@@ -380,7 +392,7 @@ export class RepairDesk implements Desk {
       },
       (error, outcomes) => {
         this.#sessions.delete(outgoing!);
-        desk.sessions--;
+        this.#countSession(desk, how, -1);
         if (error !== undefined) this.#tally.failures++;
         if (kind !== 'wide') desk.book.fitStretch(error?.code === 'deadline-exceeded');
         for (const outcome of outcomes) {
@@ -392,8 +404,16 @@ export class RepairDesk implements Desk {
     );
     outgoing = { session, peer: desk, kind, beganAt, partitions, bytes: 0 };
     this.#sessions.add(outgoing);
-    desk.sessions++;
+    this.#countSession(desk, how, 1);
     session.start();
+  }
+
+  #countSession(desk: PeerWork, { moves }: CompareHow, by: 1 | -1): void {
+    if (moves !== true) desk.sessions += by;
+    else {
+      desk.moves += by;
+      this.#moving += by;
+    }
   }
 
   #file(

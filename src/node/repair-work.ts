@@ -51,7 +51,9 @@ export interface PeerWork {
   readonly book: PeerBook;
   readonly wide: WideTask[];
   readonly demands: DemandTask[];
+  /** Sessions under way with it: those of `CompareHow.moves` are counted apart. */
   sessions: number;
+  moves: number;
   awaySince: number;
 }
 
