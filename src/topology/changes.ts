@@ -118,7 +118,7 @@ export function advanced(topology: Topology): Topology {
  */
 export function isInVain(topology: Topology): boolean {
   const { phase, old, next, change } = topology;
-  if (old === undefined || change === undefined) return false;
+  if (old === undefined || change === undefined || change.gone.length === 0) return false;
   const isLost = (id: string): boolean => !topology.has(id);
   if (phase === 'copy' && change.nodes.some((id) => isLost(id) && !old.has(id))) return true;
   if (topology.members.every(({ id }) => !next.has(id))) return true;
