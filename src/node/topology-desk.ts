@@ -107,6 +107,7 @@ export class TopologyDesk implements Desk {
   #hasLeft = false;
   /** What storage remembered of the topology was damaged. */
   #isDamaged = false;
+  #isStarted = false;
   #startedAt = 0;
   #tickAt = 0;
   #started: ((error?: CodedError) => void) | undefined = undefined;
@@ -131,6 +132,7 @@ export class TopologyDesk implements Desk {
       chosen: (topology, value) => this.#chosen(topology, value),
       settledEpoch: () => this.#settledEpoch,
       refusal: () => this.#refusal,
+      isComing: () => this.#coming !== undefined,
     });
   }
 
@@ -158,7 +160,7 @@ export class TopologyDesk implements Desk {
 
   /** See `NodeApi.changeTopology`. */
   request(request: TopologyRequest, done: TopologyDone): void {
-    if (this.#started !== undefined || this.#startedAt === 0) {
+    if (this.#started !== undefined || !this.#isStarted) {
       done(new CodedError('unavailable', 'fail', 'this node is starting; nothing was changed'), undefined);
       return;
     }
@@ -178,6 +180,7 @@ export class TopologyDesk implements Desk {
         meaning: 'what this node knew of the topology could not be read: it asks the other members',
       });
     }
+    this.#isStarted = true;
     this.#startedAt = now();
     this.#started = done;
     // A founding epoch is made of the configuration at each start.
@@ -234,13 +237,14 @@ export class TopologyDesk implements Desk {
   // Time.
 
   tick(now: number): void {
-    if (now < this.#tickAt || this.#startedAt === 0) return;
+    if (now < this.#tickAt || !this.#isStarted) return;
     this.#tickAt = now + tickMs;
     this.#bringIntoForce(now);
     if (this.#hasLeft) return;
     this.#settle();
+    this.#votes.tick();
     this.#watch.tick(now, this.#known, this.#epoch, () => this.#bytes());
-    this.#driver.tick(now, this.#coming !== undefined);
+    this.#driver.tick(now);
     this.#judge();
     this.#open(now);
   }
@@ -255,7 +259,7 @@ export class TopologyDesk implements Desk {
 
   /** A frame of a member was sent under this epoch; 0 if it does not tell. */
   heardEpoch(link: Link, epoch: number): void {
-    if (!this.#watch.heard(link, epoch) || this.#startedAt === 0) return;
+    if (!this.#watch.heard(link, epoch) || !this.#isStarted) return;
     this.#judge();
     this.#open(this.#context.now());
     // Who goes and knows it now was waited for.
@@ -312,7 +316,7 @@ export class TopologyDesk implements Desk {
    * @throws CodedError `protocol` for one of another cluster
    */
   learn(topology: Topology): void {
-    if (this.#startedAt > 0 && !this.#hasLeft) this.#learn(topology, encodeTopology(topology));
+    if (this.#isStarted && !this.#hasLeft) this.#learn(topology, encodeTopology(topology));
   }
 
   /** An epoch was chosen here: everybody is told, those who go by it among them. */
@@ -423,7 +427,7 @@ export class TopologyDesk implements Desk {
       this.#driver.answered(link.member.id, epoch, answer);
     } else if (type === TOPOLOGY_TOPOLOGY) {
       const value = readTopology(reader);
-      if (this.#startedAt > 0 && !this.#hasLeft) this.#learn(decodeTopology(value), value);
+      if (this.#isStarted && !this.#hasLeft) this.#learn(decodeTopology(value), value);
     } else if (type === TOPOLOGY_ASK) {
       const epoch = readAsk(reader);
       if (this.#epoch > epoch) this.#watch.tell(link, this.#context.now(), this.#bytes());
@@ -434,7 +438,7 @@ export class TopologyDesk implements Desk {
   #mayVote(link: Link, epoch: number): boolean {
     const now = this.#context.now();
     const coming = this.#coming;
-    if (this.#startedAt === 0 || this.#hasLeft) return false;
+    if (!this.#isStarted || this.#hasLeft) return false;
     if (epoch <= this.#known) {
       this.#watch.tell(link, now, coming === undefined ? this.#bytes() : coming.value);
       return false;

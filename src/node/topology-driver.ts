@@ -17,7 +17,7 @@ import { VALUE_BYTES_MAX } from '../paxos/acceptor.ts';
 import type { Ballot } from '../paxos/ballot.ts';
 import type { Random } from '../ports/random.ts';
 import type { NodeId } from '../ports/transport.ts';
-import { advanced, begun, cleared, type Transition } from '../topology/changes.ts';
+import { advanced, begun, cleared, isInVain, type Transition } from '../topology/changes.ts';
 import { decodeTopology, encodeTopology } from '../topology/codec.ts';
 import type { TopologyRequest } from '../topology/request.ts';
 import type { Topology } from '../topology/topology.ts';
@@ -49,6 +49,14 @@ export interface DriverActions {
   settledEpoch(): number;
   /** Why nothing is taken, in words; undefined if it is. */
   refusal(): string | undefined;
+  /** Whether a later epoch is on its way into force: nothing is proposed until then. */
+  isComing(): boolean;
+}
+
+/** What a request makes of a topology: computed once, since owners are placed anew. */
+interface Draft {
+  readonly of: Topology;
+  readonly transition: Transition;
 }
 
 interface Asked {
@@ -59,6 +67,8 @@ interface Asked {
   readonly deadline: number;
   readonly patienceUntil: number;
   warnings: readonly string[];
+  /** What it would make of which topology. */
+  draft: Draft | undefined;
   /** Votes for it were asked for: it may be chosen whatever is answered. */
   isUncertain: boolean;
   /** Whom it waits for, for the error that says so. */
@@ -93,7 +103,7 @@ export class TopologyDriver {
       return;
     }
     const { now, wall } = this.#context;
-    this.#asked.push({
+    const asked: Asked = {
       request,
       done,
       changeId: this.#drawId(),
@@ -101,10 +111,14 @@ export class TopologyDriver {
       deadline: now() + askMaxMs,
       patienceUntil: now() + patienceMs,
       warnings: [],
+      draft: undefined,
       isUncertain: false,
       waitsFor: [],
-    });
-    if (this.#asked.length === 1) this.#consider(this.#asked[0]!, now());
+    };
+    this.#asked.push(asked);
+    // What a lost majority never answers is given up for it.
+    if (request.kind === 'force') this.#endProposal();
+    if (this.#proposal === undefined && !this.#actions.isComing()) this.#consider(asked, now());
   }
 
   /** Nothing is asked, proposed or due. */
@@ -121,11 +135,10 @@ export class TopologyDriver {
     for (const asked of this.#asked.splice(0)) this.#fail(asked, 'unavailable', 'this node is stopping');
   }
 
-  /** @param isComing a later epoch is on its way into force: nothing new is proposed */
-  tick(now: number, isComing: boolean): void {
+  tick(now: number): void {
     this.#bringForward(now);
     for (const asked of [...this.#asked]) if (now >= asked.deadline) this.#expire(asked);
-    if (isComing || this.#proposal !== undefined) return;
+    if (this.#proposal !== undefined || this.#actions.isComing()) return;
     const [first] = this.#asked;
     if (first !== undefined) this.#consider(first, now);
     if (this.#proposal === undefined) this.#turnPage(now);
@@ -183,9 +196,11 @@ export class TopologyDriver {
   /** Answers what is asked, or proposes it, or lets it wait. */
   #consider(asked: Asked, now: number): void {
     const { topology } = this.#context;
-    let transition: Transition;
     try {
-      transition = begun(topology, asked.request, asked.changeId, asked.wall);
+      if (asked.draft?.of !== topology) {
+        const transition = begun(topology, asked.request, asked.changeId, asked.wall);
+        asked.draft = { of: topology, transition };
+      }
     } catch (error) {
       if (!(error instanceof CodedError)) throw error;
       // Ours may be the one that is under way.
@@ -193,12 +208,12 @@ export class TopologyDriver {
       else this.#answer(asked, error);
       return;
     }
-    if (transition.topology === topology || topology.change?.id === asked.changeId) {
+    const { topology: next } = asked.draft.transition;
+    if (next === topology || topology.change?.id === asked.changeId) {
       this.#succeed(asked);
       return;
     }
-    asked.warnings = transition.warnings;
-    const next = transition.topology;
+    asked.warnings = asked.draft.transition.warnings;
     if (!this.#areLost(asked, next, now)) return;
     if (asked.request.kind === 'force') this.#force(asked, next);
     else if (this.#mayBegin(asked, next, now)) this.#propose(next, asked.deadline, asked);
@@ -292,8 +307,9 @@ export class TopologyDriver {
     const proposal = this.#proposer === asked ? this.#proposal : undefined;
     const awaited = proposal?.awaited ?? asked.waitsFor;
     const silent = awaited.length === 0 ? '' : `, and no answer came from ${awaited.join(', ')}`;
-    const majority = Math.floor(topology.members.length / 2) + 1;
-    const message = `a change needs the votes of ${majority} of ${topology.members.length} members${silent}`;
+    const { length } = topology.voters;
+    const majority = Math.floor(length / 2) + 1;
+    const message = `a change needs the votes of ${majority} of ${length} members${silent}`;
     this.#fail(asked, 'quorum-unreachable', message);
     if (proposal !== undefined) this.#endProposal();
   }
@@ -306,7 +322,9 @@ export class TopologyDriver {
     const { phase, members, change } = topology;
     if (phase === 'steady' && (change === undefined || topology.ghosts.length === 0)) return false;
     if (mutants.has('epoch-skips-adoption')) return true;
-    return members.every(({ id }) => (phase === 'steady' ? this.#knows(id) : this.#isSettled(id)));
+    if (phase !== 'steady' && members.every(({ id }) => this.#isSettled(id))) return true;
+    // Nothing is waited for that leads nowhere, nor the cleaning up after a change.
+    return (phase === 'steady' || isInVain(topology)) && members.every(({ id }) => this.#knows(id));
   }
 
   #nextPage(): Topology | undefined {
@@ -347,9 +365,9 @@ export class TopologyDriver {
         this.#fail(asked, 'invalid', `the topology would be ${value.length} bytes long`);
       return;
     }
-    const electorate = mutants.has('epoch-majority-of-next') ? next : topology;
+    const { voters } = mutants.has('epoch-majority-of-next') ? next : topology;
     const { epoch } = next;
-    const acceptors = electorate.members.map(({ id }) => id);
+    const acceptors = voters.map(({ id }) => id);
     const options = { self, acceptors, epoch, value, random: this.#random, mutants, deadline };
     this.#proposer = asked;
     this.#proposal = new TopologyProposal(options, {

@@ -28,6 +28,8 @@ export class TopologyVotes {
   /** Losses of the disk that the notebook knows of; -1: none of it could be read. */
   #generation = 0;
   #abstainsAt = 0;
+  /** Most members, this one among them, told this life what they remember of its disk. */
+  #isTold = false;
 
   constructor(context: NodeContext, unheard: () => number) {
     this.#context = context;
@@ -66,8 +68,8 @@ export class TopologyVotes {
    */
   mayVote(): boolean {
     const { identity, topology } = this.#context;
-    const told = topology.members.length - this.#unheard();
-    if (!identity.isSettled || told * 2 <= topology.members.length) return false;
+    this.tick();
+    if (!this.#isTold) return false;
     if (identity.generation !== this.#generation) this.#abstain(identity.generation, topology.epoch);
     return this.#abstainsAt !== topology.epoch;
   }
@@ -79,6 +81,13 @@ export class TopologyVotes {
     this.#acceptor = new Acceptor(ACCEPTOR_NEW, this.#context.mutants);
     this.#context.log.write('info', 'vote-withheld', { epoch: epoch + 1, generation });
     this.#store(() => {});
+  }
+
+  /** Looks whether enough members told what they remember of this disk: once in a life is enough. */
+  tick(): void {
+    if (this.#isTold || !this.#context.identity.isSettled) return;
+    const { length } = this.#context.topology.members;
+    this.#isTold = (length - this.#unheard()) * 2 > length;
   }
 
   /** Asked to listen to a ballot; `done` when the answer may be given, if ever. */

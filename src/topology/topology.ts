@@ -113,6 +113,15 @@ export class Topology {
     return this.#byId.get(id);
   }
 
+  /**
+   * Those who decide on the next epoch: the members that reads ask now. So a newcomer that never comes holds nobody
+   * up, and neither does one that is going. All members if there is no such one (force).
+   */
+  get voters(): readonly TopologyMember[] {
+    const asked = this.members.filter(({ id }) => this.read.has(id));
+    return asked.length > 0 ? asked : this.members;
+  }
+
   get partitionCount(): number {
     return this.read.partitionCount;
   }

@@ -106,6 +106,26 @@ describe('a change', () => {
 });
 
 describe('members that come and go', () => {
+  it('a node alone takes in a second one, can give that up while it never came, and be alone again', () => {
+    const cluster = new TopologyCluster({ nodes: 1, replicas: 2 });
+    cluster.mustWrite('n1', 'key', 'value');
+    cluster.mustBegin('n1', { kind: 'join', member: pumpedMember('n2') });
+    cluster.advance(500, 20);
+    // A newcomer has no vote, or nothing could be decided without it.
+    assert.equal(cluster.mustBegin('n1', { kind: 'cancel' }).has('n2'), false);
+    cluster.add('n2', cluster.mustBegin('n1', { kind: 'join', member: pumpedMember('n2') }));
+    const two = cluster.untilSteady();
+    assert.deepEqual(
+      two.read.members.map(({ id }) => id),
+      ['n1', 'n2'],
+    );
+    assert.equal(cluster.mustRead('n2', 'key'), 'value');
+    cluster.mustBegin('n2', { kind: 'leave', id: 'n1' });
+    cluster.until(() => !cluster.node('n2').topology.has('n1'), 'n1 has left');
+    assert.equal(cluster.mustRead('n2', 'key'), 'value');
+    cluster.finish();
+  });
+
   it('a newcomer is started with the epoch that names it, and takes part', () => {
     const cluster = new TopologyCluster();
     const joining = cluster.mustBegin('n1', { kind: 'join', member: pumpedMember('n4') });
