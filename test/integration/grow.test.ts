@@ -1,0 +1,309 @@
+/**
+ * Growing and shrinking as an operator meets it: nodes that are started with `join`, that leave, that are started again
+ * half-way or after they left; and `dure dev`, which does it all by a number. Real processes, with clients on them.
+ */
+
+import assert from 'node:assert/strict';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, describe, it } from 'node:test';
+import { Redis } from 'ioredis';
+import type { TopologyAnswer } from '../../src/http/api/topology-json.ts';
+import { httpCall, wholeText } from '../../src/main/http-call.ts';
+import { TestCluster } from '../support/cluster.ts';
+import { freePortBase } from '../support/ports.ts';
+import { DURE, isAlive, run, Started } from '../support/process.ts';
+import { delay, until } from '../support/wait.ts';
+
+const changeMaxMs = 60_000;
+const keysMost = 3000;
+const keyOf = (i: number): string => `key:${i}`;
+
+async function topologyAt(httpPort: number): Promise<TopologyAnswer> {
+  const answer = await httpCall(`127.0.0.1:${httpPort}`, '/v1/topology', { timeoutMs: 2000 });
+  const text = await wholeText(answer);
+  assert.equal(answer.status, 200, text);
+  return JSON.parse(text) as TopologyAnswer;
+}
+
+async function post(httpPort: number, path: string): Promise<{ status: number; text: string }> {
+  const answer = await httpCall(`127.0.0.1:${httpPort}`, path, { method: 'POST', timeoutMs: 20_000 });
+  return { status: answer.status, text: await wholeText(answer) };
+}
+
+/** Waits until all of them know the same steady epoch, with these members and nothing left to clean up. */
+async function steady(httpPorts: readonly number[], ids: readonly string[]): Promise<TopologyAnswer> {
+  let seen: TopologyAnswer[] = [];
+  await until(
+    async () => {
+      seen = await Promise.all(httpPorts.map((port) => topologyAt(port).catch(() => ({}) as TopologyAnswer)));
+      const [first] = seen;
+      return seen.every(({ phase, epoch, members, moves }) => {
+        const isHere = members?.map(({ id }) => id).join() === ids.join();
+        return phase === 'steady' && epoch === first!.epoch && isHere && moves.strays === 0;
+      });
+    },
+    () =>
+      `steady with ${ids}: ${JSON.stringify(seen.map(({ node, epoch, phase, moves }) => [node, epoch, phase, moves]))}`,
+    changeMaxMs,
+  );
+  return seen[0]!;
+}
+
+/** A few clients that write and read keys all the while, and keep what they heard. */
+class LightLoad {
+  /** The last acknowledged value of each key. */
+  readonly acknowledged: Map<string, string> = new Map();
+  readonly failures: string[] = [];
+  operations = 0;
+  #isOver = false;
+  readonly #done: Promise<unknown>;
+
+  constructor(ports: readonly number[]) {
+    this.#done = Promise.all(ports.map((port, worker) => this.#work(port, worker)));
+  }
+
+  async #work(port: number, worker: number): Promise<void> {
+    const client = new Redis({ host: '127.0.0.1', port, retryStrategy: null });
+    client.on('error', () => {});
+    for (let i = 0; !this.#isOver; i++) {
+      const key = `load:${worker}:${i % 200}`;
+      const value = `${i}`;
+      try {
+        await client.set(key, value);
+        this.acknowledged.set(key, value);
+        const read = await client.get(key);
+        if (read !== value) this.failures.push(`${key} is ${read}, and ${value} was acknowledged`);
+      } catch (error) {
+        this.failures.push(`${key}: ${(error as Error).message}`);
+      }
+      this.operations++;
+      await delay(5);
+    }
+    client.disconnect();
+  }
+
+  async end(): Promise<void> {
+    this.#isOver = true;
+    await this.#done;
+  }
+}
+
+async function withClient<T>(port: number, use: (client: Redis) => Promise<T>): Promise<T> {
+  const client = new Redis({ host: '127.0.0.1', port, retryStrategy: null });
+  client.on('error', () => {});
+  try {
+    return await use(client);
+  } finally {
+    client.disconnect();
+  }
+}
+
+async function fill(port: number): Promise<void> {
+  await withClient(port, async (client) => {
+    for (let from = 0; from < keysMost; from += 500) {
+      const batch = client.pipeline();
+      for (let i = from; i < from + 500; i++) batch.set(keyOf(i), `value ${i} ${'x'.repeat(100)}`);
+      const answers = await batch.exec();
+      assert.ok(answers!.every(([error]) => error === null));
+    }
+  });
+}
+
+/** All keys can be read through a node, with what was written last. */
+async function checkAll(port: number, load?: LightLoad): Promise<void> {
+  await withClient(port, async (client) => {
+    const batch = client.pipeline();
+    const wanted: string[] = [];
+    for (let i = 0; i < keysMost; i++) {
+      batch.get(keyOf(i));
+      wanted.push(`value ${i} ${'x'.repeat(100)}`);
+    }
+    for (const [key, value] of load?.acknowledged ?? []) {
+      batch.get(key);
+      wanted.push(value);
+    }
+    const answers = await batch.exec();
+    const wrong = answers!.filter(([error, value], i) => error !== null || value !== wanted[i]);
+    assert.deepEqual(wrong.slice(0, 5), [], `${wrong.length} of ${wanted.length} keys at port ${port}`);
+  });
+}
+
+describe('a cluster of processes', { timeout: 240_000 }, () => {
+  const ends: (() => unknown)[] = [];
+  after(async () => {
+    for (const end of ends.reverse()) await end();
+  });
+
+  /** A process of its own that joins, as an operator would start it. */
+  function starter(base: number, number: number, through: number): (words?: readonly string[]) => Started {
+    const data = mkdtempSync(join(tmpdir(), 'dure-grow-'));
+    ends.push(() => rmSync(data, { recursive: true, force: true }));
+    const own = {
+      '--node-id': `n${number}`,
+      '--data-dir': data,
+      '--ports-resp': base + number - 1,
+      '--ports-peer': base + 1000 + number - 1,
+      '--ports-http': base + 2000 + number - 1,
+      // Nobody listens at the first address: a seed that is gone for good.
+      '--join': `http://127.0.0.1:${base + 3900},http://127.0.0.1:${through}`,
+    };
+    const flags = Object.entries(own).flatMap(([name, value]) => [name, String(value)]);
+    return (words = []) => {
+      const started = new Started([...DURE, 'start', ...flags, ...words]);
+      ends.push(() => (started.ended ? undefined : started.end('SIGKILL')));
+      return started;
+    };
+  }
+
+  it('takes a node in through any member, serves through it at once, and lets it go again', async () => {
+    const cluster = await TestCluster.start({ nodes: 3 });
+    ends.push(() => cluster.close());
+    const { port } = cluster;
+    const http = [0, 1, 2].map((i) => port + 2000 + i);
+    await fill(port);
+    const load = new LightLoad([port, port + 1, port + 2]);
+    ends.push(() => load.end());
+    const start = starter(port, 4, http[2]!);
+    const fourth = start();
+    await fourth.says(/node-ready/);
+    assert.match(fourth.stdout, /"epoch":2,"members":4,"event":"joined"/);
+    // While it fetches it forwards what it does not hold.
+    await checkAll(port + 3);
+    const grown = await steady([...http, port + 2003], ['n1', 'n2', 'n3', 'n4']);
+    assert.deepEqual(
+      grown.members.map(({ replicas }) => replicas),
+      [768, 768, 768, 768],
+    );
+    await load.end();
+    assert.deepEqual(load.failures.slice(0, 3), []);
+    for (const at of [0, 1, 2, 3]) await checkAll(port + at, load);
+
+    const second = new LightLoad([port, port + 1, port + 2]);
+    ends.push(() => second.end());
+    const asked = await post(http[1]!, '/v1/nodes/n4/leave');
+    assert.equal(asked.status, 200, asked.text);
+    const { code, stdout } = await fourth.finished(changeMaxMs);
+    assert.equal(code, 0, stdout.slice(-2000));
+    assert.match(stdout, /may be deleted.*node-left/);
+    await steady(http, ['n1', 'n2', 'n3']);
+    await second.end();
+    assert.deepEqual(second.failures.slice(0, 3), []);
+    assert.ok(second.operations > 20);
+    for (const at of [0, 1, 2]) await checkAll(port + at, second);
+
+    // It has no part in the cluster any more, and says so; its data stay.
+    const late = await start().finished();
+    assert.equal(late.code, 5, late.stderr);
+    assert.match(late.stderr, /n4 is no member of cluster dure any more/);
+    // What it did before it was told to stop is asked of every node alike.
+    await cluster.stop();
+    await cluster.startAgain();
+    await steady(http, ['n1', 'n2', 'n3']);
+    await checkAll(port + 1, second);
+  });
+
+  it('goes on with a node that was killed half-way and started again, and with a whole stop in the middle', async () => {
+    const cluster = await TestCluster.start({ nodes: 3 });
+    ends.push(() => cluster.close());
+    const { port } = cluster;
+    const http = [0, 1, 2].map((i) => port + 2000 + i);
+    await fill(port);
+    // Slow enough to be met in the middle.
+    const start = starter(port, 4, http[0]!);
+    const slow = ['--limits-move-bytes-per-second', '65536'];
+    const first = start(slow);
+    await until(async () => (await topologyAt(http[0]!)).phase === 'copy', 'it is being taken in', 20_000);
+    await first.end('SIGKILL');
+    const second = start(slow);
+    await second.says(/node-ready/);
+    await cluster.stop();
+    await second.end();
+    await cluster.startAgain();
+    await checkAll(port);
+    const third = start();
+    await third.says(/node-ready/);
+    await steady([...http, port + 2003], ['n1', 'n2', 'n3', 'n4']);
+    for (const at of [0, 3]) await checkAll(port + at);
+    await third.end();
+  });
+
+  it('does not take in a twin, nor start a member at another address', async () => {
+    const cluster = await TestCluster.start({ nodes: 1 });
+    ends.push(() => cluster.close());
+    const { port } = cluster;
+    const twin = starter(await freePortBase(1), 1, port + 2000);
+    const { code, stderr } = await twin().finished();
+    assert.equal(code, 1);
+    assert.match(stderr, /knows n1 at another address/);
+    const second = starter(port, 2, port + 2000)();
+    await second.says(/node-ready/);
+    await steady([port + 2000, port + 2001], ['n1', 'n2']);
+    assert.equal(await withClient(port + 1, (client) => client.set('a', '1')), 'OK');
+    assert.equal(await withClient(port, (client) => client.get('a')), '1');
+    await second.end();
+  });
+});
+
+describe('dure dev', { timeout: 240_000 }, () => {
+  const directory = mkdtempSync(join(tmpdir(), 'dure-dev-grow-'));
+  const running: Started[] = [];
+  after(async () => {
+    for (const each of running) if (!each.ended) await each.end('SIGINT');
+    rmSync(directory, { recursive: true, force: true, maxRetries: 3 });
+  });
+
+  function dev(...words: readonly string[]): Started {
+    const argv = [...DURE, 'dev', '--data-dir', directory, '--log-format', 'pretty', ...words];
+    const started = new Started(argv);
+    running.push(started);
+    return started;
+  }
+
+  const nodesNoted = (): { id: string; pid: number; joined?: boolean }[] =>
+    JSON.parse(readFileSync(join(directory, 'cluster.json'), 'utf8')).nodes;
+
+  it('makes a cluster of three one of five, and of three again', async () => {
+    const port = await freePortBase(6);
+    const http = [0, 1, 2].map((i) => port + 2000 + i);
+    const three = dev('--nodes', '3', '--port', String(port));
+    await three.says(/Stop: {2}Ctrl-C/, 60_000);
+    await fill(port);
+    await three.end('SIGINT');
+
+    const five = dev('--nodes', '5');
+    await five.says(/5 members in 1 zone/, 2 * changeMaxMs);
+    assert.match(five.stdout, /Next: {2}it grows to 5, while it is used/);
+    assert.match(five.stdout, /n4 joins, at port[\s\S]*n5 joins, at port/);
+    assert.deepEqual(
+      nodesNoted().map(({ id, pid, joined }) => [id, isAlive(pid), joined === true]),
+      [1, 2, 3, 4, 5].map((i) => [`n${i}`, true, i > 3]),
+    );
+    await steady([...http, port + 2003, port + 2004], ['n1', 'n2', 'n3', 'n4', 'n5']);
+    await checkAll(port + 4);
+    assert.equal((await five.end('SIGINT')).code, 0);
+
+    // As it was, without a number; and only where it was.
+    const elsewhere = await run([...DURE, 'dev', '--data-dir', directory, '--port', String(port + 100)]);
+    assert.equal(elsewhere.code, 1);
+    assert.match(elsewhere.stderr, /first node is at port \d+, and --port is \d+/);
+    const again = dev();
+    await again.says(/Stop: {2}Ctrl-C/, 60_000);
+    assert.match(again.stdout, /5 nodes, N=3/);
+    await checkAll(port + 3);
+    await again.end('SIGINT');
+
+    const smaller = dev('--nodes', '3');
+    await smaller.says(/n4 has left: its data directory was deleted/, 2 * changeMaxMs);
+    await smaller.says(/3 members in 1 zone/);
+    await steady(http, ['n1', 'n2', 'n3']);
+    assert.deepEqual(
+      nodesNoted().map(({ id }) => id),
+      ['n1', 'n2', 'n3'],
+    );
+    assert.equal(existsSync(join(directory, 'n5')), false);
+    await checkAll(port + 2);
+    assert.equal((await smaller.end('SIGINT')).code, 0);
+  });
+});
