@@ -1,8 +1,10 @@
 /** `dure autoscale` on the command line, and the settings of the autoscaler as options of any command. */
 
 import { Command, Option } from 'commander';
-import { AUTOSCALE_SETTINGS } from './autoscale/settings.ts';
+import type { LocalAutoscale } from './autoscale/local.ts';
+import { AUTOSCALE_SETTINGS, loadAutoscale } from './autoscale/settings.ts';
 import { addSeedOptions, endWithReader, type Given, seedOptionsOf } from './cli-options.ts';
+import type { Problem } from './config-sources.ts';
 
 /** Adds a flag for each setting of the autoscaler. */
 export function addAutoscaleSettings(command: Command): Command {
@@ -25,6 +27,24 @@ export function autoscaleFlagsOf(command: Command): Map<string, string> {
     if (isOurs && typeof value === 'string') flags.set(option.name(), value);
   }
   return flags;
+}
+
+/** What the options of `dure dev` say of autoscaling; undefined for none. */
+export function localAutoscaleOf(command: Command): {
+  readonly autoscale: LocalAutoscale | undefined;
+  readonly problems: readonly Problem[];
+} {
+  const { autoscale, autoscaleDryRun, autoscaleSettings } = command.opts<Given>();
+  const flags = autoscaleFlagsOf(command);
+  if (autoscale !== true && autoscaleDryRun !== true) {
+    const given = [...flags.keys(), ...(autoscaleSettings === undefined ? [] : ['autoscale-settings'])];
+    const message = 'means something with --autoscale only';
+    return { autoscale: undefined, problems: given.map((flag) => ({ where: `--${flag}`, message })) };
+  }
+  const file = String(autoscaleSettings ?? '');
+  const { config, problems } = loadAutoscale({ file, flags, environment: process.env });
+  if (config === undefined) return { autoscale: undefined, problems };
+  return { autoscale: { config, dryRun: autoscaleDryRun === true }, problems };
 }
 
 export function autoscaleCommand(): Command {

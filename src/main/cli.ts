@@ -7,7 +7,7 @@
  */
 
 import { Command, CommanderError, Option } from 'commander';
-import { autoscaleCommand, podStopCommand } from './cli-autoscale.ts';
+import { addAutoscaleSettings, autoscaleCommand, localAutoscaleOf, podStopCommand } from './cli-autoscale.ts';
 import { nodeCommand, ringCommand } from './cli-node.ts';
 import { addSeedOptions, configOption, endWithReader, type Given, seedOptionsOf } from './cli-options.ts';
 import { loadConfig, problemLines } from './config.ts';
@@ -95,10 +95,14 @@ function devCommand(): Command {
     )
     .option('--data-dir <directory>', 'where the nodes keep their data', '.dure')
     .option('--engine <name>', 'the same as --storage-engine')
-    .option('--durability <word>', 'the same as --storage-durability');
+    .option('--durability <word>', 'the same as --storage-durability')
+    .option('--autoscale', 'let the number of nodes follow the load')
+    .option('--autoscale-dry-run', 'only say what --autoscale would do');
+  addAutoscaleSettings(command);
   addSettings(command, devSettings);
   return command.action(async (options: Record<string, string | undefined>) => {
     const flags = flagsOf(command, devSettings);
+    const { autoscale, problems } = localAutoscaleOf(command);
     for (const [alias, flag] of Object.entries(devAliases)) {
       const value = options[alias];
       if (value !== undefined && !flags.has(flag)) flags.set(flag, value);
@@ -108,7 +112,8 @@ function devCommand(): Command {
       port: options.port === undefined ? undefined : Number(options.port),
       dataDir: options.dataDir!,
       flags,
-      problems: strays(command),
+      autoscale,
+      problems: [...strays(command), ...problems],
     });
   });
 }

@@ -10,6 +10,8 @@
 import { createServer } from 'node:net';
 import { relative, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { type LocalAutoscale, scaleCrew } from './autoscale/local.ts';
+import { AUTOSCALE_SETTINGS } from './autoscale/settings.ts';
 import { loadConfig, type NodeConfig, problemLines } from './config.ts';
 import type { MemberConfig } from './config-schema.ts';
 import { SETTINGS } from './config-schema.ts';
@@ -33,6 +35,8 @@ export interface DevOptions {
   readonly dataDir: string;
   /** Settings for every node, by flag. */
   readonly flags: ReadonlyMap<string, string>;
+  /** Lets the number of nodes follow the load; left out, it stays. */
+  readonly autoscale: LocalAutoscale | undefined;
   /** Found on the command line already. */
   readonly problems: readonly Problem[];
 }
@@ -92,7 +96,13 @@ export async function runDev(options: DevOptions): Promise<number> {
   try {
     const obstacle = movedWords(dataDir, plan, earlier) ?? (await portsTaken(plan));
     if (obstacle !== undefined) return failed(obstacle);
-    return await runCluster({ dataDir, plan, config, settings: settingsOf(options) });
+    return await runCluster({
+      dataDir,
+      plan,
+      config,
+      settings: settingsOf(options),
+      autoscale: options.autoscale,
+    });
   } finally {
     release();
   }
@@ -163,6 +173,7 @@ function nodeEnvironment(): NodeJS.ProcessEnv {
   const environment = { ...process.env };
   for (const info of SETTINGS) if (DEV_OWN_SETTINGS.has(info.path)) delete environment[info.variable];
   delete environment.DURE_CONFIG;
+  for (const { variable } of AUTOSCALE_SETTINGS) delete environment[variable];
   return environment;
 }
 
@@ -200,10 +211,11 @@ interface Cluster {
   readonly config: NodeConfig;
   /** Of every node. */
   readonly settings: Readonly<Record<string, unknown>>;
+  readonly autoscale: LocalAutoscale | undefined;
 }
 
 async function runCluster(cluster: Cluster): Promise<number> {
-  const { dataDir, plan, config, settings } = cluster;
+  const { dataDir, plan, config, settings, autoscale } = cluster;
   const { format } = config.log;
   const isPretty = format === 'pretty' || (format === 'auto' && process.stdout.isTTY === true);
   const stopped = new Promise<void>((done) => {
@@ -218,12 +230,18 @@ async function runCluster(cluster: Cluster): Promise<number> {
     if (!crew.isStopping) process.stderr.write(`dure: ${(error as Error).message}\n`);
     return false;
   });
+  const ending = new AbortController();
+  const scaled = resized.then(async () => {
+    if (autoscale === undefined || crew.isStopping) return;
+    await scaleCrew(crew, autoscale, config.password, !isPretty, process.stdout, ending.signal);
+  });
   await Promise.race([stopped, crew.emptied]);
+  ending.abort();
   const alive = crew.hands.filter(({ isGone }) => !isGone).length;
   if (alive === 0) return failed('every node has ended.');
   process.stdout.write(`Stopping ${alive === 1 ? '1 node' : `${alive} nodes`} ...\n`);
   await crew.stop();
-  await resized;
+  await scaled;
   process.stdout.write(`Stopped. The data stays in ${dataDir}.\n`);
   return 0;
 }
