@@ -310,7 +310,8 @@ export class TopologyDriver {
     const { length } = topology.voters;
     const majority = Math.floor(length / 2) + 1;
     const message = `a change needs the votes of ${majority} of ${length} members${silent}`;
-    this.#fail(asked, 'quorum-unreachable', message);
+    if (asked.request.kind !== 'force') this.#fail(asked, 'quorum-unreachable', message);
+    else this.#fail(asked, 'deadline-exceeded', 'storage did not keep the forced epoch in time');
     if (proposal !== undefined) this.#endProposal();
   }
 
@@ -320,11 +321,13 @@ export class TopologyDriver {
   get #isPageDue(): boolean {
     const { topology, mutants } = this.#context;
     const { phase, members, change } = topology;
-    if (phase === 'steady' && (change === undefined || topology.ghosts.length === 0)) return false;
+    const isWhole = change === undefined || topology.ghosts.length === 0;
+    if (phase === 'steady' && isWhole) return false;
     if (mutants.has('epoch-skips-adoption')) return true;
     if (phase !== 'steady' && members.every(({ id }) => this.#isSettled(id))) return true;
     // Nothing is waited for that leads nowhere, nor the cleaning up after a change.
-    return (phase === 'steady' || isInVain(topology)) && members.every(({ id }) => this.#knows(id));
+    if (isWhole || (phase !== 'steady' && !isInVain(topology))) return false;
+    return members.every(({ id }) => this.#knows(id));
   }
 
   #nextPage(): Topology | undefined {
