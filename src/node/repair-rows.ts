@@ -43,7 +43,7 @@ const urgentPurseMs = 8;
 const urgentFactor = 6;
 const urgentShareMin = 0.1;
 const urgentShareMax = 0.5;
-/** More requests in flight than this, and patient work takes a quarter of its share. */
+/** More requests in flight than this, and patient work takes a quarter of its share, urgent work its least. */
 const requestsMany = 256;
 /**
  * Rows are read anew after so many intervals although no write touched them: disks rot, and what nobody
@@ -236,8 +236,10 @@ export class RepairRows implements LocalRows {
   tick(now: number): void {
     const { limits, flights } = this.#context;
     const share = limits.repairShareMax;
-    this.#patient.pass(now, flights.unanswered > requestsMany ? share / 4 : share);
-    this.#urgent.pass(now, Math.min(urgentShareMax, Math.max(urgentShareMin, share * urgentFactor)));
+    const isBusy = flights.unanswered > requestsMany;
+    this.#patient.pass(now, isBusy ? share / 4 : share);
+    const urgentShare = Math.min(urgentShareMax, Math.max(urgentShareMin, share * urgentFactor));
+    this.#urgent.pass(now, isBusy ? urgentShareMin : urgentShare);
     this.#moves.fill(now);
     if (this.#jobs.length === 0 && this.#waiters.length === 0) return;
     for (const job of this.#jobs.filter(({ need }) => now >= need.until)) {
