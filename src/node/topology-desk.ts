@@ -403,7 +403,9 @@ export class TopologyDesk implements Desk {
     this.#hasLeft = true;
     this.#driver.stop();
     this.#finish(new CodedError('unavailable', 'none', this.#refusal ?? 'this node left the cluster'));
-    this.#context.log.write('alarm', 'left-cluster', {
+    const { change } = topology;
+    const wasAsked = change?.kind === 'leave' && change.nodes.includes(this.#context.self);
+    this.#context.log.write(wasAsked ? 'info' : 'alarm', 'left-cluster', {
       epoch: topology.epoch,
       meaning: 'this node is no member any more: its process can be ended, and its data deleted',
     });
