@@ -67,9 +67,11 @@ class Copier implements wire.MessageHandler<undefined> {
   readonly writer: ByteWriter = new ByteWriter();
   readonly names: string[] = [];
   readonly #book: MemberBook;
+  readonly #version: number;
 
   constructor(ids: readonly string[], version: number) {
     this.#book = new MemberBook(ids);
+    this.#version = version;
     openFrame(this.writer, version);
   }
 
@@ -146,6 +148,7 @@ class Copier implements wire.MessageHandler<undefined> {
     const head = new GossipHead();
     readGossipHead(reader, this.#book, head);
     assert.equal(head.hash, this.#book.hash, 'the list of members has another hash');
+    assert.equal(head.settled, this.#version >= 5, 'what is settled is told since version 5');
     writeGossipHead(writer, this.#book, head.numbered, head.settled);
     const entry = new Entry();
     readEntry(reader, entry, head.settled);

@@ -44,6 +44,10 @@ export abstract class PumpedNetwork {
   readonly #pipes: Map<string, Pipe> = new Map();
   /** Whom a node takes for members; one that is not named here knows everybody. */
   readonly #peers: Map<NodeId, ReadonlySet<NodeId>> = new Map();
+  /** Nodes that speak this older protocol version: pipes from and to them do. Takes effect as pipes are opened. */
+  readonly versions: Map<NodeId, number> = new Map();
+  /** Told of each frame as it is delivered. */
+  watch: ((from: NodeId, to: NodeId, frame: Uint8Array) => void) | undefined = undefined;
   /** Messages delivered, as `n1>n2 write`. Heartbeats and the like are left out. */
   trace: string[] = [];
 
@@ -140,7 +144,7 @@ export abstract class PumpedNetwork {
       if (pipe.up || pipe.cut || handler === undefined || this.handlerOf(to) === undefined) continue;
       pipe.up = true;
       connected = true;
-      handler.peerUp(to);
+      handler.peerUp(to, this.versions.get(from) ?? this.versions.get(to));
     }
     return connected;
   }
@@ -224,6 +228,7 @@ export abstract class PumpedNetwork {
   }
 
   #hand(from: NodeId, to: NodeId, frame: Uint8Array): void {
+    this.watch?.(from, to, frame);
     for (const name of messageNames(frame)) {
       if (!background.has(name)) this.trace.push(`${from}>${to} ${name}`);
     }
