@@ -54,6 +54,9 @@ export function drawChurn(prng: Prng, { nodes, w, durationMs, kinds }: ChurnCont
   const unborn = Array.from({ length: spares }, (_, i) => nodes + i);
   const members = Array.from({ length: nodes }, (_, i) => i);
   let losses = Math.min(w - 1, 1);
+  let isLoss = false;
+  // Founders that stay: of three members two can do without the third; of two, one cannot.
+  let founders = nodes;
   const count = prng.between(1, 4);
   for (let i = 0; i < count; i++) {
     const kind = prng.pick(may);
@@ -62,8 +65,11 @@ export function drawChurn(prng: Prng, { nodes, w, durationMs, kinds }: ChurnCont
     const losing = kind === 'remove' || kind === 'replace';
     if ((coming && unborn.length === 0) || (going && members.length < 2) || (losing && losses === 0))
       continue;
+    if ((losing || (isLoss && kind === 'leave')) && founders < 3) continue;
     const lost = losing ? members.splice(prng.below(members.length), 1)[0]! : 0;
     if (losing) losses--;
+    isLoss ||= losing;
+    if (going) founders--;
     let node = lost;
     if (coming) node = unborn.shift()!;
     else if (kind === 'leave') node = members.splice(prng.below(members.length), 1)[0]!;
@@ -171,7 +177,8 @@ export class Churn {
       case 'remove':
         return !isMember(change.lost) && !owns(change.lost);
       case 'replace':
-        return !isMember(change.lost) && !owns(change.lost) && isMember(change.node);
+        // Where another change was in the way, it was removed without a successor.
+        return !isMember(change.lost) && !owns(change.lost);
       default:
         return false;
     }
@@ -187,8 +194,7 @@ export class Churn {
     const { life } = machine;
     const inTheWay = isForLost(change) && this.#schedule.now - petition.askedFirstAt > cancelAfterUs;
     const { topology } = this.#cluster;
-    const isOther = topology?.phase === 'copy' && !topology.change!.gone.includes(this.#id(change.lost));
-    const request: TopologyRequest = inTheWay && isOther ? { kind: 'cancel' } : this.#requestOf(change);
+    const request = inTheWay ? this.#wayOut(change, topology) : this.#requestOf(change);
     const giveUp = (): void => {
       // A process that ended answers nobody.
       if (petition.isAsking && machine.life !== life) petition.isAsking = false;
@@ -206,6 +212,15 @@ export class Churn {
         else if (error?.code === 'invalid' && change.kind === 'cancel') this.#drop(petition);
       }),
     );
+  }
+
+  /** A change is in the way of that of a lost member, and may wait for that one itself: so it must know. */
+  #wayOut(change: PlanChange, topology: Topology | undefined): TopologyRequest {
+    const id = this.#id(change.lost);
+    const isOther =
+      topology !== undefined && topology.phase !== 'steady' && !topology.change!.gone.includes(id);
+    if (isOther && topology.phase === 'copy') return { kind: 'cancel' };
+    return isOther ? { kind: 'remove', ids: [id] } : this.#requestOf(change);
   }
 
   #requestOf({ kind, node, lost, weight }: PlanChange): TopologyRequest {

@@ -229,6 +229,8 @@ export class TopologyDriver {
       this.#fail(asked, 'unsupported', message);
       return false;
     }
+    // Back to the owners of before: compatible with the page before this one too, so whoever missed this may miss it.
+    if (asked.request.kind === 'cancel' && topology.phase === 'copy' && next.phase === 'steady') return true;
     asked.waitsFor = topology.members
       .filter(({ id }) => next.has(id) && !this.#knows(id))
       .map(({ id }) => id);
