@@ -15,6 +15,7 @@ import {
   Registry,
 } from 'prom-client';
 import type { MemberView, NodeApi, NodeFigures } from '../node/api.ts';
+import type { MoveFigures } from '../node/move-figures.ts';
 import { SIBLING_BOUNDS } from '../node/sibling-watch.ts';
 import type { NodeStatus } from '../node/status.ts';
 import { EventLoopWatch } from './event-loop.ts';
@@ -107,6 +108,20 @@ const nodeGauges: readonly Read<NodeFigures>[] = [
   ['dure_storage_disk_bytes', 'Bytes the storage engine holds on disk', (f) => f.storage.bytesDisk],
 ];
 
+const moveCounters: readonly Read<MoveFigures>[] = [
+  [
+    'dure_moved_rows_total',
+    'Rows that were fetched because this node became their owner',
+    (m) => m.rowsTotal,
+  ],
+  ['dure_moved_bytes_total', 'Bytes of these rows and their keys', (m) => m.bytesTotal],
+  [
+    'dure_partitions_cleaned_total',
+    'Partitions of others that were dropped here once their owners proved to hold all',
+    (m) => m.partitionsCleaned,
+  ],
+];
+
 const doorCounters: readonly Read<DoorView>[] = [
   ['dure_resp_commands_total', 'Commands received', (d) => d.statistics.commands],
   [
@@ -166,6 +181,7 @@ export class Metrics {
     this.#status = node.status();
     for (const [name, help, read] of nodeCounters) this.#counter(name, help, () => read(this.#figures));
     for (const [name, help, read] of nodeGauges) this.#gauge(name, help, () => read(this.#figures));
+    for (const [name, help, read] of moveCounters) this.#counter(name, help, () => read(node.moves()));
     for (const [name, help, read] of doorCounters) this.#counter(name, help, () => read(door));
     for (const [name, help, read] of doorGauges) this.#gauge(name, help, () => read(door));
     for (const [name, help, read] of memberGauges) this.#memberGauge(name, help, read);

@@ -409,7 +409,7 @@ export class RepairRows implements LocalRows {
           this.whenAllowed(urgent, 0, () => read(next));
         }
       });
-    read(after === '' ? slotStart(slotFirst) : `${after}\x00`);
+    this.whenAllowed(urgent, 0, () => read(after === '' ? slotStart(slotFirst) : `${after}\x00`));
   }
 
   /** Whether a stored row is to be handed to others: intact, and not gone. */

@@ -224,6 +224,7 @@ export class PeerBook {
    * comparison found. Whoever walks the round, this node looks when the handoff is over.
    */
   handedOver(partition: number, now: number): void {
+    if (this.#isShared[partition] === 0) return;
     this.#states[partition] = stateUnknown;
     this.#handed.add(partition);
     this.#handedAt = now + this.againMs;

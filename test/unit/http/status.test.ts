@@ -133,6 +133,7 @@ test('metrics tell the same', async () => {
     'dure_repair_replicas{state="differing"} 3',
     'dure_repair_round_age_seconds 300',
     'dure_repair_rows_sent_total 7',
+    'dure_moved_rows_total 0',
     'dure_horizon_age_seconds 180',
     'dure_horizon_partitions_held 2',
     'dure_whole 1',

@@ -129,3 +129,75 @@ describe('a peer book', () => {
     assert.equal(book.completedAt(y!), 40);
   });
 });
+
+describe('a peer book when owners change', () => {
+  const without = (id: string): typeof table =>
+    place(
+      table,
+      members.filter((member) => member.id !== id),
+      { partitionCount: 1024, replicaCount: 3 },
+    );
+  const pairOf =
+    (...tables: (typeof table)[]): ((partition: number) => boolean) =>
+    (partition) =>
+      tables.some((one) => ['a', 'b'].every((id) => one.preferenceListOfPartition(partition).includes(id)));
+
+  it('keeps what is known of pairs that stay, and forgets the others', () => {
+    const book = new PeerBook('a', 'b', table, intervalMs, 1e9);
+    for (const partition of book.shared) book.record(outcome(partition), false, 10, 20);
+    const before = book.shared;
+    const next = without('d');
+    book.setTable(next, pairOf(next), 100);
+    assert.equal(book.shared.length, 1024, 'three members hold everything');
+    assert.equal(book.counts().equal, before.length);
+    assert.equal(book.counts().unknown, 1024 - before.length);
+    for (const partition of before) assert.equal(book.completedAt(partition), 10);
+    book.setTable(table, pairOf(table), 200);
+    assert.equal(book.counts().equal, before.length);
+    book.setTable(without('b'), pairOf(), 300);
+    assert.deepEqual(book.shared, []);
+    book.setTable(table, pairOf(table), 400);
+    assert.equal(book.counts().equal, 0);
+    assert.equal(book.completedAt(before[0]!), Number.NEGATIVE_INFINITY);
+  });
+
+  it('keeps what is known of pairs that another table in force names', () => {
+    const book = new PeerBook('a', 'b', table, intervalMs, 1e9);
+    const next = without('d');
+    const gained = next.partitionsOf('a').find((partition) => !book.shared.includes(partition))!;
+    book.setTable(table, pairOf(table, next), 100);
+    book.record(outcome(gained), false, 110, 120);
+    book.record(outcome(gained, { equal: false, differing: 3 }), false, 115, 120);
+    assert.deepEqual(book.takeSoon(1e9 - 1), [], 'a pair that no round walks is not looked at again');
+    book.record(outcome(gained), false, 130, 140);
+    book.setTable(next, pairOf(next), 200);
+    assert.equal(book.completedAt(gained), 130);
+  });
+
+  it('walks soon what was not walked before, and begins a round under way anew', () => {
+    const book = new PeerBook('a', 'b', table, intervalMs, 0);
+    book.fitStretch(true);
+    const first = book.takeStretch(0);
+    assert.ok(first.length > 0 && first.length < book.walked.length);
+    const walked = new Set(book.walked);
+    const next = without('d');
+    book.setTable(next, pairOf(next), 1000);
+    book.stretchDone(true, 1001);
+    assert.equal(book.rounds, 0);
+    const soon = new Set<number>();
+    for (let now = 1000 + book.againMs, left = 100; left > 0; now += 100, left--) {
+      for (const partition of book.takeSoon(now)) soon.add(partition);
+    }
+    assert.deepEqual(soon, new Set(book.walked.filter((partition) => !walked.has(partition))));
+    assert.deepEqual(book.takeStretch(2000), book.walked.slice(0, 64), 'from the first');
+  });
+
+  it('counts no round whose last stretch was out when nothing is left to walk', () => {
+    const book = new PeerBook('a', 'b', table, intervalMs, 0);
+    assert.ok(book.takeStretch(0).length > 0);
+    book.setTable(without('b'), pairOf(), 10);
+    book.stretchDone(true, 20);
+    assert.equal(book.rounds, 0);
+    assert.deepEqual(book.takeStretch(1e9), []);
+  });
+});
