@@ -97,7 +97,8 @@ export class Controller {
     const { epoch, nodes, underWay, progress, obstacle } = observation;
     if (epoch === undefined || nodes.length === 0) {
       this.#forget();
-      return hold('unknown', 'no node tells the topology');
+      const why = obstacle === '' ? '' : `: ${obstacle}`;
+      return hold('unknown', `no node tells the topology${why}`, obstacle);
     }
     this.#noticeChange(now, epoch, underWay);
     if (underWay !== '') return hold('under-way', `${underWay}${progress}`, underWay);

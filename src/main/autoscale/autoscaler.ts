@@ -89,7 +89,8 @@ export class Autoscaler {
       replicas: sight.topology?.replicas ?? 1,
       underWay,
       progress,
-      obstacle: listed instanceof Error ? `${provisioner!.name}: ${listed.message}` : obstacle,
+      obstacle:
+        listed instanceof Error ? together(obstacle, `${provisioner!.name}: ${listed.message}`) : obstacle,
       removable: instances
         .filter(({ id, removable }) => removable && members.includes(id))
         .map(({ id }) => id),
@@ -137,4 +138,8 @@ export class Autoscaler {
       return `${action}${node === '' ? '' : ` ${node}`} failed: ${words}`;
     }
   }
+}
+
+function together(...problems: readonly string[]): string {
+  return problems.filter((problem) => problem !== '').join('; ');
 }

@@ -41,7 +41,7 @@ export function situationOf(
   now: number,
 ): Situation {
   const { topology } = sight;
-  if (topology === undefined) return { ...nothing };
+  if (topology === undefined) return { ...nothing, obstacle: sight.problems.join('; ') };
   if (topology.phase !== 'steady') {
     return { ...nothing, underWay: changeWords(topology), progress: progressWords(topology, sight, now) };
   }

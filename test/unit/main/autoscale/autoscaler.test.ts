@@ -162,7 +162,9 @@ describe('the autoscaler', () => {
     machines.failure = 'out of order';
     assert.equal((await stage.look(10)).reason, 'fake machines: out of order');
     stage.topology.dark = true;
-    assert.equal((await stage.look(10)).code, 'unknown');
+    const dark = await stage.look(10);
+    assert.equal(dark.code, 'unknown');
+    assert.match(dark.reason, /no node tells the topology: 127\.0\.0\.1:1: nothing listens there/);
     assert.deepEqual(machines.deeds, []);
   });
 
