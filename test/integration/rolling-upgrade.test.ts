@@ -79,13 +79,13 @@ class Upgrade {
   }
 
   /** The documented procedure for one node: stop, replace the release, start, wait. */
-  async upgrade(index: number): Promise<void> {
+  async replace(index: number, isOld: boolean): Promise<void> {
     const terminal = this.terminals[index]!;
     this.terminals[index] = undefined;
     terminal.close();
     const { code } = await this.nodes[index]!.end('SIGTERM');
     assert.equal(code, 0);
-    this.#spawn(index, false);
+    this.#spawn(index, isOld);
     await this.#ready(index);
     for (const each of ids.keys()) await this.linked(each);
   }
@@ -199,7 +199,7 @@ describe('an upgrade one node at a time', () => {
 
   for (const [index, id] of ids.entries()) {
     it(`goes on with ${id}, and everybody understands everybody`, async () => {
-      await cluster.upgrade(index);
+      await cluster.replace(index, false);
       await talk(id);
       for (const other of ids.keys()) {
         if (other === index) continue;
@@ -214,6 +214,15 @@ describe('an upgrade one node at a time', () => {
       assert.match(text, /runs an older release, which knows nothing of changes: upgrade it first/);
     });
   }
+
+  it('goes back with n2, and forth again', async () => {
+    await cluster.replace(1, true);
+    await talk('back');
+    await until(() => cluster.version(0, 1) === 4, 'n1 to n2: 4');
+    await cluster.replace(1, false);
+    await talk('forth');
+    await until(() => cluster.version(0, 1) === 5, 'n1 to n2: 5');
+  });
 
   it('lost nothing, and no request failed at a node that was there', async () => {
     await load.end();
