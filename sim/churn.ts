@@ -11,7 +11,7 @@
  * the cluster would wait for them for ever.
  */
 
-import type { Prng } from '../src/base/prng.ts';
+import { Prng } from '../src/base/prng.ts';
 import type { TopologyRequest } from '../src/node/api.ts';
 import type { Topology, TopologyMember } from '../src/topology/topology.ts';
 import type { Cluster, Machine } from './cluster.ts';
@@ -94,6 +94,7 @@ export class Churn {
   readonly #plan: Plan;
   #tray: Petition[] = [];
   #isOver = false;
+  readonly #prng: Prng;
   readonly #members: readonly TopologyMember[];
 
   constructor(
@@ -108,6 +109,8 @@ export class Churn {
     this.#cluster = cluster;
     this.#plan = plan;
     this.#members = members;
+    this.#prng = new Prng(plan.seed ^ 0x6e657773);
+    if (plan.churn !== undefined) cluster.newsFor = (machine) => this.#newsFor(machine);
   }
 
   /** Sets an alarm for each change of the plan, and opens the office. */
@@ -162,8 +165,23 @@ export class Churn {
       ) {
         this.#trace.say(this.#schedule.now, () => `${machine.id} has left`);
         this.#cluster.bury(machine.index, false);
-      }
+      } else if (machine.state === 'present' && machine.ready) this.#askForNews(machine, topology);
     }
+  }
+
+  /** A process that starts asks the others over HTTP, and perhaps reaches one that is up to date. */
+  #newsFor(machine: Machine): Topology | undefined {
+    const others = this.#cluster.present.filter((other) => other !== machine && other.ready);
+    if (others.length === 0 || (!this.#isOver && this.#prng.chance(0.5))) return undefined;
+    const topologies = others.map((other) => other.node!.topology);
+    return topologies.reduce((one, other) => (other.epoch > one.epoch ? other : one));
+  }
+
+  /** One that runs and hears nobody any more asks likewise: those who dropped it do not take its pipes. */
+  #askForNews(machine: Machine, latest: Topology): void {
+    if (!this.#isOver || machine.node === undefined || machine.node.topology.epoch === latest.epoch) return;
+    const hears = machine.node.members().some(({ id, live }) => live && id !== machine.id);
+    if (!hears) this.#cluster.input(machine, (node) => node.learnTopology(latest));
   }
 
   #isDone(change: PlanChange, topology: Topology): boolean {

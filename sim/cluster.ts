@@ -29,6 +29,7 @@ export interface SimulatedNode extends NodeApi, TransportHandler {
   tick(): void;
   endTurn(): void;
   stop(): void;
+  learnTopology(topology: Topology): void;
 }
 
 export type NodeFactory = (options: NodeOptions, ports: NodePorts) => SimulatedNode;
@@ -102,6 +103,8 @@ export class Cluster {
   readonly epochsContradicted: Set<string> = new Set();
   /** Every epoch a node knew, and what it said. */
   readonly #epochs: Map<number, { readonly node: NodeId; readonly words: string }> = new Map();
+  /** What other members tell a process that starts, by other ways than its pipes; undefined if nobody does. */
+  newsFor: ((machine: Machine) => Topology | undefined) | undefined;
   /** Called when a process ends, so that its clients learn of it. */
   onEnd: ((machine: Machine) => void) | undefined;
   /** Called when a process is frozen or slow: the deadlines of its requests mean nothing then. */
@@ -184,9 +187,7 @@ export class Cluster {
     };
     machine.storage = storage;
     const random = this.#prng.fork();
-    const given = this.#config.optionsOf(index);
-    const options: NodeOptions =
-      machine.joinedWith === undefined ? given : { ...given, topology: machine.joinedWith };
+    const options = this.#optionsOf(machine);
     const topology = this.#read(machine, () => knownTopology(options, storage));
     if (topology === undefined) return;
     const known = topology.members.map((member) => member.id);
@@ -212,12 +213,23 @@ export class Cluster {
     this.#tickLater(machine, life, this.#prng.below(this.#config.tickUs));
   }
 
+  /** As configured, with what the machine was told when it was taken in, or what the others tell it now. */
+  #optionsOf(machine: Machine): NodeOptions {
+    const given = this.#config.optionsOf(machine.index);
+    const news = this.newsFor?.(machine);
+    const isNewer = news !== undefined && news.epoch > (machine.joinedWith?.epoch ?? 1);
+    const told = isNewer ? news : machine.joinedWith;
+    return told === undefined ? given : { ...given, topology: told };
+  }
+
   /** What a start reads from the disk; undefined if it could not, and the machine is started again. */
   #read<T>(machine: Machine, read: () => T): T | undefined {
     try {
       return read();
     } catch (error) {
       if (error instanceof CodedError && error.code.startsWith('storage-')) this.#startFailed(machine, error);
+      // It reads, or is told, that it is no member any more: its process ends, and is not started again.
+      else if (error instanceof CodedError && error.code === 'unavailable') this.bury(machine.index, false);
       else this.#threw(machine, error);
       return undefined;
     }
