@@ -41,25 +41,75 @@ export interface JoinTimes {
   readonly pauseMsMost?: number;
 }
 
+/** What the others told. */
+export interface News {
+  /** The latest epoch that anybody told, later than the one known here; undefined if nobody knows one. */
+  readonly latest: Topology | undefined;
+  /** At how many addresses a member of the cluster answered. */
+  readonly answers: number;
+  /** At how many it is not known whether there is one: no answer in time. */
+  readonly silent: number;
+}
+
 /**
  * Asks for a later epoch than the one that is known here. Takes at most `askMs`, and nothing where nobody is named.
  * @param known epoch that is known here
- * @returns the latest that anybody told; undefined if nobody knows a later one
  */
 export async function askForNews(
   config: NodeConfig,
   addresses: readonly string[],
   known: number,
-): Promise<Topology | undefined> {
-  const asked = others(config, addresses);
-  const answers = await Promise.all(
-    asked.map((address) => topologyOf(config, address).catch(() => undefined)),
-  );
+): Promise<News> {
   let latest: Topology | undefined;
-  for (const told of answers) {
-    if (told !== undefined && told.epoch > (latest?.epoch ?? known)) latest = told;
+  let [answers, silent] = [0, 0];
+  const ask = async (address: string): Promise<void> => {
+    try {
+      const told = await topologyOf(config, address);
+      answers++;
+      if (told.epoch > (latest?.epoch ?? known)) latest = told;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ECONNREFUSED') silent++;
+    }
+  };
+  await Promise.all(others(config, addresses).map(ask));
+  return { latest, answers, silent };
+}
+
+/**
+ * Asks again and again for an epoch that is at least `least`: this node knew it, and lost it with its disk.
+ * @param canFound nothing lasts in this cluster: where nobody is there any more, it is founded anew
+ * @returns undefined if it is to be founded anew
+ * @throws StartError when nobody tells one for two minutes
+ */
+export async function askForLost(
+  config: NodeConfig,
+  addresses: readonly string[],
+  least: number,
+  canFound: boolean,
+  log: Log,
+  times: JoinTimes = {},
+): Promise<Topology | undefined> {
+  const endAt = performance.now() + (times.nobodyMsMax ?? nobodyMsMax);
+  for (let isFirst = true; ; isFirst = false) {
+    const { latest, answers, silent } = await askForNews(config, addresses, least - 1);
+    if (latest !== undefined) return latest;
+    if (canFound && answers + silent === 0) return undefined;
+    if (performance.now() > endAt) throw new StartError(EXIT.failed, lostWords(config, addresses, least));
+    if (isFirst) log.write('warn', 'topology-lost', { epoch: least, meaning: lostMeaning });
+    await delay(times.pauseMsMost ?? pauseMsMost);
   }
-  return latest;
+}
+
+const lostMeaning =
+  'the database of this node is gone, and with it who the members are: it waits for one of them to tell';
+
+function lostWords({ nodeId, dataDir }: NodeConfig, addresses: readonly string[], least: number): string {
+  return [
+    `node ${nodeId} was in a cluster whose topology had come to epoch ${least}, and lost its database. No other`,
+    `member told it who belongs to the cluster (asked: ${addresses.join(', ') || 'nobody is known'}).`,
+    'Start the others. If all of them are lost as well and the cluster is to be founded anew, delete',
+    `${dataDir}/members.json.`,
+  ].join('\n');
 }
 
 /**
@@ -231,6 +281,14 @@ export function topologyWarnings({ self, members, join }: NodeConfig, topology: 
   const gone = members.filter(({ id }) => !topology.has(id)).map(({ id }) => id);
   if (gone.length > 0 && join.length === 0) {
     warnings.push(`members names ${gone.join(', ')}: no members any more, or never; the topology counts`);
+  }
+  const others =
+    topology.members.length > 1 && members.every(({ id }) => id === self.id || !topology.has(id));
+  if (others && join.length === 0) {
+    warnings.push(
+      'the configuration names no other member of the cluster: set join, so that this node, should it lose its disk, ' +
+        'asks the others instead of founding a cluster of its own',
+    );
   }
   return warnings;
 }

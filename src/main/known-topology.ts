@@ -7,6 +7,9 @@
  * | an epoch | | that one, or a later one that another member tells |
  * | nothing | set | the one in which the cluster takes it in |
  * | nothing | not set | the founding one of its configuration, or a later one that another member tells |
+ *
+ * A node that lost its disk after the cluster had changed (`members.json` tells) does not go back to the founding
+ * epoch by itself: whoever founded a cluster alone would serve alone again, beside the one that is there.
  */
 
 import { storedTopology } from '../node/topology-note.ts';
@@ -26,9 +29,11 @@ import {
   noteMembers,
 } from './identity-file.ts';
 import {
+  askForLost,
   askForNews,
   checkAddress,
   httpAddresses,
+  type JoinTimes,
   joinCluster,
   notMember,
   topologyWarnings,
@@ -42,6 +47,8 @@ export interface KnownParts {
   readonly log: Log;
   /** The node has a directory of its own. */
   readonly hasDirectory: boolean;
+  /** For tests. */
+  readonly times?: JoinTimes;
 }
 
 /**
@@ -53,12 +60,13 @@ export async function findTopology({
   storage,
   log,
   hasDirectory,
+  times = {},
 }: KnownParts): Promise<Topology | undefined> {
   const { topology: stored } = storedTopology(storage);
   if (stored !== undefined && !stored.has(config.nodeId)) throw notMember(config, stored);
   let known: Topology | undefined;
   if (stored === undefined && config.join.length > 0) {
-    known = await joinCluster(config, log);
+    known = await joinCluster(config, log, times);
     if (hasDirectory) markIdentity(config, known);
   } else {
     const noted = hasDirectory ? notedMembers(config) : undefined;
@@ -71,7 +79,13 @@ export async function findTopology({
       ...(stored === undefined ? founders : httpAddresses(stored)),
       ...(noted?.members.map(({ http }) => http) ?? []),
     ];
-    known = (await askForNews(config, addresses.filter(isDialled), stored?.epoch ?? 1)) ?? stored;
+    const dialled = addresses.filter(isDialled);
+    // Members without HTTP tell through their pipes; a founder who was alone has none.
+    const canAsk = dialled.length > 0 || config.members.length === 1;
+    if (stored === undefined && (noted?.epoch ?? 0) > 1 && canAsk) {
+      const isFleeting = config.storage.engine === 'memory';
+      known = await askForLost(config, dialled, noted!.epoch, isFleeting, log, times);
+    } else known = (await askForNews(config, dialled, stored?.epoch ?? 1)).latest ?? stored;
   }
   if (known === undefined) return undefined;
   if (!known.has(config.nodeId)) throw notMember(config, known);

@@ -197,14 +197,20 @@ describe('a node that was away', () => {
       async ({ port }) => {
         const addresses = [`127.0.0.1:${nowhere}`, `127.0.0.1:${port}`];
         const config = newcomer({});
-        assert.equal(await askForNews(config, addresses, 1), undefined);
+        assert.deepEqual(await askForNews(config, addresses, 1), {
+          latest: undefined,
+          answers: 1,
+          silent: 0,
+        });
         node.admit(config.self);
-        assert.equal((await askForNews(config, addresses, 1))!.epoch, 2);
-        assert.equal(await askForNews(config, addresses, 2), undefined);
-        assert.equal(await askForNews(newcomer({ clusterName: 'other' }), addresses, 1), undefined);
-        assert.equal(await askForNews(config, [], 1), undefined);
+        assert.equal((await askForNews(config, addresses, 1)).latest!.epoch, 2);
+        assert.equal((await askForNews(config, addresses, 2)).latest, undefined);
+        const stranger = await askForNews(newcomer({ clusterName: 'other' }), addresses, 1);
+        assert.deepEqual(stranger, { latest: undefined, answers: 0, silent: 1 });
+        assert.equal((await askForNews(config, [], 1)).latest, undefined);
         const self = newcomer({ ports: { http: port } });
-        assert.equal(await askForNews(self, [`127.0.0.1:${port}`], 1), undefined, 'it does not ask itself');
+        const itself = await askForNews(self, [`127.0.0.1:${port}`], 1);
+        assert.equal(itself.answers, 0, 'it does not ask itself');
       },
       {},
       node,

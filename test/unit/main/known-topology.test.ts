@@ -21,7 +21,7 @@ import { FakeNode } from '../../support/fake-node.ts';
 import { withHttpApi } from '../../support/http-api.ts';
 import { ManualStorage } from '../../support/manual-storage.ts';
 import { freePortBase } from '../../support/ports.ts';
-import { until } from '../../support/wait.ts';
+import { delay, until } from '../../support/wait.ts';
 
 const directories: string[] = [];
 after(() => {
@@ -68,7 +68,13 @@ function storageWith(topology?: Topology): Storage {
 
 function find(config: NodeConfig, storage: Storage, lines: string[] = []): Promise<Topology | undefined> {
   const log: Log = { write: (_level, event, fields) => lines.push(`${event} ${JSON.stringify(fields)}`) };
-  return findTopology({ config, storage, log, hasDirectory: true });
+  return findTopology({
+    config,
+    storage,
+    log,
+    hasDirectory: true,
+    times: { nobodyMsMax: 300, pauseMsMost: 50 },
+  });
 }
 
 async function refused(found: Promise<unknown>, exitCode: number): Promise<string> {
@@ -111,8 +117,6 @@ describe('a node that starts', () => {
     const lines: string[] = [];
     assert.equal((await find(other, storageWith(epochOf(4, [1, 2, 3])), lines))!.epoch, 4);
     assert.match(lines.join(), /config-warning .*members names n8/);
-    // Its rows are gone with the database that was set aside: there is nothing to look for in vain.
-    assert.equal(await find(other, storageWith()), undefined);
   });
 
   it('is not one of another name, cluster, engine or number of partitions', async () => {
@@ -160,6 +164,44 @@ describe('a node that starts', () => {
     assert.equal(existsSync(join(config.dataDir, 'identity.json')), false);
   });
 
+  it('does not found its cluster again when it lost its disk: it waits for the others to tell', async () => {
+    const node = new FakeNode();
+    await withHttpApi(
+      async ({ port }) => {
+        const members = [memberOf(1)];
+        const config = configOf({ members });
+        node.topology = epochOf(5, [1, 2]);
+        // It grew from one node to two, and its disk is lost when the other one is down.
+        const grown = epochOf(5, [1, 2]);
+        const lines: string[] = [];
+        await find(config, storageWith(grown), lines);
+        assert.match(lines.join(), /names no other member of the cluster: set join/);
+        const words = await refused(find(config, storageWith()), EXIT.failed);
+        assert.match(words, /lost its database[\s\S]*delete\n.*members\.json/);
+        const file = join(config.dataDir, 'members.json');
+        const noted = JSON.parse(readFileSync(file, 'utf8'));
+        writeFileSync(file, JSON.stringify({ ...noted, members: [{ id: 'n2', http: `127.0.0.1:${port}` }] }));
+        assert.equal((await find(config, storageWith()))!.epoch, 5);
+        // Where nothing lasts anyway it is founded anew, once it is sure that nobody is there.
+        const fleeting = configOf({ members, storage: { engine: 'memory' } });
+        await find(fleeting, storageWith(grown));
+        assert.equal(await find(fleeting, storageWith()), undefined);
+        await withHttpApi(
+          async (strange) => {
+            const path = join(fleeting.dataDir, 'members.json');
+            const other = { ...noted, members: [{ id: 'n2', http: `127.0.0.1:${strange.port}` }] };
+            writeFileSync(path, JSON.stringify(other));
+            await refused(find(fleeting, storageWith()), EXIT.failed);
+          },
+          {},
+          new FakeNode(),
+        );
+      },
+      {},
+      node,
+    );
+  });
+
   it('does not start at another address than the others dial', async () => {
     const config = configOf({ members: [{ ...memberOf(1), peerPort: 9 }] });
     const words = await refused(find(config, storageWith(epochOf(4, [1, 2]))), EXIT.failed);
@@ -190,10 +232,38 @@ describe('a node that starts', () => {
   });
 });
 
+/** Takes an epoch that it is told. */
+class FollowedNode extends FakeNode {
+  learnTopology(topology: Topology): void {
+    this.topology = topology;
+  }
+}
+
 describe('a node that runs', () => {
+  it('asks over HTTP when nobody talks to it, and learns that the others go on without it', async () => {
+    const other = new FakeNode();
+    await withHttpApi(
+      async ({ port }) => {
+        const config = configOf({ join: [`127.0.0.1:${port}`] });
+        const node = new FollowedNode();
+        node.topology = epochOf(4, [1, 2, 3]);
+        other.topology = epochOf(7, [2, 3], 'remove', 'n1');
+        const following = followTopology(config, node, { write: () => {} }, false, 50);
+        node.dead.add('n2');
+        await delay(300);
+        assert.equal(node.topology.epoch, 4, 'n3 still talks to it');
+        node.dead.add('n3');
+        assert.deepEqual(await following.departed, { kind: 'removed', epoch: 7 });
+        following.stop();
+      },
+      {},
+      other,
+    );
+  });
+
   it('notes the members of each epoch, and learns that it is none any more', async () => {
     const config = configOf();
-    const node = new FakeNode();
+    const node = new FollowedNode();
     node.topology = epochOf(4, [1, 2, 3]);
     const following = followTopology(config, node, { write: () => {} }, true);
     assert.equal(notedMembers(config)!.epoch, 4);
