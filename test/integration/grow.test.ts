@@ -229,6 +229,43 @@ describe('a cluster of processes', { timeout: 240_000 }, () => {
     await third.end();
   });
 
+  it('goes on without a node that is removed, which ends when it is started again, or when it is up alone', async () => {
+    const cluster = await TestCluster.start({ nodes: 3 });
+    ends.push(() => cluster.close());
+    const { port } = cluster;
+    const http = [0, 1, 2].map((i) => port + 2000 + i);
+    await fill(port);
+    const start = starter(port, 4, http[0]!);
+    const fourth = start();
+    await fourth.says(/node-ready/);
+    await steady([...http, port + 2003], ['n1', 'n2', 'n3', 'n4']);
+    await cluster.kill(2);
+    const asked = await post(http[0]!, '/v1/nodes/n3/remove');
+    assert.equal(asked.status, 200, asked.text);
+    await steady([http[0]!, http[1]!, port + 2003], ['n1', 'n2', 'n4']);
+    await checkAll(port + 3);
+    const { argv } = cluster.node(2);
+    const { code, stderr } = await run([...argv, '--log-format', 'json'], { timeoutMs: 20_000 });
+    assert.equal(code, 5, stderr);
+    const alive = await post(http[0]!, '/v1/nodes/n4/remove');
+    assert.equal(alive.status, 400, alive.text);
+    // Its process only sleeps: nobody talks to it when it wakes up, and it finds out by itself.
+    fourth.child.kill('SIGSTOP');
+    ends.push(() => fourth.child.kill('SIGCONT'));
+    const isHeard = async (): Promise<boolean> =>
+      (await topologyAt(http[0]!)).members.some(({ id, live }) => id === 'n4' && live === true);
+    await until(async () => !(await isHeard()), 'n4 is taken for dead', 20_000);
+    const gone = await post(http[0]!, '/v1/nodes/n4/remove');
+    assert.equal(gone.status, 200, gone.text);
+    await steady([http[0]!, http[1]!], ['n1', 'n2']);
+    fourth.child.kill('SIGCONT');
+    const ended = await fourth.finished(30_000);
+    assert.equal(ended.code, 5, ended.stdout.slice(-2000));
+    assert.match(ended.stdout, /the others go on without this node.*node-removed/);
+    await steady([http[0]!, http[1]!], ['n1', 'n2']);
+    await checkAll(port + 1);
+  });
+
   it('does not take in a twin, nor start a member at another address', async () => {
     const cluster = await TestCluster.start({ nodes: 1 });
     ends.push(() => cluster.close());
