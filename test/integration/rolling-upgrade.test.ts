@@ -83,8 +83,9 @@ class Upgrade {
     const terminal = this.terminals[index]!;
     this.terminals[index] = undefined;
     terminal.close();
-    const { code } = await this.nodes[index]!.end('SIGTERM');
+    const { code, stdout, stderr } = await this.nodes[index]!.end('SIGTERM');
     assert.equal(code, 0);
+    assert.doesNotMatch(stdout + stderr, /frame-damaged/, 'it understood the others');
     this.#spawn(index, isOld);
     await this.#ready(index);
     for (const each of ids.keys()) await this.linked(each);
