@@ -158,11 +158,7 @@ export class Churn {
   #meet(topology: Topology): void {
     for (const machine of this.#cluster.machines) {
       if (machine.state === 'unborn' && topology.has(machine.id)) this.#cluster.bear(machine.index, topology);
-      else if (
-        machine.state === 'present' &&
-        machine.ready &&
-        machine.node?.topology.has(machine.id) === false
-      ) {
+      else if (machine.state === 'present' && machine.node?.topology.has(machine.id) === false) {
         this.#trace.say(this.#schedule.now, () => `${machine.id} has left`);
         this.#cluster.bury(machine.index, false);
       } else if (machine.state === 'present' && machine.ready) this.#askForNews(machine, topology);
@@ -225,8 +221,8 @@ export class Churn {
         petition.isAsking = false;
         const words = error === undefined ? 'begun' : `${error.code}: ${error.message}`;
         this.#trace.say(this.#schedule.now, () => `${machine.id} → ${request.kind} ${words}`);
-        // What was begun may be given up by another: what must be done is asked for until it is seen.
-        if (error === undefined && !isForLost(change) && change.kind !== 'join') this.#drop(petition);
+        // What was begun may be given up by another, and is not asked for again; what must be done is, until it is seen.
+        if (error === undefined && !isForLost(change)) this.#drop(petition);
         else if (error?.code === 'invalid' && change.kind === 'cancel') this.#drop(petition);
       }),
     );

@@ -192,8 +192,8 @@ export function drawPlan(seed: number, given?: PlanBias): Plan {
       : drawFaults(prng.fork(), {
           nodes: machines,
           n,
-          // A machine that is lost for good is one of those that may forget.
-          w: loses ? w - 1 : w,
+          // Of a machine that is lost for good and one that forgets, the majority may be one too few to vote.
+          w: loses ? 1 : w,
           strict,
           durability,
           durationMs,
