@@ -49,7 +49,6 @@ import { nodeIdHex } from './id-hex.ts';
 import { clockMark, Identity } from './identity.ts';
 import { raiseIncarnation } from './incarnation.ts';
 import type { Link, LinkEvents, Links } from './links.ts';
-
 import { LocalScans } from './local-scans.ts';
 import { makeContext, makeLinks } from './make-context.ts';
 import { MoveDesk } from './move-desk.ts';
@@ -156,7 +155,11 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
     };
     const gossip = new GossipDesk(this.#links, this.#context.now);
     this.#horizon = this.#makeHorizonDesk(confirmed);
-    this.#moves = this.#makeMoveDesk();
+    this.#moves = new MoveDesk(this.#context, storage, {
+      repair: this.#repair,
+      strays: this.#strayMarks,
+      epochKnown: () => this.#topologyDesk.epoch,
+    });
     this.#topologyDesk = new TopologyDesk(this.#context, storage, random, {
       adopt: (topology) => this.#adopt(topology),
       isSettled: () => this.#moves.isSettled,
@@ -169,6 +172,7 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
       servingChanged: () => this.#openOrClose(),
       wake,
     });
+    this.#past.onAllLost = () => this.#topologyDesk.forgetVotes();
     this.#facts = this.#makeFacts();
     this.#desks = [
       gossip,
@@ -195,14 +199,6 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
       hintFloorOf: (member) => this.#facts.hintFloorOf(member),
       isWhole: (partition) => this.#context.vouching.isWholeIn(partition),
       isClockConfirmed,
-    });
-  }
-
-  #makeMoveDesk(): MoveDesk {
-    return new MoveDesk(this.#context, this.#ports.storage, {
-      repair: this.#repair,
-      strays: this.#strayMarks,
-      epochKnown: () => this.#topologyDesk.epoch,
     });
   }
 
@@ -280,7 +276,7 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
     const { refusal } = this.#topologyDesk;
     this.#requests.closedBecause = refusal;
     const isOpen = this.#isRunning && refusal === undefined;
-    this.#requests.open = isOpen;
+    this.#requests.isServing = isOpen;
     this.#policyDesk.open = isOpen;
   }
 
@@ -317,10 +313,15 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
     }
   }
 
+  /** Takes no new requests; those under way go on, and what peers ask of this replica is answered. */
+  drain(): void {
+    this.#requests.drain();
+  }
+
   /** Takes no more requests and answers those under way with errors. */
   stop(): void {
     this.#isRunning = false;
-    this.#requests.open = false;
+    this.#requests.isServing = false;
     this.#repair.open = false;
     this.#policyDesk.stop();
     this.#topologyDesk.stop();
@@ -337,6 +338,7 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
 
   peerDown(peer: NodeId, reason: string): void {
     this.#links.peerDown(peer, reason, this.#ports.clock.monotonic());
+    this.#flights.peerLost(peer);
   }
 
   frame(peer: NodeId, frame: Uint8Array): void {
@@ -346,7 +348,8 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
   livenessChanged(link: Link): void {
     this.#plans.invalidate();
     if (link.live) this.#flights.peerBack(link.member.id);
-    else this.#flights.peerLost(link.member.id);
+    // Whoever said goodbye finishes what is under way: it is lost with its pipe, and not before.
+    else if (!link.up || link.status !== 'left') this.#flights.peerLost(link.member.id);
     for (const desk of this.#desks) desk.livenessChanged?.(link);
   }
 

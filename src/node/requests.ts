@@ -52,10 +52,11 @@ export class Requests {
   readonly #shareForever: boolean;
   /** Reads begun this turn, to be joined by others of the same key. */
   #shared: Map<RowKey, ReadFlight> = new Map();
-  /** Set while requests are taken. */
-  open = false;
-  /** Why they are not, in words, when it is not that the node starts or stops. */
+  /** Set while the node can take requests. */
+  isServing = false;
+  /** Why it cannot, in words, when it is not that the node starts or stops. */
   closedBecause: string | undefined = undefined;
+  #isDrained = false;
 
   constructor(context: NodeContext, policies: Policies, updates: ReadonlyMap<string, UpdateFunction>) {
     this.#context = context;
@@ -69,6 +70,22 @@ export class Requests {
   turnEnded(): void {
     if (this.#shared.size > 0 && !this.#shareForever) this.#shared.clear();
     this.#rounds.turnEnded();
+  }
+
+  /** Whether requests are taken. */
+  get open(): boolean {
+    return this.isServing && !this.#isDrained;
+  }
+
+  /** Takes nothing new from now on, of clients or of peers that send on what theirs asked; the rest goes on. */
+  drain(): void {
+    this.#isDrained = true;
+  }
+
+  /** Why requests are not taken, in words. */
+  get refusalWords(): string {
+    const phase = this.#isDrained ? 'this node is draining' : 'this node is starting or stopping';
+    return this.closedBecause ?? phase;
   }
 
   /** Requests that are not answered yet. */
@@ -87,8 +104,7 @@ export class Requests {
     const context = this.#context;
     const outcome = forWrite ? 'fail' : 'none';
     if (!this.open) {
-      const why = this.closedBecause ?? 'this node is starting or stopping';
-      return new CodedError('unavailable', outcome, `${why}; nothing was done`);
+      return new CodedError('unavailable', outcome, `${this.refusalWords}; nothing was done`);
     }
     if (context.replica.failure !== undefined) {
       return new CodedError(

@@ -80,9 +80,8 @@ export class WideRequests {
   }
 
   #refusal(): CodedError | undefined {
-    const { open, closedBecause } = this.#requests;
-    if (!open)
-      return new CodedError('unavailable', 'none', closedBecause ?? 'this node is starting or stopping');
+    const { open, refusalWords } = this.#requests;
+    if (!open) return new CodedError('unavailable', 'none', `${refusalWords}; nothing was done`);
     if (!this.#requests.isFull) return this.#context.replica.failure;
     this.#context.tally.failuresOverload++;
     return new CodedError('overloaded', 'none', 'too many requests are under way at this node; try again');
