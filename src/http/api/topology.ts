@@ -119,6 +119,15 @@ function joinOf(request: FastifyRequest, node: NodeApi): TopologyRequest {
       'fail',
     );
   }
+  // A node alone may have been started without one; nobody could talk to it.
+  const mute = node.topology.members.find(({ peerPort }) => peerPort === 0);
+  if (mute !== undefined) {
+    throw new Problem(
+      'invalid',
+      `${mute.id} has no port for other nodes: start it with ports.peer; nothing was done`,
+      'fail',
+    );
+  }
   return { kind: 'join', member };
 }
 

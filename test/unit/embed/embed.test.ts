@@ -15,6 +15,7 @@ import {
   type GetOptions,
   textCodec,
 } from '../../../embed/index.ts';
+import type { TopologyAnswer } from '../../../src/http/api/topology-json.ts';
 import { failure } from '../../support/failure.ts';
 import { freePortBase } from '../../support/ports.ts';
 import { until } from '../../support/wait.ts';
@@ -301,5 +302,54 @@ test('a disk: kept over close, its directory refused to a second node of the pro
     assert.match(other.message, /nodeId was "d1"/);
   } finally {
     rmSync(dataDir, { recursive: true, force: true });
+  }
+});
+
+test('a node joins the one that is there, shares its keys, and closes when it has left', async () => {
+  const base = await freePortBase(2);
+  const clusterName = 'growing';
+  const first = await createNode({
+    nodeId: 'm1',
+    clusterName,
+    memory: true,
+    partitions: 64,
+    ports: { peer: base + 1000, http: base + 2000 },
+  });
+  const second = await createNode({
+    nodeId: 'm2',
+    clusterName,
+    memory: true,
+    ports: { peer: base + 1001 },
+    join: [`http://127.0.0.1:${base + 2000}`],
+  }).catch(async (error: unknown) => {
+    await first.close();
+    throw error;
+  });
+  const asked = async (path: string, method = 'GET') =>
+    (await (await fetch(`http://127.0.0.1:${base + 2000}${path}`, { method })).json()) as TopologyAnswer;
+  try {
+    let reason = '';
+    second.on('closed', (event) => {
+      reason = event.reason;
+    });
+    await first.put('greeting', 'hello');
+    assert.equal(await second.get('greeting'), 'hello');
+    await until(
+      async () => {
+        const { phase, members } = await asked('/v1/topology');
+        return phase === 'steady' && members.length === 2;
+      },
+      'it has joined',
+      20_000,
+    );
+    assert.equal(second.holds('greeting'), true);
+    await second.put('answer', 42);
+    assert.equal((await asked('/v1/nodes/m2/leave', 'POST')).change!.kind, 'leave');
+    await until(() => reason !== '', 'it has left', 20_000);
+    assert.equal(reason, 'it has left the cluster');
+    assert.equal(await first.get('answer'), 42);
+    assert.equal((await failure(second.get('answer'))).code, 'closed');
+  } finally {
+    await Promise.all([first.close(), second.close()]);
   }
 });

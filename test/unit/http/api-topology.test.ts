@@ -253,6 +253,15 @@ describe('changes of the topology', () => {
     assert.deepEqual(node.wishes, []);
   });
 
+  it('take nobody in beside a node that has no port for others', () =>
+    withHttpApi(async (api) => {
+      const { members, read } = api.node.topology;
+      api.node.topology = Topology.founding([{ ...members[0]!, peerPort: 0 }, ...members.slice(1)], read);
+      const answer = await send(api, '/v1/nodes', { id: 'n4', host: 'four', peerPort: 2 });
+      assert.equal(answer.status, 400);
+      assert.match(((await answer.json()) as { detail: string }).detail, /n1 has no port for other nodes/);
+    }));
+
   it('tell the error of the node, and whether asking again helps', () =>
     withHttpApi(async (api) => {
       const failed = async (path: string, body?: string) => {
