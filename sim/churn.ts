@@ -94,6 +94,7 @@ export class Churn {
   readonly #plan: Plan;
   #tray: Petition[] = [];
   #isOver = false;
+  readonly #asking: Set<Petition> = new Set();
   readonly #prng: Prng;
   readonly #members: readonly TopologyMember[];
 
@@ -126,7 +127,16 @@ export class Churn {
   /** The chaos is over: what nobody has begun is not asked for any more, unless the cluster cannot do without. */
   healed(): void {
     this.#isOver = true;
+    // Whoever was asked may take it up yet.
+    for (const petition of this.#tray) if (petition.isAsking) this.#asking.add(petition);
     this.#tray = this.#tray.filter(({ change }) => isForLost(change));
+  }
+
+  /** Requests that nobody has answered: the topology may change yet. */
+  get pending(): number {
+    return (
+      this.#tray.filter(({ change, isAsking }) => isAsking || isForLost(change)).length + this.#asking.size
+    );
   }
 
   #file(change: PlanChange): void {
@@ -211,14 +221,14 @@ export class Churn {
     const request = inTheWay ? this.#wayOut(change, topology) : this.#requestOf(change);
     const giveUp = (): void => {
       // A process that ended answers nobody.
-      if (petition.isAsking && machine.life !== life) petition.isAsking = false;
+      if (petition.isAsking && machine.life !== life) this.#answered(petition);
       else if (petition.isAsking) this.#schedule.after(retryUs, giveUp);
     };
     this.#schedule.after(retryUs, giveUp);
     this.#cluster.input(machine, (node) =>
       node.changeTopology(request, (error) => {
         if (machine.life !== life) return;
-        petition.isAsking = false;
+        this.#answered(petition);
         const words = error === undefined ? 'begun' : `${error.code}: ${error.message}`;
         this.#trace.say(this.#schedule.now, () => `${machine.id} → ${request.kind} ${words}`);
         // What was begun may be given up by another, and is not asked for again; what must be done is, until it is seen.
@@ -226,6 +236,11 @@ export class Churn {
         else if (error?.code === 'invalid' && change.kind === 'cancel') this.#drop(petition);
       }),
     );
+  }
+
+  #answered(petition: Petition): void {
+    petition.isAsking = false;
+    this.#asking.delete(petition);
   }
 
   /** A change is in the way of that of a lost member, and may wait for that one itself: so it must know. */
@@ -247,6 +262,8 @@ export class Churn {
       case 'remove':
         return { kind, ids: [this.#id(lost)] };
       case 'replace':
+        // Taken in once, and then the change was given up: a process that left does not come again.
+        if (this.#cluster.machines[node]!.state === 'gone') return { kind: 'remove', ids: [this.#id(lost)] };
         return { kind, id: this.#id(lost), member };
       case 'weight':
         return { kind, id: member.id, weight };

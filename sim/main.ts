@@ -99,6 +99,7 @@ function describe(result: RunResult): string {
   const quorum = `N=${plan.n} R=${plan.r} W=${plan.w}${plan.strict ? ' strict' : ''}`;
   return (
     `seed ${plan.seed}: ${plan.nodes} nodes, ${quorum}, ${plan.durability}, ${plan.faults.length} faults, ` +
+    (plan.churn === undefined ? '' : `${plan.churn.changes.length} changes of the members, `) +
     `${result.opsOk} of ${result.ops} requests ok, ${result.events} events in ${Math.round(result.virtualMs)} ms ` +
     `of virtual time, hash ${result.hash}`
   );
@@ -111,8 +112,9 @@ function report(result: Pick<RunResult, 'findings'>, how: string): void {
   for (const { oracle, text } of result.findings.slice(0, 5)) say(`  ${oracle}: ${text.slice(0, 2000)}`);
   if (result.findings.length > 5) say(`  and ${result.findings.length - 5} more`);
   const mutant = flags.mutant === undefined ? '' : ` --mutant ${flags.mutant}`;
-  say(`  replay: npm run sim -- ${how}${mutant}${flags.churn ? ' --churn' : ''} --trace`);
-  say(`  shrink: npm run sim -- ${how}${mutant} --shrink`);
+  const again = `npm run sim -- ${how}${mutant}${flags.churn ? ' --churn' : ''}`;
+  say(`  replay: ${again} --trace`);
+  say(`  shrink: ${again} --shrink`);
 }
 
 /** Runs plans in this process, or shares them among so many. */

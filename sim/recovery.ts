@@ -9,6 +9,7 @@
  */
 
 import type { Table } from '../src/ring/table.ts';
+import type { Churn } from './churn.ts';
 import type { Cluster } from './cluster.ts';
 import { ABILITIES, hasWildClocks, isMadeEqual } from './faults.ts';
 import {
@@ -43,13 +44,22 @@ export class Recovery {
   readonly #workload: Workload;
   readonly #plan: Plan;
   readonly #table: Table;
+  readonly #churn: Churn;
 
-  constructor(schedule: Schedule, cluster: Cluster, workload: Workload, plan: Plan, table: Table) {
+  constructor(
+    schedule: Schedule,
+    cluster: Cluster,
+    workload: Workload,
+    plan: Plan,
+    table: Table,
+    churn: Churn,
+  ) {
     this.#schedule = schedule;
     this.#cluster = cluster;
     this.#workload = workload;
     this.#plan = plan;
     this.#table = table;
+    this.#churn = churn;
   }
 
   /** Waits until the cluster is well. @returns what is not when the time is over, as sentences. */
@@ -113,6 +123,7 @@ export class Recovery {
 
   #unready(): string[] {
     const ills: string[] = unsettledTopology(this.#cluster);
+    if (this.#churn.pending > 0) ills.push(`${this.#churn.pending} changes of the members are asked for yet`);
     for (const machine of this.#cluster.present) {
       if (!machine.node || !machine.ready) ills.push(`${machine.id} is not ready`);
       else {

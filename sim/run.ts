@@ -167,19 +167,20 @@ class Run {
     }
     this.#workload = new Workload(this.#schedule, this.#trace, this.#cluster);
     this.#nemesis = new Nemesis(this.#schedule, this.#trace, this.#cluster, plan);
-    this.#recovery = new Recovery(
-      this.#schedule,
-      this.#cluster,
-      this.#workload,
-      plan,
-      simTable(plan.nodes, plan.n, zonesOf(plan)),
-    );
     this.#churn = new Churn(
       this.#schedule,
       this.#trace,
       this.#cluster,
       plan,
       simMembers(plan.nodes + (plan.churn?.spares ?? 0), zonesOf(plan)),
+    );
+    this.#recovery = new Recovery(
+      this.#schedule,
+      this.#cluster,
+      this.#workload,
+      plan,
+      simTable(plan.nodes, plan.n, zonesOf(plan)),
+      this.#churn,
     );
   }
 

@@ -1,13 +1,13 @@
 /**
  * Shrinking: a failing plan is cut down while it still fails the same way.
  *
- * Delta debugging (Zeller and Hildebrandt 2002) over the plan's faults, then over its requests: halves
- * are left out, then quarters, down to single ones; then what is left is made plainer (clocks right,
- * network even). What is left is usually short enough to be read as a story.
+ * Delta debugging (Zeller and Hildebrandt 2002) over the changes of the plan's members, its faults, then its requests:
+ * halves are left out, then quarters, down to single ones; then what is left is made plainer (clocks right,
+ * network even, one zone). What is left is usually short enough to be read as a story.
  */
 
 import type { Finding } from './oracles/oracle.ts';
-import type { Plan } from './plan.ts';
+import type { Plan, PlanChange } from './plan.ts';
 import { runPlan } from './run.ts';
 
 export interface Shrunk {
@@ -44,16 +44,42 @@ export function shrinkPlan(
 
   for (let before = -1; before !== sizeOf(smallest) && runs < runsMax; ) {
     before = sizeOf(smallest);
+    leaveOut(smallest.churn?.changes ?? [], (changes) => stillFails(withChanges(smallest, changes)));
     leaveOut(smallest.faults, (faults) => stillFails({ ...smallest, faults }));
     leaveOut(smallest.ops, (ops) => stillFails({ ...smallest, ops }));
-    progress(`${runs} runs: ${smallest.faults.length} faults, ${smallest.ops.length} requests left`);
+    const { churn, faults, ops } = smallest;
+    const changes = churn === undefined ? '' : `${churn.changes.length} changes, `;
+    progress(`${runs} runs: ${changes}${faults.length} faults, ${ops.length} requests left`);
   }
   for (const simpler of simplifications(smallest)) stillFails(simpler(smallest));
   return { plan: smallest, findings, runs };
 }
 
 function sizeOf(plan: Plan): number {
-  return plan.faults.length + plan.ops.length;
+  return (plan.churn?.changes.length ?? 0) + plan.faults.length + plan.ops.length;
+}
+
+/** A plan in which members come and go otherwise; with no change at all it is one of members that stay. */
+function withChanges(plan: Plan, changes: readonly PlanChange[]): Plan {
+  if (changes.length > 0) return { ...plan, churn: { ...plan.churn!, changes } };
+  const { churn: _, ...rest } = withoutSpares({ ...plan, churn: { ...plan.churn!, changes } });
+  return rest;
+}
+
+/** Without the machines that nobody takes in: those after the last that comes. */
+function withoutSpares(plan: Plan): Plan {
+  const { churn, nodes } = plan;
+  if (churn === undefined) return plan;
+  const coming = churn.changes.filter(({ kind }) => kind === 'join' || kind === 'replace');
+  const spares = Math.max(0, ...coming.map(({ node }) => node - nodes + 1));
+  const machines = nodes + spares;
+  const isThere = (index: number): boolean => index < machines;
+  return {
+    ...plan,
+    churn: { ...churn, spares },
+    clocks: plan.clocks.slice(0, machines),
+    faults: plan.faults.filter(({ node, peer }) => isThere(node) && isThere(peer)),
+  };
 }
 
 /** Leaves out ever smaller runs of items, keeping each omission that `accept` likes. */
@@ -77,6 +103,8 @@ function simplifications(plan: Plan): ((plan: Plan) => Plan)[] {
     (p) => ({ ...p, network: { ...p.network, delayMeanUs: 50, delayMinUs: 100 } }),
     (p) => ({ ...p, disk: { ...p.disk, visibleEarly: false } }),
     (p) => ({ ...p, turnUs: 0 }),
+    (p) => (p.churn === undefined ? p : { ...p, churn: { ...p.churn, zones: 1 } }),
+    withoutSpares,
     (p) => ({ ...p, ops: p.ops.map(({ padBytes: _, ...op }) => op) }),
   ];
   for (let i = 0; i < plan.clocks.length; i++) {
