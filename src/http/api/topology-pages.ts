@@ -142,9 +142,9 @@ export const TOPOLOGY_SCHEMAS: TopologySchemas = {
     node: z.string().meta({ description: 'The node that answers.' }),
     cluster: z.string(),
     epoch: z.int().min(1),
-    phase: z.enum(['steady', 'copy', 'switch']).meta({
+    phase: z.enum(['steady', 'enrol', 'copy', 'switch']).meta({
       description:
-        'copy: what is to be moved is copied. switch: reads go to the new owners. steady: no change.',
+        'enrol: newcomers are waited for. copy: what is to be moved is copied. switch: reads go to the new owners. steady: no change.',
     }),
     partitions: z.int().min(1),
     replicas: z.int().min(1).meta({ description: 'N as wanted.' }),
@@ -250,7 +250,7 @@ export function topologyPaths(problems: Problems, asking: readonly ProblemCode[]
         'Give up the change under way',
         failing,
         undefined,
-        'Possible while its data are still being copied (phase copy).',
+        'Possible until all is copied (phases enrol and copy).',
       ),
     },
     '/v1/topology/force': {
