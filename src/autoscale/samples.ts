@@ -3,6 +3,7 @@
  *
  * The picture: reading a gas meter. The meter only ever counts up; what was used is the difference of two
  * readings, and a meter that stands lower than last time is a new meter: nothing can be said until it is read again.
+ * The time between is told by the page itself (how long the process runs), so a page that comes late does no harm.
  */
 
 import type { NodeLoad } from './load.ts';
@@ -16,7 +17,7 @@ export interface Bucket {
 /** What is taken from a metrics page. Undefined where the page does not have it. */
 export interface Reading {
   readonly uptimeSeconds: number | undefined;
-  /** Reads, writes and updates this node coordinated, since its start. */
+  /** Reads, writes and updates since its start, without those it sent on to another node. */
   readonly operations: number | undefined;
   readonly cpuSeconds: number | undefined;
   readonly storedBytes: number | undefined;
@@ -26,6 +27,8 @@ export interface Reading {
 
 const latencyBucket = 'dure_resp_latency_seconds_bucket';
 const operationNames: readonly string[] = ['dure_reads_total', 'dure_writes_total', 'dure_updates_total'];
+/** A request that is sent on is counted by both nodes. */
+const forwardNames: readonly string[] = ['dure_forwards_total'];
 const cpuNames: readonly string[] = ['process_cpu_user_seconds_total', 'process_cpu_system_seconds_total'];
 /** A memory engine has nothing on disk, another one little in memory: the greater is what fills up. */
 const storedNames: readonly string[] = ['dure_storage_disk_bytes', 'dure_storage_memory_bytes'];
@@ -49,7 +52,7 @@ export function readMetrics(page: string): Reading {
   latency.sort((a, b) => a.bound - b.bound);
   return {
     uptimeSeconds: values.get('process_uptime_seconds'),
-    operations: sumOf(values, operationNames),
+    operations: difference(sumOf(values, operationNames), sumOf(values, forwardNames)),
     cpuSeconds: sumOf(values, cpuNames),
     storedBytes: mostOf(values, storedNames),
     latency,
@@ -70,28 +73,25 @@ function sumOf(values: ReadonlyMap<string, number>, names: readonly string[]): n
   return sum;
 }
 
+function difference(all: number | undefined, part: number | undefined): number | undefined {
+  return all === undefined || part === undefined ? undefined : all - part;
+}
+
 function mostOf(values: ReadonlyMap<string, number>, names: readonly string[]): number | undefined {
   const known = names.map((name) => values.get(name)).filter((value) => value !== undefined);
   return known.length === 0 ? undefined : Math.max(...known);
 }
 
-interface Read {
-  readonly at: number;
-  readonly reading: Reading;
-}
-
 /** Remembers the last reading of each node. */
 export class Meters {
-  #last: Map<string, Read> = new Map();
+  #last: Map<string, Reading> = new Map();
 
   /**
    * The load of every member since its reading before.
-   * @param now milliseconds
    * @param members all there are: others are forgotten
    * @param readings of those that answered
    */
   read(
-    now: number,
     members: readonly { readonly id: string; readonly zone: string }[],
     readings: ReadonlyMap<string, Reading>,
   ): NodeLoad[] {
@@ -101,8 +101,8 @@ export class Meters {
       const reading = readings.get(id);
       const before = last.get(id);
       if (reading === undefined) return { id, zone, ...nothingKnown };
-      this.#last.set(id, { at: now, reading });
-      return { id, zone, ...loadBetween(before, { at: now, reading }) };
+      this.#last.set(id, reading);
+      return { id, zone, ...loadBetween(before, reading) };
     });
   }
 }
@@ -111,26 +111,17 @@ type Load = Omit<NodeLoad, 'id' | 'zone'>;
 
 const nothingKnown: Load = { operations: undefined, cpu: undefined, p99Ms: undefined, diskBytes: undefined };
 
-function loadBetween(before: Read | undefined, now: Read): Load {
-  const diskBytes = now.reading.storedBytes;
-  if (before === undefined || isAnew(before.reading, now.reading)) return { ...nothingKnown, diskBytes };
-  const seconds = (now.at - before.at) / 1000;
-  if (!(seconds > 0)) return { ...nothingKnown, diskBytes };
+function loadBetween(before: Reading | undefined, now: Reading): Load {
+  const diskBytes = now.storedBytes;
+  const seconds = (now.uptimeSeconds ?? 0) - (before?.uptimeSeconds ?? Number.POSITIVE_INFINITY);
+  // Less than before: the process has been started again since.
+  if (before === undefined || !(seconds > 0)) return { ...nothingKnown, diskBytes };
   return {
-    operations: rateOf(before.reading.operations, now.reading.operations, seconds),
-    cpu: rateOf(before.reading.cpuSeconds, now.reading.cpuSeconds, seconds),
-    p99Ms: quantileBetween(before.reading.latency, now.reading.latency, 0.99),
+    operations: rateOf(before.operations, now.operations, seconds),
+    cpu: rateOf(before.cpuSeconds, now.cpuSeconds, seconds),
+    p99Ms: quantileBetween(before.latency, now.latency, 0.99),
     diskBytes,
   };
-}
-
-/** Whether the process has been started again since. */
-function isAnew(before: Reading, now: Reading): boolean {
-  return (
-    before.uptimeSeconds === undefined ||
-    now.uptimeSeconds === undefined ||
-    now.uptimeSeconds < before.uptimeSeconds
-  );
 }
 
 function rateOf(before: number | undefined, now: number | undefined, seconds: number): number | undefined {

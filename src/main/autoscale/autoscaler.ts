@@ -78,7 +78,7 @@ export class Autoscaler {
       provisioner?.list().catch((error: Error) => error),
     ]);
     const now = this.#now();
-    const nodes = this.#nodesOf(now, sight);
+    const nodes = this.#nodesOf(sight);
     const members = nodes.map(({ id }) => id);
     // Where nobody makes nodes, it is said what would be if somebody did.
     const instances = Array.isArray(listed) ? listed : members.map((id) => ({ id, removable: true }));
@@ -102,8 +102,8 @@ export class Autoscaler {
     return decision;
   }
 
-  #nodesOf(now: number, { topology, readings }: Sight): ReturnType<Meters['read']> {
-    return topology === undefined ? [] : this.#meters.read(now, topology.members, readings);
+  #nodesOf({ topology, readings }: Sight): ReturnType<Meters['read']> {
+    return topology === undefined ? [] : this.#meters.read(topology.members, readings);
   }
 
   async #carryOut(
