@@ -66,7 +66,9 @@ export function drawChurn(prng: Prng, { nodes, w, durationMs, kinds }: ChurnCont
     if ((coming && unborn.length === 0) || (going && members.length < 2) || (losing && losses === 0))
       continue;
     if ((losing || (isLoss && kind === 'leave')) && founders < 3) continue;
-    const lost = losing ? members.splice(prng.below(members.length), 1)[0]! : 0;
+    const there = members.filter((member) => member < nodes);
+    const lost = losing ? prng.pick(there) : 0;
+    if (losing) members.splice(members.indexOf(lost), 1);
     if (losing) losses--;
     isLoss ||= losing;
     if (going) founders--;
