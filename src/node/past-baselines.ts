@@ -90,6 +90,15 @@ export function lossOfAll(peer: NodeId): string {
   return `the disk is empty, and ${peer} remembers what this node wrote and acknowledged before`;
 }
 
+/** What a disk lost with its last writes lies so close together, milliseconds. */
+const lastWritesMs = 60_000;
+
+/** Whether a member's memory shows that the disk is another one, or lacks more than its last writes. */
+export function isOtherDisk(past: Past, baseline: Past): boolean {
+  const isLaterLife = past.generation > baseline.generation || past.actor !== baseline.actor;
+  return (past.actor !== 0 && isLaterLife) || past.time - baseline.time > lastWritesMs;
+}
+
 /** What a member's memory says is missing on the disk, in words; undefined if nothing is. */
 export function lossOf(peer: NodeId, past: Past, baseline: Past): string | undefined {
   // Without an actor: it acknowledged rows before it said where it stands.

@@ -41,7 +41,7 @@ import { isTooFarAhead } from './context.ts';
 import type { Desk } from './desk.ts';
 import type { Identity } from './identity.ts';
 import type { Link } from './links.ts';
-import { baselinesKey, lossOf, lossOfAll, PastBaselines } from './past-baselines.ts';
+import { baselinesKey, isOtherDisk, lossOf, lossOfAll, PastBaselines } from './past-baselines.ts';
 import { PastVisitors, type Visitor } from './past-visitors.ts';
 import type { Rebuild } from './rebuild.ts';
 
@@ -108,6 +108,12 @@ export class PastDesk implements Desk {
   #lossRetryAt: number = Number.POSITIVE_INFINITY;
   /** This life found out that rows are missing. */
   #isLossKnown = false;
+  /** The disk said so itself, or its own notes did: as far as that goes its last writes are gone, if anything. */
+  #hasLostLast = false;
+  /** It is not only the last writes: what the disk was told to keep through a power loss is gone too. */
+  #hasLostAll = false;
+  /** Called whenever a loss of that kind is made durable, before the batch is handed over. */
+  onAllLost: (() => void) | undefined = undefined;
   /** Nobody was heard when the start went on: monotonic time until which strict reads wait for the first. */
   #firstWordUntil = Number.POSITIVE_INFINITY;
   #isAlone = false;
@@ -137,6 +143,7 @@ export class PastDesk implements Desk {
     const { isNew, isDamaged } = identity.opened;
     const reserved = (error?: CodedError): void => this.#reserved(error);
     const loss = this.#storage.loss;
+    this.#hasLostLast = loss !== undefined || isDamaged || !intact;
     if (loss !== undefined) this.#lose(loss);
     else if (isDamaged || !intact) this.#lose('a note that this node keeps about itself fails its checksum');
     else {
@@ -191,6 +198,7 @@ export class PastDesk implements Desk {
     const { identity, vouching, replica } = this.#context;
     const note = vouching.note();
     if (note !== undefined) replica.note(vouchingKey, note, { stored: () => {} });
+    if (this.#hasLostAll) this.onAllLost?.();
     identity.start(replica, (error) => {
       if (error === undefined) this.#storage.lossNoted?.();
       else this.#lossRetryAt = this.#context.now() + lossRetryMs;
@@ -254,6 +262,9 @@ export class PastDesk implements Desk {
       if (past.generation === baseline.generation) this.#rebuild.cleared(peer);
       return;
     }
+    const hadLostAll = this.#hasLostAll;
+    this.#hasLostAll ||= identity.opened.isNew || !this.#hasLostLast || isOtherDisk(past, baseline);
+    if (this.#isLossKnown && this.#hasLostAll && !hadLostAll) this.onAllLost?.();
     if (!this.#isLossKnown) {
       this.#lose(loss);
     } else if (past.generation >= identity.generation) {

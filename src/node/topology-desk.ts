@@ -133,6 +133,7 @@ export class TopologyDesk implements Desk {
       settledEpoch: () => this.#settledEpoch,
       refusal: () => this.#refusal,
       isComing: () => this.#coming !== undefined,
+      mustRenew: () => this.#votes.mustRenew,
     });
   }
 
@@ -173,7 +174,7 @@ export class TopologyDesk implements Desk {
   start(done: (error?: CodedError) => void): void {
     const { topology, log, now } = this.#context;
     this.#votes.start(this.#storage);
-    const { topology: stored, isDamaged } = storedTopology(this.#storage);
+    const { topology: known, isDamaged } = storedTopology(this.#storage);
     this.#isDamaged = isDamaged;
     if (isDamaged) {
       log.write('alarm', 'topology-damaged', {
@@ -184,20 +185,24 @@ export class TopologyDesk implements Desk {
     this.#startedAt = now();
     this.#started = done;
     // A founding epoch is made of the configuration at each start.
-    if (topology.epoch <= (stored?.epoch ?? 1)) {
+    if (topology.epoch <= (known?.epoch ?? 1)) {
       this.#inForce();
       this.#open(this.#startedAt);
       return;
     }
-    this.#context.replica.note(topologyKey, topologyNote(this.#bytes()), {
-      stored: (error) => {
-        if (error !== undefined) this.#finish(error);
-        else if (this.#context.topology === topology) {
-          this.#inForce();
-          this.#open(this.#context.now());
-        }
-      },
-    });
+    const stored = (error: CodedError | undefined): void => {
+      if (error !== undefined) this.#finish(error);
+      else if (this.#context.topology === topology) {
+        this.#inForce();
+        this.#open(this.#context.now());
+      }
+    };
+    this.#context.replica.note(topologyKey, topologyNote(this.#bytes()), { stored }, true);
+  }
+
+  /** More is missing on the disk than its last writes: what it said of votes is not to be relied upon. */
+  forgetVotes(): void {
+    this.#votes.forget();
   }
 
   /** Takes no more requests, and answers those under way. */
@@ -242,7 +247,7 @@ export class TopologyDesk implements Desk {
     this.#bringIntoForce(now);
     if (this.#hasLeft) return;
     this.#settle();
-    this.#votes.tick();
+    this.#votes.tick(this.#isCaughtUp);
     this.#watch.tick(now, this.#known, this.#epoch, () => this.#bytes());
     this.#driver.tick(now);
     this.#judge();
@@ -343,18 +348,17 @@ export class TopologyDesk implements Desk {
 
   #store(coming: Coming): void {
     coming.storeAgainAt = Infinity;
-    this.#context.replica.note(topologyKey, topologyNote(coming.value), {
-      stored: (error) => {
-        if (coming !== this.#coming) return;
-        const now = this.#context.now();
-        if (error === undefined) {
-          coming.isStored = true;
-          coming.storedAt = now;
-          this.#judge();
-        } else coming.storeAgainAt = now + storeAgainMs;
-        this.#neighbours.wake();
-      },
-    });
+    const stored = (error: CodedError | undefined): void => {
+      if (coming !== this.#coming) return;
+      const now = this.#context.now();
+      if (error === undefined) {
+        coming.isStored = true;
+        coming.storedAt = now;
+        this.#judge();
+      } else coming.storeAgainAt = now + storeAgainMs;
+      this.#neighbours.wake();
+    };
+    this.#context.replica.note(topologyKey, topologyNote(coming.value), { stored }, true);
   }
 
   /** Puts the epoch that comes in force, once everything is as it must be. */
@@ -454,8 +458,13 @@ export class TopologyDesk implements Desk {
 
   /** Whether this node may vote on an epoch: the next one, if nobody who is reached knows better. */
   #canVote(epoch: number): boolean {
+    return epoch === this.#epoch + 1 && this.#isCaughtUp && this.#votes.mayVote;
+  }
+
+  /** Whether nobody who is reached knows a later epoch. */
+  get #isCaughtUp(): boolean {
     if (this.#coming !== undefined || this.#started !== undefined) return false;
-    return epoch === this.#epoch + 1 && this.#watch.epochMax <= this.#epoch && this.#votes.mayVote();
+    return this.#watch.epochMax <= this.#epoch;
   }
 
   /** The vote of this node for its own proposal. */

@@ -17,7 +17,7 @@ import { VALUE_BYTES_MAX } from '../paxos/acceptor.ts';
 import type { Ballot } from '../paxos/ballot.ts';
 import type { Random } from '../ports/random.ts';
 import type { NodeId } from '../ports/transport.ts';
-import { advanced, begun, cleared, isInVain, type Transition } from '../topology/changes.ts';
+import { advanced, begun, cleared, isInVain, renewed, type Transition } from '../topology/changes.ts';
 import { decodeTopology, encodeTopology } from '../topology/codec.ts';
 import type { TopologyRequest } from '../topology/request.ts';
 import type { Topology } from '../topology/topology.ts';
@@ -51,6 +51,8 @@ export interface DriverActions {
   refusal(): string | undefined;
   /** Whether a later epoch is on its way into force: nothing is proposed until then. */
   isComing(): boolean;
+  /** Whether this node votes again once there are later epochs, and not before. */
+  mustRenew(): boolean;
 }
 
 /** What a request makes of a topology: computed once, since owners are placed anew. */
@@ -324,17 +326,20 @@ export class TopologyDriver {
     const { topology, mutants } = this.#context;
     const { phase, members, change } = topology;
     const isWhole = change === undefined || topology.ghosts.length === 0;
-    if (phase === 'steady' && isWhole) return false;
+    if (phase === 'steady' && isWhole && !this.#actions.mustRenew()) return false;
     if (mutants.has('epoch-skips-adoption')) return true;
     if (phase !== 'steady' && members.every(({ id }) => this.#isSettled(id))) return true;
     // Nothing is waited for that leads nowhere, nor the cleaning up after a change.
-    if (isWhole || (phase !== 'steady' && !isInVain(topology))) return false;
+    if (phase !== 'steady' && (isWhole || !isInVain(topology))) return false;
     return members.every(({ id }) => this.#knows(id));
   }
 
   #nextPage(): Topology | undefined {
     const { topology, wall } = this.#context;
-    return topology.phase === 'steady' ? cleared(topology, this.#drawId(), wall()) : advanced(topology);
+    if (topology.phase !== 'steady') return advanced(topology);
+    return (
+      cleared(topology, this.#drawId(), wall()) ?? (this.#actions.mustRenew() ? renewed(topology) : undefined)
+    );
   }
 
   /** 48 random bits. */

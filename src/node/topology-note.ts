@@ -3,8 +3,8 @@
  * decision about the next one.
  *
  * The picture: two sheets in the safe. One is a copy of the last page of the register; who opens the house in
- * the morning reads that before the founding deed. The other is a voter's notebook, with the number of the
- * disk's life on its cover: in the hands of another life it says nothing (`topology-votes.ts`).
+ * the morning reads that before the founding deed. The other is a voter's notebook (`topology-votes.ts`). Both
+ * survive a power loss, whatever durability the rows have.
  */
 
 import { ByteReader, type ByteString, ByteWriter } from '../base/bytes.ts';
@@ -78,20 +78,20 @@ export function knownTopology(options: NodeOptions, storage: Storage): Topology 
 export interface VotesNote {
   /** The epoch voted on. */
   readonly epoch: number;
-  /** How often this node had lost its disk when it wrote this (`Identity.generation`). */
-  readonly generation: number;
-  /** It does not vote on the epoch after this one: it may have done so in a life that is lost. 0 for none. */
+  /** It does not vote on the two epochs after this one: it may have done so and not know it. 0 for none. */
   readonly abstainsAt: number;
   readonly state: AcceptorState;
 }
 
 const votesFormat = 1;
 
-export function encodeVotes({ epoch, generation, abstainsAt, state }: VotesNote): Uint8Array {
+/** `VotesNote.abstainsAt` while it is not known which epoch that is: it votes on none. */
+export const ABSTAINS_ALWAYS = 0xffff_ffff;
+
+export function encodeVotes({ epoch, abstainsAt, state }: VotesNote): Uint8Array {
   const writer = new ByteWriter(256 + (state.vote?.value.length ?? 0));
   writer.u8(votesFormat);
   writer.u32(epoch);
-  writer.u32(generation);
   writer.u32(abstainsAt);
   writer.blob(encodeAcceptor(state));
   return sealed(writer.view());
@@ -108,7 +108,7 @@ export function storedVotes(storage: Storage): VotesNote | undefined {
   if (body === undefined || body[0] !== votesFormat) throw votesDamaged();
   try {
     const reader = new ByteReader(body, 1);
-    const head = { epoch: reader.u32(), generation: reader.u32(), abstainsAt: reader.u32() };
+    const head = { epoch: reader.u32(), abstainsAt: reader.u32() };
     return { ...head, state: decodeAcceptor(reader.blob()) };
   } catch (error) {
     throw error instanceof CodedError ? votesDamaged() : error;

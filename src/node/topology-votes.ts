@@ -2,11 +2,12 @@
  * This node's votes in the decision about the next epoch: an acceptor of Paxos (`src/paxos/acceptor.ts`) whose
  * notebook lies on the disk, and which knows when it must not vote.
  *
- * The picture: a juror who has to remember every word he gave. What he is going to say he writes down first.
- * If his notebook is gone (a lost disk, an older copy of it) he may have given his word and not know it: then he
- * keeps silent in this decision, and votes again in the next. Nobody proposes a page before everybody knows
- * the one before it, so the decision he may have forgotten is the one about the page after the latest that
- * anybody else knows: a single one.
+ * The picture: a juror who has to remember every word he gave. What he is going to say he writes down first,
+ * in a book that survives a power loss. If the book is gone (an empty disk, an older copy of it) he may have given
+ * his word and not know it: then he keeps silent, for two pages, and votes again on those after them. Nobody
+ * proposes a page before everybody knows the one before it, but for a change that is taken back at once: so the
+ * decisions he may have forgotten are those about the two pages after the latest that anybody else knows. He asks
+ * for these pages himself (`mustRenew`).
  */
 
 import { CodedError } from '../base/errors.ts';
@@ -14,7 +15,8 @@ import { ACCEPTOR_NEW, Acceptor, type AcceptorAnswer, type AcceptorReply } from 
 import type { Ballot } from '../paxos/ballot.ts';
 import type { Storage } from '../ports/storage.ts';
 import type { NodeContext } from './context.ts';
-import { encodeVotes, storedVotes, votesKey } from './topology-note.ts';
+import type { VotesNote } from './topology-note.ts';
+import { ABSTAINS_ALWAYS, encodeVotes, storedVotes, votesKey } from './topology-note.ts';
 
 export type AnswerDone = (answer: AcceptorAnswer) => void;
 
@@ -25,8 +27,9 @@ export class TopologyVotes {
   /** The epoch voted on. */
   #epoch = 0;
   #acceptor: Acceptor;
-  /** Losses of the disk that the notebook knows of; -1: none of it could be read. */
-  #generation = 0;
+  /** The notebook as it was found. */
+  #found: VotesNote | undefined = undefined;
+  /** See `VotesNote.abstainsAt`. */
   #abstainsAt = 0;
   /** Most members, this one among them, told this life what they remember of its disk. */
   #isTold = false;
@@ -40,54 +43,69 @@ export class TopologyVotes {
   /** Reads the notebook. @throws CodedError what storage says, unless that is damage. */
   start(storage: Storage): void {
     this.#epoch = this.#context.topology.epoch + 1;
-    // Without a note this disk never voted, in no life of it: that is true of one that was never lost.
-    this.#generation = 0;
+    if (this.#abstainsAt === ABSTAINS_ALWAYS) return;
     try {
-      const note = storedVotes(storage);
-      if (note === undefined) return;
-      this.#generation = note.generation;
-      this.#abstainsAt = note.abstainsAt;
-      if (note.epoch === this.#epoch) this.#acceptor = new Acceptor(note.state, this.#context.mutants);
+      this.#found = storedVotes(storage);
+      this.#abstainsAt = this.#found?.abstainsAt ?? 0;
+      this.#acceptor = this.#acceptorOf(this.#epoch);
     } catch (error) {
       if (!(error instanceof CodedError && error.code === 'corrupt')) throw error;
-      this.#generation = -1;
+      this.#abstainsAt = ABSTAINS_ALWAYS;
       this.#context.log.write('alarm', 'votes-damaged', { meaning: error.message });
     }
+  }
+
+  /** What is known of votes on an epoch. */
+  #acceptorOf(epoch: number): Acceptor {
+    const state = this.#found?.epoch === epoch ? this.#found.state : ACCEPTOR_NEW;
+    return new Acceptor(state, this.#context.mutants);
+  }
+
+  /** More than the last writes is missing on the disk: the notebook too, as it was. Durable with this turn. */
+  forget(): void {
+    this.#abstainsAt = ABSTAINS_ALWAYS;
+    this.#found = undefined;
+    this.#acceptor = new Acceptor(ACCEPTOR_NEW, this.#context.mutants);
+    this.#store(() => {});
   }
 
   /** An epoch is in force: from now on votes are on the one after it. */
   turnTo(epoch: number): void {
     if (epoch + 1 <= this.#epoch) return;
     this.#epoch = epoch + 1;
-    this.#acceptor = new Acceptor(ACCEPTOR_NEW, this.#context.mutants);
+    this.#acceptor = this.#acceptorOf(this.#epoch);
+  }
+
+  /** Whether this node may vote on the epoch after the one in force, if nobody who is reached knows a later one. */
+  get mayVote(): boolean {
+    return this.#isTold && this.#context.topology.epoch > this.#lastSilent;
+  }
+
+  /** Whether it votes again once there are later epochs. */
+  get mustRenew(): boolean {
+    return this.#abstainsAt !== ABSTAINS_ALWAYS && this.#context.topology.epoch <= this.#lastSilent;
+  }
+
+  /** While an epoch up to this one is in force it does not vote on the next. */
+  get #lastSilent(): number {
+    return this.#abstainsAt === 0 ? 0 : this.#abstainsAt + 1;
   }
 
   /**
-   * Whether this node may vote on the epoch after the one in force. To be asked only when nobody who is
-   * reached knows a later one.
+   * Looks whether enough members told what they remember of this disk (once in a life is enough), and on which epoch
+   * it may have voted.
+   * @param isCaughtUp nobody who is reached knows a later epoch than the one in force
    */
-  mayVote(): boolean {
-    const { identity, topology } = this.#context;
-    this.tick();
-    if (!this.#isTold) return false;
-    if (identity.generation !== this.#generation) this.#abstain(identity.generation, topology.epoch);
-    return this.#abstainsAt !== topology.epoch;
-  }
-
-  /** The disk is not the one that was voted on. */
-  #abstain(generation: number, epoch: number): void {
-    this.#generation = generation;
-    this.#abstainsAt = epoch;
-    this.#acceptor = new Acceptor(ACCEPTOR_NEW, this.#context.mutants);
-    this.#context.log.write('info', 'vote-withheld', { epoch: epoch + 1, generation });
+  tick(isCaughtUp: boolean): void {
+    const { identity, topology, log } = this.#context;
+    if (!this.#isTold && identity.isSettled) {
+      const { length } = topology.members;
+      this.#isTold = (length - this.#unheard()) * 2 > length;
+    }
+    if (this.#abstainsAt !== ABSTAINS_ALWAYS || !this.#isTold || !isCaughtUp) return;
+    this.#abstainsAt = topology.epoch;
+    log.write('info', 'vote-withheld', { epoch: topology.epoch + 1 });
     this.#store(() => {});
-  }
-
-  /** Looks whether enough members told what they remember of this disk: once in a life is enough. */
-  tick(): void {
-    if (this.#isTold || !this.#context.identity.isSettled) return;
-    const { length } = this.#context.topology.members;
-    this.#isTold = (length - this.#unheard()) * 2 > length;
   }
 
   /** Asked to listen to a ballot; `done` when the answer may be given, if ever. */
@@ -114,8 +132,8 @@ export class TopologyVotes {
   }
 
   #store(stored: (error: CodedError | undefined) => void): void {
-    const [epoch, generation, abstainsAt] = [this.#epoch, this.#generation, this.#abstainsAt];
-    const note = encodeVotes({ epoch, generation, abstainsAt, state: this.#acceptor.state });
-    this.#context.replica.note(votesKey, note, { stored });
+    const [epoch, abstainsAt] = [this.#epoch, this.#abstainsAt];
+    const note = encodeVotes({ epoch, abstainsAt, state: this.#acceptor.state });
+    this.#context.replica.note(votesKey, note, { stored }, true);
   }
 }

@@ -475,9 +475,13 @@ export class Replica {
     else tray.waiters.push(waiter);
   }
 
-  /** Stores a note of the node itself (identity, reservations) with the next batch; undefined removes it. */
-  note(key: ByteString, value: Uint8Array | undefined, waiter: StoredWaiter): void {
+  /**
+   * Stores a note of the node itself (identity, reservations) with the next batch; undefined removes it.
+   * @param isSynced it is to survive a power loss even where rows need not
+   */
+  note(key: ByteString, value: Uint8Array | undefined, waiter: StoredWaiter, isSynced = false): void {
     this.#tray.notes.push({ key, value });
+    if (isSynced) this.#tray.isSynced = true;
     this.#tray.waiters.push(waiter);
     this.#options.wake();
   }
@@ -541,7 +545,8 @@ export class Replica {
     }
     const note = this.#options.noteOfCommit();
     if (note !== undefined) batch.push(note);
-    this.#options.storage.write(batch, this.#options.durability, (error) => this.#committed(tray, error));
+    const durability = tray.isSynced ? 'always' : this.#options.durability;
+    this.#options.storage.write(batch, durability, (error) => this.#committed(tray, error));
   }
 
   #tellWatcher(batch: readonly StorageWrite[]): void {

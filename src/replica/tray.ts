@@ -24,10 +24,12 @@ export interface Tray {
   waiters: StoredWaiter[];
   /** Bytes of the rows laid on it, those that were replaced included. */
   bytes: number;
+  /** Something on it must survive a power loss, whatever durability the rows have. */
+  isSynced: boolean;
 }
 
 export function trayEmpty(): Tray {
-  return { rows: new Map(), keyed: undefined, notes: [], waiters: [], bytes: 0 };
+  return { rows: new Map(), keyed: undefined, notes: [], waiters: [], bytes: 0, isSynced: false };
 }
 
 /** Whether there is nothing on it, and nobody waits. */

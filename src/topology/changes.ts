@@ -189,6 +189,16 @@ export function cleared(topology: Topology, changeId: number, wall: number): Top
   return withoutLost(topology, ghosts, { id: changeId, wall: Math.floor(wall) }, epochAfter(topology));
 }
 
+/**
+ * A steady epoch once more, under the next number: for voters who may not vote on that one, since they forgot
+ * whether they did.
+ */
+export function renewed(topology: Topology): Topology {
+  const { phase, members, read, change } = topology;
+  assert(phase === 'steady', 'no change is under way');
+  return new Topology({ epoch: epochAfter(topology), phase, members, read, other: undefined, change });
+}
+
 function joined(topology: Topology, member: TopologyMember, asker: Asker): Transition {
   checkMember(member);
   const known = topology.member(member.id);

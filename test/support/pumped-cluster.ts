@@ -20,6 +20,7 @@ import { Node } from '../../src/node/node.ts';
 import type { Member, NodeLimits } from '../../src/node/options.ts';
 import { NODE_LIMITS_DEFAULT } from '../../src/node/options.ts';
 import type { Clock } from '../../src/ports/clock.ts';
+import type { Durability } from '../../src/ports/storage.ts';
 import type { NodeId, Transport } from '../../src/ports/transport.ts';
 import { place } from '../../src/ring/placement.ts';
 import { slotOf } from '../../src/ring/slots.ts';
@@ -81,6 +82,8 @@ export interface PumpedOptions {
   readonly storageAutomatic?: boolean;
   /** Named bugs, see `sim/mutants.ts`. */
   readonly mutants?: readonly string[];
+  /** `always` if left out. */
+  readonly durability?: Durability;
   /** Zone of each node. */
   readonly zones?: readonly string[];
   /** The epoch that all begin with, made from the founding one; that one if left out. */
@@ -155,7 +158,7 @@ export class PumpedCluster extends PumpedNetwork {
         table: this.table,
         ...(seat.topology === undefined ? {} : { topology: seat.topology }),
         policies: this.#policies,
-        durability: 'always',
+        durability: this.#options.durability ?? 'always',
         limits: { ...NODE_LIMITS_DEFAULT, ...this.#options.limits },
         updates: this.#options.updates ?? updatesForTests,
         mutants: new Set(this.#options.mutants),

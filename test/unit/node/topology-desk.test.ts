@@ -80,11 +80,15 @@ describe('a change', () => {
     assert.equal(cluster.mustBegin('n1', heavier).phase, 'copy');
     cluster.advance(3000, 20);
     assert.deepEqual([cluster.node('n1').topology.epoch, cluster.node('n2').topology.epoch], [2, 2]);
-    // Whoever is away has to know the epoch before the next: cancelling waits for it too.
-    const early = cluster.answered(cluster.ask('n2', { kind: 'cancel' }));
-    assert.equal(early.error?.code, 'quorum-unreachable');
-    assert.match(early.error!.message, /n3/);
+    cluster.allowGaps();
+    assert.equal(cluster.mustBegin('n2', { kind: 'cancel' }).epoch, 3);
+    // Another change waits for whoever is away.
+    const early = cluster.answered(cluster.ask('n2', heavier));
+    assert.deepEqual([early.error?.code, early.error?.outcome], ['quorum-unreachable', 'fail']);
+    assert.match(early.error!.message, /epoch 3, and this is not known of n3/);
     cluster.restart('n3');
+    assert.equal(cluster.untilSteady().epoch, 3);
+    cluster.mustBegin('n2', heavier);
     assert.equal(cluster.untilSteady().member('n2')?.weight, 3);
     const late = cluster.answered(cluster.ask('n2', { kind: 'cancel' }));
     assert.deepEqual([late.error?.code, late.error?.outcome], ['invalid', 'fail']);
@@ -95,7 +99,7 @@ describe('a change', () => {
     const cluster = new TopologyCluster();
     const member = { ...pumpedMember('n4'), respPort: 1004 };
     const joining = cluster.mustBegin('n2', { kind: 'join', member });
-    assert.deepEqual([joining.phase, joining.has('n4')], ['copy', true]);
+    assert.ok(joining.phase !== 'steady' && joining.has('n4'));
     cluster.advance(1000, 20);
     assert.deepEqual(cluster.epochs(), [2, 2, 2]);
     const back = cluster.mustBegin('n1', { kind: 'cancel' });
