@@ -48,7 +48,7 @@ class Surroundings {
     const { topology } = node;
     this.#node = node;
     this.#policy = node.policyOf('');
-    this.#isLinearizable = isLinearizable(this.#policy, node.replicas);
+    this.#isLinearizable = isLinearizable(this.#policy, node.table.listLength);
     for (const { id, live, rebuildingSince } of node.members()) {
       if (!live) continue;
       this.#live.add(id);

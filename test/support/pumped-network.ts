@@ -175,6 +175,10 @@ export abstract class PumpedNetwork {
     this.#pipe(from, to).held = true;
   }
 
+  isHeld(from: NodeId, to: NodeId): boolean {
+    return this.#pipe(from, to).held;
+  }
+
   release(from: NodeId, to: NodeId): void {
     this.#pipe(from, to).held = false;
   }

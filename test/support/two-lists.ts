@@ -7,10 +7,13 @@
  */
 
 import assert from 'node:assert/strict';
+import type { ByteString } from '../../src/base/bytes.ts';
 import type { NodeId } from '../../src/ports/transport.ts';
 import { Table } from '../../src/ring/table.ts';
+import { rowKeyOf } from '../../src/rows/key.ts';
 import { encodeTopology } from '../../src/topology/codec.ts';
 import { Topology, type TopologyChange } from '../../src/topology/topology.ts';
+import { writeWrite } from '../../src/wire/messages.ts';
 import { writeTopology } from '../../src/wire/topology-messages.ts';
 import { PumpedCluster, type PumpedOptions, pumpedMember } from './pumped-cluster.ts';
 
@@ -99,5 +102,23 @@ export class TwoLists extends PumpedCluster {
       }
       assert.equal(node.topology.epoch, epoch, `${id} turned the page`);
     }
+  }
+
+  /** What `from` holds durably under a row key is stored by `to`: a comparison of these two, in one stroke. */
+  exchange(from: NodeId, to: NodeId, key: ByteString): void {
+    const row = this.stored(from, key);
+    const { node, storage } = this.seat(to);
+    if (row !== undefined) {
+      const frame = this.forge(from, to, (writer) => writeWrite(writer, 0, rowKeyOf(key), row));
+      node.frame(from, frame);
+    }
+    for (let turn = 0; turn < 10 && (this.endTurn(to) || storage.pending.length > 0); turn++) {
+      while (storage.pending.length > 0) storage.complete();
+    }
+  }
+
+  /** Pipes that are down, and may be up, come up. */
+  dial(): void {
+    this.connect();
   }
 }
