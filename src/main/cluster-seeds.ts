@@ -78,9 +78,10 @@ function seedsOf({ node, config, dataDir, environment }: SeedOptions): readonly 
 function seedsOfConfig(path: string, environment: NodeJS.ProcessEnv): readonly string[] {
   const { config, problems } = loadConfig({ file: path, flags: new Map(), environment });
   if (config === undefined || problems.length > 0) throw new Error(problemLines(problems));
-  const asked = config.members.filter(({ httpPort }) => httpPort > 0);
+  const members = config.members.filter(({ httpPort }) => httpPort > 0);
+  const asked = [...members.map(({ host, httpPort }) => addressWords(host, httpPort)), ...config.join];
   if (asked.length === 0) throw new Error(`${path} names no member with an HTTP port`);
-  return asked.map(({ host, httpPort }) => addressWords(host, httpPort));
+  return asked;
 }
 
 /** `host:port`, `[::1]:port`, `:port` or a URL of it. */

@@ -59,7 +59,8 @@ export class Resize {
     if (done) {
       crew.settledIn(hand);
       await hand.settled;
-    } else if (hand.isGone) out.write(`${id} ended before it was taken in; the cluster is as it was.\n`);
+    } else if (hand.isGone && !crew.isStopping)
+      out.write(`${id} ended before it was taken in; the cluster is as it was.\n`);
     return done;
   }
 
@@ -135,7 +136,7 @@ export class Resize {
 }
 
 function advice(answer: TopologyAnswer, answers: readonly TopologyAnswer[]): string {
-  const words = waitAdvice(moveSumOf(answers), answer.phase);
+  const words = waitAdvice(moveSumOf(answers), answer);
   return words === '' ? '' : `\n${words}`;
 }
 

@@ -216,7 +216,9 @@ async function topologyOf(config: NodeConfig, address: string): Promise<Topology
   const call = { headers: passwordHeaders(config), timeoutMs: askMs };
   const response = await httpCall(address, '/v1/topology?encoded=true', call);
   const text = await wholeText(response);
-  if (response.status !== 200) throw new Error(`it answered HTTP ${response.status}`);
+  if (response.status !== 200) {
+    throw new Error(problemIn(text)?.detail ?? `it answered HTTP ${response.status}`);
+  }
   const answer = problemIn(text) as Partial<TopologyAnswer> | undefined;
   if (typeof answer?.encoded !== 'string')
     throw new Error('it is not a node of Dure, or one of another version');
