@@ -151,7 +151,9 @@ export class HintDesk implements Desk {
 
   #refusalOf(target: NodeId, rowKey: string, row: Row): CodedError | undefined {
     const context = this.#context;
-    if (target === context.self || context.links.get(target) === undefined) {
+    // Who is gone and still named by a table: what is kept for it is addressed anew to the owners.
+    const isKnown = context.links.get(target) !== undefined || context.topology.ghosts.includes(target);
+    if (target === context.self || !isKnown) {
       return new CodedError('unsupported', 'fail', 'a hint for nobody this node could hand it to');
     }
     if (isAboutToGo(context.topology, context.self)) {

@@ -259,7 +259,7 @@ describe('stand-ins while a partition moves', () => {
     cluster.finish();
   });
 
-  for (const w of [2]) {
+  for (const w of [2, 3]) {
     test(`for one that is gone for good ${w === 2 ? 'nobody' : 'somebody, W being all,'} stands in`, () => {
       const cluster = new TwoLists(
         2,
