@@ -153,7 +153,7 @@ export class Controller {
     if (now - this.#coolFrom >= coolDownMs) return undefined;
     return hold(
       'cooling-down',
-      `the last change ended ${durationWords(now - this.#coolFrom)} ago: the next is decided after ${durationWords(coolDownMs)}`,
+      `the last change was ${durationWords(now - this.#coolFrom)} ago: the next one is decided ${durationWords(coolDownMs)} after it`,
     );
   }
 

@@ -114,7 +114,8 @@ async function askOne(address: string, timeoutMs: number): Promise<Told> {
       text(address, '/metrics', timeoutMs),
     ]);
     const answer = JSON.parse(topology) as Partial<TopologyAnswer>;
-    if (typeof answer.epoch !== 'number' || !Array.isArray(answer.members)) {
+    const { epoch, node, members, moves } = answer;
+    if (typeof epoch !== 'number' || typeof node !== 'string' || !Array.isArray(members) || !moves) {
       throw new Error('it is not a node of Dure, or one of another version');
     }
     return { topology: answer as TopologyAnswer, reading: readMetrics(metrics), problem: '' };

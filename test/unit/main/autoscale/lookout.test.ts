@@ -3,6 +3,7 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, describe, test } from 'node:test';
 import { Lookout } from '../../../../src/main/autoscale/lookout.ts';
+import { NO_MOVES } from '../../../../src/node/move-figures.ts';
 import { withHttpApi } from '../../../support/http-api.ts';
 
 const metrics =
@@ -58,7 +59,7 @@ class Door {
       httpPort: port,
       live: true,
     }));
-    return { node: this.id, epoch: this.epoch, phase: 'steady', members };
+    return { node: this.id, epoch: this.epoch, phase: 'steady', members, moves: NO_MOVES };
   }
 }
 
