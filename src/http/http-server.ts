@@ -59,6 +59,8 @@ export interface HttpServerOptions {
 export interface HttpSources extends MetricsSources {
   /** Dure's own version. */
   readonly version: string;
+  /** See `NodeProcess.drain`. */
+  drain(graceMs: number): Promise<number>;
 }
 
 const bodyBytesMax = 16 * 1024;
@@ -67,6 +69,9 @@ const headerBytesMax = 32 * 1024;
 const arrivalMsMaxDefault = 10_000;
 /** A connection without a request is kept open for so long. */
 const keepAliveMs = 10_000;
+/** `close` waits so long for the answers of what is under way, milliseconds. */
+const closeWaitMs = 1000;
+const closePollMs = 20;
 /** A connection on which nothing moves is closed: not before the longest request is answered. */
 const silenceMsMax = TIMEOUT_MS_MAX + 5_000;
 /**
@@ -133,7 +138,7 @@ export class HttpServer {
       connectionTimeout: silenceMsMax,
       requestTimeout: arrivalMsMax,
       keepAliveTimeout: keepAliveMs,
-      forceCloseConnections: true,
+      forceCloseConnections: 'idle',
       http: {
         maxHeaderSize: headerBytesMax,
         headersTimeout: arrivalMsMax,
@@ -165,10 +170,16 @@ export class HttpServer {
     return typeof address === 'object' && address !== null ? address.port : port;
   }
 
-  /** Stops to accept and closes all connections. */
+  /** Stops to accept, lets requests under way be answered for up to a second, and closes what is left. */
   async close(): Promise<void> {
     this.#metrics.close();
+    const { server } = this.#app;
+    // A connection is idle from the end of its answer on, and nobody is told of that.
+    const sweep = setInterval(() => server.closeIdleConnections(), closePollMs);
+    const cut = setTimeout(() => server.closeAllConnections(), closeWaitMs);
     await this.#app.close();
+    clearInterval(sweep);
+    clearTimeout(cut);
   }
 
   /** The checks of every page, and the data API behind them. */
@@ -197,6 +208,7 @@ export class HttpServer {
       version,
       secured: password !== undefined,
       limits: { ...DATA_API_LIMITS_DEFAULT, ...limits },
+      drain: (graceMs) => this.#sources.drain(graceMs),
     });
   }
 

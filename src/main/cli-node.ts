@@ -25,6 +25,7 @@ export function nodeCommand(): Command {
     .addCommand(removeCommand())
     .addCommand(replaceCommand())
     .addCommand(weightCommand())
+    .addCommand(drainCommand())
     .addCommand(cancelCommand());
 }
 
@@ -204,6 +205,22 @@ function weightCommand(): Command {
         return;
       }
       await change({ kind: 'weight', id, weight: value }, options);
+    });
+}
+
+function drainCommand(): Command {
+  return seeing('drain', 'stop using a node, before its process is stopped')
+    .argument('<id>', 'of the node')
+    .option('--grace <duration>', 'serve on for so long, while its health says that it is not ready', '0')
+    .addHelpText(
+      'after',
+      '\nA process that gets SIGTERM drains by itself (limits.drainGraceMs). This command is for those who want to\n' +
+        'know when it is done, or to give load balancers time.',
+    )
+    .action(async (id: string, options: Given) => {
+      const { runNodeDrain } = await import('./node-drain.ts');
+      const [grace, json] = [String(options.grace), options.json === true];
+      process.exitCode = await runNodeDrain({ ...seedOptionsOf(options), id, grace, json });
     });
 }
 

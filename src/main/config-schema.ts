@@ -206,6 +206,11 @@ const limits = z.strictObject({
     node.horizonAlarmMs,
     'a tombstone horizon held for so long raises an alarm',
   ),
+  drainGraceMs: setting(
+    duration(0, 600_000),
+    0,
+    'a node that is told to stop serves on for so long, while its health says that it is not ready',
+  ),
   clientsMax: setting(integer(1), door.clientsMax, 'Redis clients connected at a time'),
   idleTimeoutMs: setting(duration(0), door.idleTimeoutMs, 'a client silent for longer is closed; 0: never'),
   pendingCommandsMax: setting(integer(1), door.pendingCommandsMax, 'commands of one client under way'),
@@ -368,6 +373,7 @@ export interface LimitsConfig {
   readonly horizonIntervalMs: number;
   readonly horizonMarginMs: number;
   readonly horizonAlarmMs: number;
+  readonly drainGraceMs: number;
   readonly clientsMax: number;
   readonly idleTimeoutMs: number;
   readonly pendingCommandsMax: number;

@@ -28,11 +28,14 @@ export interface House {
   readonly random: Random;
   /** Why the node cannot serve now, in words; undefined when it can. */
   readonly fault: () => string | undefined;
+  /** See `NodeProcess.drain`. */
+  readonly drain: (graceMs: number) => Promise<number>;
 }
 
 /**
  * Opens the doors that have a port. What closes them is laid on `undo` step by step, and `innermost` between the
  * steps: with the last client gone, before the HTTP port, so that supervisors see the node stop.
+ * @returns what shuts the RESP door: nobody new is let in, and those inside are served on
  * @throws StartError for a port that cannot be used
  */
 export async function openDoors(
@@ -40,13 +43,17 @@ export async function openDoors(
   house: House,
   innermost: () => unknown,
   undo: (() => unknown)[],
-): Promise<void> {
-  const { node, log, fault } = house;
+): Promise<() => void> {
+  const { node, log, fault, drain } = house;
   const { respPort, httpPort } = config.self;
   const { server, facts } = makeRespDoor(config, house);
   undo.push(() => facts.close());
   if (httpPort > 0) {
-    const http = new HttpServer(httpOptions(config), { node, door: server, version: VERSION, fault }, log);
+    const http = new HttpServer(
+      httpOptions(config),
+      { node, door: server, version: VERSION, fault, drain },
+      log,
+    );
     undo.push(() => http.close());
     await http.listen().catch((error: NodeJS.ErrnoException) => {
       throw portError(error, config, 'httpPort');
@@ -59,6 +66,7 @@ export async function openDoors(
   }
   undo.push(innermost);
   undo.push(() => server.close());
+  return () => void server.shut();
 }
 
 /** The RESP door, closed still: HTTP shows its figures, whether it is opened or not. */

@@ -31,8 +31,9 @@ const pollMs = 10;
 export class Drain {
   readonly #house: Drained;
   readonly #log: Log;
-  #under: Promise<void> | undefined;
-  #hurried: (() => void) | undefined;
+  #under: Promise<number> | undefined;
+  /** Until then those inside are served on. */
+  #graceUntil: number = Number.POSITIVE_INFINITY;
 
   constructor(house: Drained, log: Log) {
     this.#house = house;
@@ -42,30 +43,28 @@ export class Drain {
   /**
    * Drains, once; asked again it is the same draining, and a shorter grace shortens what is left of it.
    * @param graceMs those inside are served on for so long, milliseconds
+   * @returns how many requests were not answered in time
    */
-  run(graceMs: number): Promise<void> {
-    if (graceMs === 0) this.#hurried?.();
+  run(graceMs: number): Promise<number> {
+    this.#graceUntil = Math.min(this.#graceUntil, performance.now() + graceMs);
     this.#under ??= this.#run(graceMs);
     return this.#under;
   }
 
-  async #run(graceMs: number): Promise<void> {
+  async #run(graceMs: number): Promise<number> {
     const house = this.#house;
     this.#log.write('info', 'node-draining', { graceMs });
     house.say('the node is draining');
     house.shut();
-    if (graceMs > 0) {
-      const hurried = new Promise<void>((resolve) => {
-        this.#hurried = resolve;
-      });
-      const timer = new AbortController();
-      await Promise.race([delay(graceMs, undefined, { signal: timer.signal }).catch(() => {}), hurried]);
-      timer.abort();
+    while (performance.now() < this.#graceUntil) {
+      await delay(Math.min(pollMs, this.#graceUntil - performance.now()));
     }
     house.refuse();
-    const beganAt = performance.now();
+    const refusedAt = performance.now();
     await delay(refusedMs);
-    while (house.waiting() > 0 && performance.now() - beganAt < finishMaxMs) await delay(pollMs);
-    this.#log.write('info', 'node-drained', { unfinished: house.waiting() });
+    while (house.waiting() > 0 && performance.now() - refusedAt < finishMaxMs) await delay(pollMs);
+    const unfinished = house.waiting();
+    this.#log.write(unfinished === 0 ? 'info' : 'warn', 'node-drained', { unfinished });
+    return unfinished;
   }
 }

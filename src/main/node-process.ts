@@ -30,6 +30,7 @@ import type { Topology } from '../topology/topology.ts';
 import { type NodeConfig, policyTableOf } from './config.ts';
 import { type Departure, followTopology } from './departure.ts';
 import { LockedError, lockDirectoryPatiently } from './directory-lock.ts';
+import { Drain, type Drained } from './drain.ts';
 import { EXIT } from './exit-codes.ts';
 import { dataFormat } from './identity-file.ts';
 import { checkIdentity, findTopology, replicasBefore } from './known-topology.ts';
@@ -37,6 +38,8 @@ import { portError, StartError } from './start-error.ts';
 import { VERSION } from './version.ts';
 
 const linkedPollMs = 20;
+/** After the goodbye what peers have sent already is still answered, for so long, milliseconds. */
+const lingerMs = 80;
 /** Between ticks of a node with nothing to do, milliseconds; heartbeats are to leave in time. */
 const quietTickMaxMs = 40;
 const quietTicksPerBeat = 5;
@@ -66,7 +69,14 @@ export interface NodeProcess {
   readonly failed: Promise<string>;
   /** Settles when the node is no member of its cluster any more: it is to be stopped. */
   readonly departed: Promise<Departure>;
-  /** Stops taking requests, answers what is under way, makes everything durable and ends. */
+  /**
+   * Not ready any more, as health tells: nobody new is let in, those inside are served on for `graceMs` milliseconds;
+   * then new requests are refused, and those under way are answered. Once: asked again it is the same draining,
+   * which a shorter grace shortens.
+   * @returns how many requests were not answered within two seconds
+   */
+  drain(graceMs: number): Promise<number>;
+  /** Drains, tells the peers, makes everything durable and ends. */
   stop(): Promise<void>;
 }
 
@@ -131,11 +141,30 @@ async function assemble(
   }
   await started;
   let fault: string | undefined = 'the node is starting';
-  const stopNode = (): void => node.stop();
+  const stopNode = async (): Promise<void> => {
+    node.stop();
+    if (tcp !== undefined) await delay(lingerMs);
+  };
+  let shut = (): void => {};
+  const drained: Drained = {
+    say: (words) => {
+      fault = words;
+    },
+    shut: () => shut(),
+    refuse: () => node.drain(),
+    waiting: () => node.figures().requestsInFlight,
+  };
+  const draining = new Drain(drained, log);
+  const drain = (graceMs: number): Promise<number> => draining.run(graceMs);
   if (doors !== undefined) {
-    await doors.openDoors(config, { node, driver, log, random, fault: () => fault }, stopNode, undo);
+    const house = { node, driver, log, random, fault: () => fault, drain };
+    shut = await doors.openDoors(config, house, stopNode, undo);
   } else undo.push(stopNode);
   fault = undefined;
+  let hasFailed = false;
+  failed.then(() => {
+    hasFailed = true;
+  });
   const following = followTopology(config, node, log, hasDirectory);
   undo.push(() => following.stop());
   tellReady(config, log, storage.engine, hasDirectory ? dataFormat(config) : undefined);
@@ -149,9 +178,12 @@ async function assemble(
       while (!isLinked() && clock.monotonic() < deadline) await delay(linkedPollMs);
       return isLinked();
     },
-    stop() {
+    drain,
+    async stop() {
+      // Without its storage nothing that is under way comes to an end.
+      if (!hasFailed) await drain(config.limits.drainGraceMs);
       fault = 'the node is stopping';
-      return takeApart(undo);
+      await takeApart(undo);
     },
   };
 }

@@ -16,7 +16,7 @@ import { EXIT } from './exit-codes.ts';
 import { type NodeProcess, startNode } from './node-process.ts';
 import { StartError } from './start-error.ts';
 
-/** A stop that takes longer than this is cut short, milliseconds. */
+/** A stop that takes longer than this, and than its grace, is cut short, milliseconds. */
 const stopMaxMs = 8000;
 
 /** How long a parent waits for a cluster to find together, milliseconds. */
@@ -58,7 +58,7 @@ export async function runStart(options: StartOptions): Promise<void> {
     return;
   }
   process.off('disconnect', orphaned);
-  const stop = stopOnSignal(node, log);
+  const stop = stopOnSignal(node, log, stopMaxMs + config.limits.drainGraceMs);
   node.departed.then((departure) => depart(departure, config, log, stop));
   node.failed.then((reason) => {
     log.write('alarm', 'storage-failed-exit', {
@@ -113,16 +113,16 @@ function crashLoudly(log: FoldedLog): void {
 type Stop = (reason: string, exitCode: number) => void;
 
 /** @returns what stops the node, for another reason than a signal. */
-function stopOnSignal(node: NodeProcess, log: FoldedLog): Stop {
+function stopOnSignal(node: NodeProcess, log: FoldedLog, maxMs: number): Stop {
   let stopping = false;
   const stop = (reason: string, exitCode = 0): void => {
     if (stopping) return;
     stopping = true;
     log.write('info', 'node-stopping', { reason });
     const timer = setTimeout(() => {
-      log.write('error', 'stop-cut-short', { afterMs: stopMaxMs });
+      log.write('error', 'stop-cut-short', { afterMs: maxMs });
       process.exit(EXIT.failed);
-    }, stopMaxMs);
+    }, maxMs);
     timer.unref();
     node.stop().then(
       () => {

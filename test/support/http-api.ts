@@ -38,10 +38,11 @@ export async function withHttpApi(
   run: (api: HttpApi) => Promise<void>,
   options: Partial<HttpServerOptions> = {},
   node: FakeNode = new FakeNode(),
+  drain: (graceMs: number) => Promise<number> = async () => 0,
 ): Promise<void> {
   const logged: string[] = [];
   const log: Log = { write: (_level, event, fields) => logged.push(`${event} ${JSON.stringify(fields)}`) };
-  const sources = { node, door: quietDoor(), version: '1.2.3', fault: () => undefined };
+  const sources = { node, door: quietDoor(), version: '1.2.3', fault: () => undefined, drain };
   const server = new HttpServer({ port: 0, ...options }, sources, log);
   const port = await server.listen();
   const raw = (text: string | Uint8Array, timeoutMs = 5000): Promise<string> =>

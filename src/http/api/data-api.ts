@@ -15,6 +15,7 @@ import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from
 import type { NodeApi } from '../../node/api.ts';
 import type { Log } from '../../ports/log.ts';
 import { addBatch } from './batch.ts';
+import { addDrain, DRAIN_METHODS } from './drain.ts';
 import type { Guard } from './guard.ts';
 import { KEY_ROUTE, POLICY_ROUTE } from './key.ts';
 import { addList } from './list.ts';
@@ -59,6 +60,8 @@ export interface DataApiParts {
   readonly limits: DataApiLimits;
   /** The data are served, and not the topology alone. */
   readonly data: boolean;
+  /** Drains this node, see `NodeProcess.drain`. */
+  readonly drain: (graceMs: number) => Promise<number>;
 }
 
 /** Adds all of it. */
@@ -71,6 +74,7 @@ export function addDataApi(app: FastifyInstance, parts: DataApiParts): void {
     async (scope) => {
       addRules(scope, parts);
       addTopology(scope, parts.node);
+      addDrain(scope, parts.node, parts.drain);
       if (!parts.data) return;
       addOneKey(scope, parts.node);
       addList(scope, parts.node);
@@ -138,6 +142,7 @@ const methods: Methods = new Map([
   ['/v1/policies', 'GET, HEAD'],
   [`/v1${POLICY_ROUTE}`, 'PUT, DELETE'],
   ...TOPOLOGY_METHODS,
+  DRAIN_METHODS,
 ]);
 
 /** The problem of a request that no route takes: `no-such-page`, or `method-not-allowed`. */

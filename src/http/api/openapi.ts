@@ -5,6 +5,7 @@
 
 import { z } from 'zod';
 import type { NodeApi } from '../../node/api.ts';
+import { DRAIN, DRAINED, drainPath } from './drain.ts';
 import { POLICY_SCHEMAS, policyPaths } from './policy-pages.ts';
 import { PROBLEM_KINDS, PROBLEM_TYPE, type ProblemCode } from './problem.ts';
 import { BODIES, QUERIES } from './schemas.ts';
@@ -253,6 +254,7 @@ export function openApiDocument(parts: {
       '/v1/batch': batchPath,
       ...policyPaths(problems, asking),
       ...topologyPaths(problems, asking),
+      '/v1/nodes/{id}/drain': drainPath(problems),
     },
     components: {
       schemas: {
@@ -265,6 +267,8 @@ export function openApiDocument(parts: {
         PolicyWish: schemaOf(POLICY_SCHEMAS.PolicyWish),
         PolicyChange: schemaOf(POLICY_SCHEMAS.PolicyChange),
         ...topologySchemas,
+        NodeDrain: schemaOf(DRAIN, 'input'),
+        NodeDrained: schemaOf(DRAINED),
       },
       securitySchemes: {
         bearer: { type: 'http', scheme: 'bearer', description: 'The password of the cluster.' },

@@ -171,7 +171,7 @@ export const TOPOLOGY_SCHEMAS: TopologySchemas = {
   TopologyForce: FORCE,
 };
 
-const idParameter: Json = {
+export const ID_PARAMETER: Json = {
   name: 'id',
   in: 'path',
   required: true,
@@ -183,7 +183,7 @@ function jsonBody(name: keyof TopologySchemas): Json {
   return { 'application/json': { schema: { $ref: `#/components/schemas/${name}` } } };
 }
 
-type Problems = (...codes: readonly ProblemCode[]) => Json;
+export type Problems = (...codes: readonly ProblemCode[]) => Json;
 
 /** A change of the topology. */
 function changing(
@@ -269,7 +269,7 @@ export function topologyPaths(problems: Problems, asking: readonly ProblemCode[]
 /** Those of one member. */
 function memberPaths(failing: Json): Json {
   const ofMember = (operation: Json, method = 'post'): Json => ({
-    parameters: [idParameter],
+    parameters: [ID_PARAMETER],
     [method]: operation,
   });
   return {

@@ -6,12 +6,10 @@
  */
 
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import { z } from 'zod';
-import { BYTES_EMPTY } from '../../base/bytes.ts';
 import type { NodeApi, TopologyRequest } from '../../node/api.ts';
 import { encodeTopology } from '../../topology/codec.ts';
-import { base64Of, textOf } from './key.ts';
-import { isJson } from './one-key.ts';
+import { bodyOf, idOf } from './body.ts';
+import { base64Of } from './key.ts';
 import { markRepeatable, Problem } from './problem.ts';
 import { checked } from './schemas.ts';
 import { listsJson, type TopologyAnswer, topologyAnswer } from './topology-json.ts';
@@ -19,7 +17,6 @@ import {
   CHANGE_QUERY,
   FORCE,
   JOIN,
-  MEMBER_ID,
   NOTHING,
   REMOVE,
   REPLACE,
@@ -129,24 +126,4 @@ function joinOf(request: FastifyRequest, node: NodeApi): TopologyRequest {
     );
   }
   return { kind: 'join', member };
-}
-
-function idOf({ params }: FastifyRequest): string {
-  return checked(z.object({ id: MEMBER_ID }), params, 'address').id;
-}
-
-/** What a schema makes of the body; of none at all, what it makes of `{}`. @throws Problem */
-function bodyOf<T>(schema: z.ZodType<T>, { headers, body }: FastifyRequest): T {
-  const bytes = (body as Uint8Array | undefined) ?? BYTES_EMPTY;
-  if (bytes.length === 0) return checked(schema, {}, 'body');
-  if (!isJson(headers['content-type'])) {
-    throw new Problem('unsupported-media-type', 'send application/json; nothing was done', 'fail');
-  }
-  let value: unknown;
-  try {
-    value = JSON.parse(textOf(bytes) ?? '');
-  } catch {
-    throw new Problem('invalid', 'the body is not JSON; nothing was done', 'fail');
-  }
-  return checked(schema, value, 'body');
 }

@@ -104,7 +104,7 @@ async function withServer(run: (setup: Setup) => Promise<void>): Promise<void> {
       latency,
     },
   };
-  const sources = { node, door, version: '1.2.3', fault: () => setup.fault };
+  const sources = { node, door, version: '1.2.3', fault: () => setup.fault, drain: async () => 0 };
   const server = new HttpServer({ port: 0 }, sources, LOG_SILENT);
   const port = await server.listen();
   const setup: Setup = {

@@ -135,6 +135,7 @@ const plain: readonly Sample[] = [
   { operation: 'getTopology', path: '/v1/topology', sent: {} },
   { operation: 'joinNode', path: '/v1/nodes', sent: post(newcomer) },
   { operation: 'leaveNode', path: '/v1/nodes/n2/leave', sent: { method: 'POST' } },
+  { operation: 'drainNode', path: '/v1/nodes/n1/drain', sent: post({ graceMs: 0 }) },
   { operation: 'removeNode', path: '/v1/nodes/n2/remove', sent: { method: 'POST' } },
   { operation: 'replaceNode', path: '/v1/nodes/n2/replace', sent: post({ member: newcomer }) },
   { operation: 'weighNode', path: '/v1/nodes/n2/weight', sent: { ...post({ weight: 2 }), method: 'PUT' } },

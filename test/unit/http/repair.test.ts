@@ -43,7 +43,7 @@ async function served(use: (node: RepairingNode, url: string) => Promise<void>):
   const door = { statistics: { latency: { total: 0, sum: 0, countUpTo: () => 0 } } } as unknown as DoorView;
   const server = new HttpServer(
     { port: 0 },
-    { node, door, version: '0', fault: () => undefined },
+    { node, door, version: '0', fault: () => undefined, drain: async () => 0 },
     LOG_SILENT,
   );
   const port = await server.listen();

@@ -35,7 +35,7 @@ async function answersOf(
 ): Promise<{ status: StatusAnswer; page: string }> {
   const node = new FakeNode();
   node.status = () => status;
-  const sources = { node, door, version: '1.2.3', fault: () => fault };
+  const sources = { node, door, version: '1.2.3', fault: () => fault, drain: async () => 0 };
   const server = new HttpServer({ port: 0 }, sources, LOG_SILENT);
   const url = `http://127.0.0.1:${await server.listen()}`;
   try {
