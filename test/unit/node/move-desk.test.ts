@@ -31,7 +31,14 @@ function founded(ids: readonly string[], replicaCount = 3): Topology {
   return Topology.founding(members, place(undefined, members, { partitionCount, replicaCount }));
 }
 
-const joining = begun(founded(['a', 'b', 'c', 'd']), { kind: 'join', member: member('e') }, 1, 0).topology;
+/** The page of a change on which data are copied. */
+function copied(begin: Topology): Topology {
+  return begin.phase === 'copy' ? begin : advanced(begin);
+}
+
+const joining = copied(
+  begun(founded(['a', 'b', 'c', 'd']), { kind: 'join', member: member('e') }, 1, 0).topology,
+);
 const leaving = begun(founded(['a', 'b', 'c']), { kind: 'leave', id: 'c' }, 1, 0).topology;
 const removing = begun(founded(['a', 'b', 'c', 'd', 'e']), { kind: 'remove', ids: ['e'] }, 1, 0).topology;
 

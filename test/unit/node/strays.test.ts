@@ -35,12 +35,14 @@ const members = ids.map((id) => ({
   httpPort: 0,
 }));
 const founding = Topology.founding(members, place(undefined, members, { partitionCount, replicaCount: 3 }));
-const copying = begun(
+const begin = begun(
   founding,
   { kind: 'join', member: { ...members[0]!, id: 'f', host: 'f' } },
   1,
   0,
 ).topology;
+/** The page on which data are copied. */
+const copying = begin.phase === 'copy' ? begin : advanced(begin);
 const settled = advanced(advanced(copying));
 
 interface Given {

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { ByteString } from '../../../src/base/bytes.ts';
 import { CodedError } from '../../../src/base/errors.ts';
+import { NODE_LIMITS_DEFAULT } from '../../../src/node/options.ts';
 import type { RangeQuery, StorageEntry, StorageFigures } from '../../../src/ports/storage.ts';
 import type { Need } from '../../../src/repair/ports.ts';
 import { slotOf } from '../../../src/ring/slots.ts';
@@ -207,5 +208,63 @@ describe('leaves', () => {
     assert.equal(done, false);
     for (let ms = 0; ms < 10_000; ms += 5) pair.a.pass(5);
     assert.equal(done, true);
+  });
+});
+
+describe('rows that move', () => {
+  it('are fetched at the rate that is allowed, and no faster', () => {
+    const { rows, nowMs } = pairOn(new HeldStorage()).a;
+    const piece = 256 * 1024;
+    let fetched = 0;
+    let isAsked = false;
+    const began = nowMs;
+    const fetch = (): void => {
+      isAsked = false;
+      fetched += piece;
+      rows.moved(piece);
+    };
+    for (let now = began; now < began + 10_000; now += 5) {
+      rows.tick(now);
+      if (isAsked) continue;
+      isAsked = true;
+      rows.whenMoveAllowed(fetch);
+    }
+    const perSecond = fetched / 10;
+    assert.ok(perSecond <= NODE_LIMITS_DEFAULT.moveBytesPerSecond * 1.02, `${perSecond} bytes a second`);
+    assert.ok(perSecond >= NODE_LIMITS_DEFAULT.moveBytesPerSecond * 0.5, `${perSecond} bytes a second`);
+  });
+
+  it('come in pages of so many bytes, in order, without those that are damaged or gone', () => {
+    const pair = pairOn(new HeldStorage());
+    const names: string[] = [];
+    for (let i = 0; names.length < 300; i++) {
+      if (pair.table.partitionOfSlot(slotOf(`key ${i}`)) !== 5) continue;
+      names.push(`key ${i}`);
+      pair.a.put(`key ${i}`, i, 'x'.repeat(500));
+    }
+    const broken = rowKeyOf(names[10]!);
+    pair.a.storage.entries!.get(broken)![40]! ^= 1;
+    const met: string[] = [];
+    const sizes: number[] = [];
+    for (let after = '', more = true; more; ) {
+      let isDone = false;
+      pair.a.rows.page(5, after, 20_000, true, (error, rows, rest) => {
+        assert.equal(error, undefined);
+        sizes.push(rows.reduce((sum, { rowKey, row }) => sum + rowKey.length + row.length, 0));
+        for (const { rowKey } of rows) met.push(rowKey);
+        after = met.at(-1)!;
+        more = rest;
+        isDone = true;
+      });
+      for (let i = 0; i < 1000 && !isDone; i++) pair.a.pass(5);
+      assert.ok(isDone);
+    }
+    const expected = names.map((name) => rowKeyOf(name)).filter((key) => key !== broken);
+    assert.deepEqual(
+      met,
+      expected.toSorted((x, y) => (x < y ? -1 : 1)),
+    );
+    for (const size of sizes) assert.ok(size <= 20_000, `${size}`);
+    for (const size of sizes.slice(0, -1)) assert.ok(size > 18_000, `${size}`);
   });
 });
