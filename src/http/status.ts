@@ -78,7 +78,7 @@ export const STATUS_SCHEMA: object = objectSchema(
       nodes: listSchema(TEXT),
       gone: listSchema(TEXT),
       cancelled: FLAG,
-      phase: wordSchema('copy', 'switch'),
+      phase: wordSchema('enrol', 'copy', 'switch'),
       sinceMs: NUMBER,
       busy: listSchema(TEXT),
       waitsFor: listSchema(TEXT),

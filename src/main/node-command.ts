@@ -110,7 +110,7 @@ export async function runNodeList(options: NodeCommandOptions, streams: Streams 
   streams.out.write(membersTable(latest));
   const sum = moveSumOf(answers);
   if (latest.phase !== 'steady') streams.out.write(`\n${changeLine(latest, sum)}\n`);
-  const advice = waitAdvice(sum, latest.phase);
+  const advice = waitAdvice(sum, latest);
   if (advice !== '') streams.out.write(`${advice}\n`);
   return 0;
 }
@@ -209,7 +209,7 @@ async function watch(
       const isWaiting = waitingSince > 0 && now - waitingSince > adviceAfterMs;
       // The news takes a moment to get round: nobody waits for that.
       const sum = isWaiting ? all : { ...all, waitsFor: [] };
-      screen.show(latest, sum, waitAdvice(sum, latest.phase));
+      screen.show(latest, sum, waitAdvice(sum, latest));
     }
     await delay(lookEveryMs);
   }

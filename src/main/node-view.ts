@@ -33,6 +33,13 @@ export function changeLine(answer: TopologyAnswer, sum: MoveSum): string {
   const { phase, change } = answer;
   const name = change === undefined ? 'no change' : changeName(change);
   if (phase === 'steady') return `${name}: done`;
+  if (phase === 'enrol') {
+    const { nodes } = change!;
+    const isAway = sum.waitsFor.some((id) => nodes.includes(id));
+    const others = { ...sum, waitsFor: sum.waitsFor.filter((id) => !nodes.includes(id)) };
+    const far = isAway ? `waits for ${nodes.join(', ')} to start` : `${nodes.join(', ')} is taken in`;
+    return `${name} ${bar(0)} · ${far}${waitWords(others)}`;
+  }
   if (phase === 'switch')
     return `${name} ${bar(1)} · all is copied, owners are changing over${waitWords(sum)}`;
   const { partitions, partitionsDone, bytes, bytesLeft, bytesPerSecond } = sum;
@@ -65,11 +72,18 @@ function waitWords({ waitsFor }: MoveSum): string {
 }
 
 /** What to do about members that are waited for; empty if there are none. */
-export function waitAdvice({ waitsFor }: MoveSum, phase: TopologyAnswer['phase']): string {
+export function waitAdvice(
+  { waitsFor }: MoveSum,
+  { phase, change }: Pick<TopologyAnswer, 'phase' | 'change'>,
+): string {
   if (waitsFor.length === 0 || phase === 'steady') return '';
+  if (phase === 'enrol' && waitsFor.every((id) => change?.nodes.includes(id))) {
+    const names = waitsFor.join(', ');
+    return `Nothing is moved before ${names} is there. Start it; or, if it will not come, "dure node cancel".`;
+  }
   const [who, are, it] =
     waitsFor.length === 1 ? [waitsFor[0]!, 'is', 'it'] : [waitsFor.join(', '), 'are', 'them'];
-  const cancel = phase === 'copy' ? ', or give the change up with "dure node cancel"' : '';
+  const cancel = phase === 'switch' ? '' : ', or give the change up with "dure node cancel"';
   return (
     `${who} ${are} waited for: every member must know of the change. Start ${it} again; or, if ${it} will never come ` +
     `back, "dure node remove ${waitsFor.join(' ')}"${cancel}. Clients are served meanwhile.`

@@ -151,9 +151,11 @@ export class MoveDesk implements Desk {
 
   /** Whether this node has done, durably, all that the epoch in force asks of it. */
   get isSettled(): boolean {
-    const { topology, self, hints } = this.#context;
+    const { topology, self, hints, links } = this.#context;
     if (!topology.has(self) || topology.phase === 'steady') return true;
     if (topology.phase === 'copy') return this.#isWhole;
+    if (topology.phase === 'enrol')
+      return topology.newcomers.every(({ id }) => id === self || links.isLive(id));
     return topology.read.has(self) || hints.isEmpty;
   }
 

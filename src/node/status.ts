@@ -271,8 +271,11 @@ export interface ChangeStatus {
   readonly gone: readonly NodeId[];
   /** It was given up, and is being taken back. */
   readonly cancelled: boolean;
-  /** `copy`: those who will own rows fetch them; `switch`: they are asked from now on, and the others finish. */
-  readonly phase: 'copy' | 'switch';
+  /**
+   * `enrol`: those who come are waited for; `copy`: those who will own rows fetch them; `switch`: they are asked from
+   * now on, and the others finish.
+   */
+  readonly phase: 'enrol' | 'copy' | 'switch';
   /** For how long it has been under way, milliseconds. */
   readonly sinceMs: number;
   /** Members that have not yet said, to this node, that they did what the present epoch asks of them, */

@@ -179,19 +179,26 @@ function changeReasons(findings: Findings, reasons: StatusReason[]): void {
   for (const id of change.waitsFor) {
     const status = members.find((member) => member.id === id)?.status;
     const is = status === 'down' ? 'is down' : status === 'left' ? 'was stopped' : 'is not reached';
-    reasons.push(
-      reason('degraded', 'change-waits', id, [
-        `${words} waits for ${id}, which ${is}`,
-        'everything is served as before, and nothing moves on until every member has done its part',
-        change.phase === 'copy' && !change.cancelled
-          ? `start ${id} again; if it will not come back, remove it, or cancel the change`
-          : `start ${id} again; if it will not come back, remove it`,
-      ]),
-    );
+    const texts: [string, string, string] = isNewcomer(change, id)
+      ? [
+          `${words} waits for ${id} to start`,
+          'everything is served as before, and nothing is moved until the others reach it',
+          `start ${id}; if it will not come, cancel the change`,
+        ]
+      : [
+          `${words} waits for ${id}, which ${is}`,
+          'everything is served as before, and nothing moves on until every member has done its part',
+          change.phase !== 'switch' && !change.cancelled
+            ? `start ${id} again; if it will not come back, remove it, or cancel the change`
+            : `start ${id} again; if it will not come back, remove it`,
+        ];
+    reasons.push(reason('degraded', 'change-waits', id, texts));
   }
   if (change.sinceMs < CHANGE_QUIET_MS) return;
+  // Until whoever comes is there, nobody else can be done.
+  const isForNewcomer = change.waitsFor.some((id) => isNewcomer(change, id));
   for (const id of change.busy) {
-    if (change.waitsFor.includes(id)) continue;
+    if (change.waitsFor.includes(id) || isForNewcomer) continue;
     reasons.push(
       reason('degraded', 'change-under-way', id, [
         `${words}: ${workOf(findings, change, id)}`,
@@ -200,6 +207,11 @@ function changeReasons(findings: Findings, reasons: StatusReason[]): void {
       ]),
     );
   }
+}
+
+/** Whether a member is one who comes, and is not counted on yet. */
+function isNewcomer({ phase, nodes }: ChangeStatus, id: NodeId): boolean {
+  return phase === 'enrol' && nodes.includes(id);
 }
 
 /** `the join of n4`. */
@@ -218,6 +230,8 @@ function changeWords({ kind, nodes, gone, cancelled }: ChangeStatus): string {
 
 /** What a member has still to do for the change. */
 function workOf({ node }: Findings, change: ChangeStatus, id: NodeId): string {
+  if (change.phase === 'enrol')
+    return isNewcomer(change, id) ? `${id} starts` : `${id} does not reach ${change.nodes.join(', ')} yet`;
   if (change.phase === 'switch')
     return `${id} turns to the new owners and hands over what it keeps for others`;
   if (id !== node || change.partitions === 0) return `${id} fetches what it is to hold, or checks it`;

@@ -1,13 +1,14 @@
 /**
  * How one topology becomes the next: pure functions from a page of the register to the page after it.
  *
- * The picture, of a change in its three pages (docs/design/topology.md):
+ * The picture, of a change in its pages (docs/design/topology.md):
  *
  * ```
- *            begun            advanced            advanced
- *   steady ─────────▶ copy ────────────▶ switch ───────────▶ steady
- *      ▲               │  cancelled
- *      └───────────────┘
+ *     begun, somebody comes     advanced        advanced          advanced
+ *   steady ─────────────▶ enrol ────────▶ copy ─────────▶ switch ─────────▶ steady
+ *    │  ▲                   │              ▲ │
+ *    │  └─────── cancelled ─┴──────────────┼─┘
+ *    └── begun, nobody comes ──────────────┘
  * ```
  *
  * A member that is lost in the middle (`remove`, `force`) leaves phase and tables as they are: it is only no longer
@@ -23,7 +24,13 @@ import { place } from '../ring/placement.ts';
 import { Table } from '../ring/table.ts';
 import { checkAddresses, checkMember, checkWeight, refusal, ringMember } from './checks.ts';
 import type { TopologyRequest } from './request.ts';
-import { type ChangeKind, EPOCH_MAX, Topology, type TopologyMember } from './topology.ts';
+import {
+  type ChangeKind,
+  EPOCH_MAX,
+  Topology,
+  type TopologyChange,
+  type TopologyMember,
+} from './topology.ts';
 
 /** How far ahead a forced epoch is of the last one known: no majority that was lost has come that far. */
 export const FORCED_EPOCHS = 1000;
@@ -44,8 +51,6 @@ interface Beginning {
   readonly members: readonly TopologyMember[];
   /** Those of them that own nothing afterwards. */
   readonly leaving: readonly string[];
-  /** The table from which places are handed over as few as possible. */
-  readonly from: Table;
   readonly epoch: number;
 }
 
@@ -88,15 +93,16 @@ export function begun(
 }
 
 /**
- * The page after this one of the change under way: `copy` becomes `switch`, `switch` becomes `steady`. A change
- * that is in vain goes the same way back: `switch` becomes `copy`, `copy` becomes the `steady` of before.
+ * The page after this one of the change under way: `enrol` becomes `copy`, `copy` becomes `switch`, `switch` becomes
+ * `steady`. A change that is in vain goes back: `switch` becomes `copy`, `copy` and `enrol` the `steady` of before.
  */
 export function advanced(topology: Topology): Topology {
   const { phase, members, read, other, change } = topology;
-  assert(other !== undefined && change !== undefined, 'a change is under way');
+  assert(phase !== 'steady' && change !== undefined, 'a change is under way');
   const epoch = epochAfter(topology);
   const isBack = isInVain(topology);
-  if (isBack && phase === 'copy') return takenBack(topology, change.gone, epoch);
+  if (isBack && phase !== 'switch') return takenBack(topology, change.gone, epoch);
+  if (other === undefined) return enrolled(topology, change, epoch);
   if (isBack || phase === 'copy') {
     return new Topology({
       epoch,
@@ -117,10 +123,12 @@ export function advanced(topology: Topology): Topology {
  * copied, and the next page is due as soon as all members know this one.
  */
 export function isInVain(topology: Topology): boolean {
-  const { phase, old, next, change } = topology;
-  if (old === undefined || change === undefined || change.gone.length === 0) return false;
+  const { phase, read, old, next, change } = topology;
+  if (phase === 'steady' || change === undefined || change.gone.length === 0) return false;
   const isLost = (id: string): boolean => !topology.has(id);
-  if (phase === 'copy' && change.nodes.some((id) => isLost(id) && !old.has(id))) return true;
+  if (phase !== 'switch' && change.nodes.some((id) => isLost(id) && !read.has(id))) return true;
+  // Owners are placed on the next page, for those who are left.
+  if (old === undefined) return false;
   if (topology.members.every(({ id }) => !next.has(id))) return true;
   for (let partition = 0; partition < next.partitionCount; partition++) {
     if (!next.preferenceListOfPartition(partition).every(isLost)) continue;
@@ -190,19 +198,18 @@ export function cleared(topology: Topology, changeId: number, wall: number): Top
 }
 
 /**
- * A steady epoch once more, under the next number: for voters who may not vote on that one, since they forgot
+ * The same page once more, under the next number: for voters who may not vote on that one, since they forgot
  * whether they did.
  */
 export function renewed(topology: Topology): Topology {
-  const { phase, members, read, change } = topology;
-  assert(phase === 'steady', 'no change is under way');
-  return new Topology({ epoch: epochAfter(topology), phase, members, read, other: undefined, change });
+  const { phase, members, read, other, change, lost } = topology;
+  return new Topology({ epoch: epochAfter(topology), phase, members, read, other, change, lost });
 }
 
 function joined(topology: Topology, member: TopologyMember, asker: Asker): Transition {
   checkMember(member);
   const known = topology.member(member.id);
-  if (known !== undefined && topology.next.has(member.id)) {
+  if (known !== undefined && isToOwn(topology, member.id)) {
     const differs = differenceOf(known, member);
     if (differs === undefined) return { topology, warnings: [] };
     throw refusal(`${member.id} is a member already, with another ${differs}`);
@@ -248,7 +255,7 @@ function removed(topology: Topology, ids: readonly string[], asker: Asker): Tran
     return { topology: next, warnings: shortWarnings(next) };
   }
   const without = lostMeanwhile(topology, lost, epoch);
-  if (without.phase !== 'copy' || !isInVain(without)) return { topology: without, warnings: [] };
+  if (without.phase === 'switch' || !isInVain(without)) return { topology: without, warnings: [] };
   // All members know the page before, so this one may lead back at once. Who was to be replaced can be again.
   const { kind, gone } = topology.change!;
   const stayGone = kind === 'replace' ? lost : [...gone, ...lost];
@@ -257,8 +264,8 @@ function removed(topology: Topology, ids: readonly string[], asker: Asker): Tran
 
 function replaced(topology: Topology, id: string, member: TopologyMember, asker: Asker): Transition {
   checkMember(member);
-  const { change, read } = topology;
-  const isSame = change?.kind === 'replace' && change.gone.includes(id) && topology.next.has(member.id);
+  const { change } = topology;
+  const isSame = change?.kind === 'replace' && change.gone.includes(id) && isToOwn(topology, member.id);
   if (isSame && differenceOf(topology.member(member.id), member) === undefined)
     return { topology, warnings: [] };
   if (id === member.id) {
@@ -272,10 +279,8 @@ function replaced(topology: Topology, id: string, member: TopologyMember, asker:
   if (empty > 0) {
     throw refusal(`${plural(empty, 'partition')} would lose the last replica: nobody but ${id} holds it`);
   }
-  // The newcomer sits down where the other sat, so that nobody else has to move.
-  const from = tableWith(read, topology.epoch, new Map([[id, member]]));
   const members = [...topology.members.filter((other) => other.id !== id), member];
-  return beginning(topology, asker, { kind: 'replace', nodes: [member.id], gone: [id], members, from });
+  return beginning(topology, asker, { kind: 'replace', nodes: [member.id], gone: [id], members });
 }
 
 /** Members that are gone for good are taken out of a steady table. */
@@ -317,7 +322,19 @@ function takenBack(topology: Topology, gone: readonly string[], epoch: number): 
   });
 }
 
-/** The first epoch of a change: phase `copy`. */
+/**
+ * The page after `enrol`: owners are placed for the members of now, those who were lost meanwhile not among them. The
+ * newcomer of a replacement sits down where the other sat, so that nobody else has to move.
+ */
+function enrolled(topology: Topology, change: TopologyChange, epoch: number): Topology {
+  const { members, read, lost } = topology;
+  const renamed = new Map<string, TopologyMember>();
+  if (change.kind === 'replace') renamed.set(lost[0]!.id, topology.member(change.nodes[0]!)!);
+  const other = place(tableWith(read, epoch - 1, renamed), members);
+  return new Topology({ epoch, phase: 'copy', members, read, other, change, lost });
+}
+
+/** The first epoch of a change: phase `enrol` if somebody comes, else `copy`. */
 function beginning(
   topology: Topology,
   asker: Asker,
@@ -326,16 +343,16 @@ function beginning(
   const { kind, nodes, gone = [], members = topology.members, leaving = [] } = draft;
   const { read } = topology;
   const epoch = draft.epoch ?? epochAfter(topology);
-  const from = draft.from ?? read;
   const owners = members.filter(({ id }) => !leaving.includes(id));
   if (owners.length === 0) throw refusal('somebody must stay to hold the data');
+  const isEnrolling = members.some(({ id }) => !read.has(id));
   const lost = topology.members.filter(({ id }) => gone.includes(id));
   const next = new Topology({
     epoch,
-    phase: 'copy',
+    phase: isEnrolling ? 'enrol' : 'copy',
     members,
     read,
-    other: place(tableWith(from, epoch - 1), owners),
+    other: isEnrolling ? undefined : place(tableWith(read, epoch - 1), owners),
     change: {
       kind,
       id: asker.id,
@@ -372,6 +389,11 @@ function tableWith(
     }
   }
   return new Table({ epoch, partitionCount, replicaCount, members, lists });
+}
+
+/** Whether a member owns after the change under way, or now if there is none. */
+function isToOwn(topology: Topology, id: string): boolean {
+  return topology.has(id) && (topology.phase === 'enrol' || topology.next.has(id));
 }
 
 /** Those of `ids` that are members still. @throws CodedError `invalid`. */
@@ -426,7 +448,7 @@ function checkSteady(topology: Topology, wall: number): void {
   if (phase === 'steady' || change === undefined) return;
   const { kind, nodes, id, beganAt } = change;
   const since = durationWords(wall - beganAt);
-  const advice = phase === 'copy' ? 'wait for it, or cancel it' : 'wait for it';
+  const advice = phase === 'switch' ? 'wait for it' : 'wait for it, or cancel it';
   throw notNow(
     `another change is under way: ${kind} ${nodes.join(', ')} (change ${id}, phase ${phase}, begun ${since} ago); ${advice}`,
   );

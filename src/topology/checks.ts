@@ -7,7 +7,7 @@
 
 import { CodedError } from '../base/errors.ts';
 import { type RingMember, type Table, WEIGHT_MAX } from '../ring/table.ts';
-import { EPOCH_MAX, type TopologyContent, type TopologyMember } from './topology.ts';
+import { EPOCH_MAX, hasTwoTables, type TopologyContent, type TopologyMember } from './topology.ts';
 
 const idPattern = /^[A-Za-z0-9._-]{1,64}$/;
 const hostPattern = /^[!-~]{1,253}$/;
@@ -69,7 +69,7 @@ function portsOf({ respPort, peerPort, httpPort }: TopologyMember): number[] {
 export function checkTopology(content: TopologyContent): void {
   const { epoch, phase, members, read, other, change } = content;
   if (!Number.isInteger(epoch) || epoch < 1 || epoch > EPOCH_MAX) throw invalid('epoch out of range');
-  if ((phase === 'steady') !== (other === undefined)) throw invalid('two tables while a change is under way');
+  if (hasTwoTables(phase) !== (other !== undefined)) throw invalid('two tables while owners change');
   if (phase !== 'steady' && change === undefined) throw invalid('no change that is under way');
   const tables = other === undefined ? [read] : [read, other];
   for (const table of tables) {
@@ -92,6 +92,7 @@ function checkEverybody(content: TopologyContent, tables: readonly Table[]): voi
   for (const member of members) {
     const named =
       ringMember(next, member.id) ?? tables.map((table) => ringMember(table, member.id)).find(Boolean);
+    if (named === undefined && isExpected(content, member.id)) continue;
     if (named === undefined) throw invalid(`${member.id} is a member and owns nothing`);
     if (named.weight !== member.weight || named.zone !== member.zone) {
       throw invalid(`${member.id} has another weight or zone as an owner`);
@@ -101,11 +102,19 @@ function checkEverybody(content: TopologyContent, tables: readonly Table[]): voi
     if (!ids.has(id) && !change?.gone.includes(id))
       throw invalid(`${id} owns, and is neither a member nor gone`);
   }
-  if (phase !== 'copy' && lost.length > 0) throw invalid('members that could come back, after the copying');
+  if ((phase === 'steady' || phase === 'switch') && lost.length > 0)
+    throw invalid('members that could come back, after the copying');
+  if (phase === 'enrol' && change?.kind === 'replace' && lost.length !== 1)
+    throw invalid('one who comes for another, and nobody who is gone');
   for (const { id } of lost) {
     const isGone = !ids.has(id) && change!.gone.includes(id) && read.has(id);
     if (!isGone) throw invalid(`${id} is not gone`);
   }
+}
+
+/** Whether a member owns nothing because it comes, and is waited for. */
+function isExpected({ phase, change }: TopologyContent, id: string): boolean {
+  return phase === 'enrol' && change !== undefined && change.nodes.includes(id);
 }
 
 /** A member as a table has it. */

@@ -22,6 +22,7 @@ import { checkShape, MEMBER_COUNT_MAX, type RingMember, Table } from '../ring/ta
 import { checkTopology } from './checks.ts';
 import {
   type ChangeKind,
+  hasTwoTables,
   Topology,
   type TopologyChange,
   type TopologyMember,
@@ -30,7 +31,7 @@ import {
 
 const format = 1;
 const textBytesMax = 1024;
-const phases: readonly TopologyPhase[] = ['steady', 'copy', 'switch'];
+const phases: readonly TopologyPhase[] = ['steady', 'copy', 'switch', 'enrol'];
 const kinds: readonly (ChangeKind | undefined)[] = [
   undefined,
   'join',
@@ -68,7 +69,7 @@ export function decodeTopology(bytes: Uint8Array): Topology {
   const lost = readMembers(reader);
   const change = readChange(reader);
   const read = readTable(reader);
-  const other = phase === 'steady' ? undefined : readTable(reader);
+  const other = hasTwoTables(phase) ? readTable(reader) : undefined;
   if (reader.remaining > 0) throw malformed('length');
   const content = { epoch, phase, members, lost, change, read, other };
   checkTopology(content);

@@ -4,7 +4,7 @@ import type { Topology } from './topology.ts';
 
 /**
  * - `owning`: it owns by both tables, or there is only one.
- * - `joining`: it will own after the change under way.
+ * - `joining`: it will own after the change under way; in phase `enrol` it is waited for.
  * - `leaving`: it did before.
  * - `gone`: it is no member, though a table may still name it; it is asked nothing.
  */
@@ -12,6 +12,7 @@ export type MemberState = 'owning' | 'joining' | 'leaving' | 'gone';
 
 export function memberState(topology: Topology, id: string): MemberState {
   if (!topology.has(id)) return 'gone';
+  if (topology.phase === 'enrol') return topology.read.has(id) ? 'owning' : 'joining';
   if (!topology.next.has(id)) return 'leaving';
   return (topology.old?.has(id) ?? true) ? 'owning' : 'joining';
 }

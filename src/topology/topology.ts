@@ -5,11 +5,13 @@
  * next page is agreed on by those who stand on this one (`src/paxos`), and everybody copies it. Moving a
  * field from one family to another takes three pages, so that neighbours who read two pages that follow
  * each other never harm one another (online schema change: Rae et al., F1, VLDB 2013; joint quorums: Raft,
- * Ongaro and Ousterhout 2014, section 6):
+ * Ongaro and Ousterhout 2014, section 6). Where a family comes that has no field yet, a page goes before them on
+ * which it only stands among the others (`enrol`): nobody counts on whoever has not moved in yet.
  *
  * | phase    | reads ask  | a write needs W of    | ends when every member says                          |
  * |----------|------------|-----------------------|------------------------------------------------------|
  * | `steady` | `read`     | `read`                |                                                      |
+ * | `enrol`  | `read`=old | `read`                | that it knows the epoch, and reaches those who come  |
  * | `copy`   | `read`=old | `read` and of `other` | that it knows the epoch, and holds what it is to get |
  * | `switch` | `read`=new | `read` and of `other` | that it knows the epoch, and owes nobody anything    |
  *
@@ -29,7 +31,7 @@ export interface TopologyMember extends RingMember {
   readonly httpPort: number;
 }
 
-export type TopologyPhase = 'steady' | 'copy' | 'switch';
+export type TopologyPhase = 'steady' | 'enrol' | 'copy' | 'switch';
 
 export type ChangeKind = 'join' | 'leave' | 'remove' | 'replace' | 'weight';
 
@@ -56,13 +58,18 @@ export const EPOCH_MAX = 0xffff_ffff;
 export interface TopologyContent {
   readonly epoch: number;
   readonly phase: TopologyPhase;
-  /** Everybody who takes part: the owners by `read` and by `other`, without those that are gone. */
+  /** Everybody who takes part: the owners by `read` and by `other`, those who come, without those that are gone. */
   readonly members: readonly TopologyMember[];
   readonly read: Table;
   readonly other: Table | undefined;
   readonly change: TopologyChange | undefined;
   /** See `Topology.lost`; none when left out. */
   readonly lost?: readonly TopologyMember[];
+}
+
+/** Whether there are owners before and owners after in a phase: a second table. */
+export function hasTwoTables(phase: TopologyPhase): boolean {
+  return phase === 'copy' || phase === 'switch';
 }
 
 export class Topology {
@@ -72,17 +79,17 @@ export class Topology {
   readonly members: readonly TopologyMember[];
   /** The owners that reads ask and clients are told of. */
   readonly read: Table;
-  /** The owners that writes must reach besides; undefined in phase `steady`. */
+  /** The owners that writes must reach besides; undefined in phases `steady` and `enrol`. */
   readonly other: Table | undefined;
   /** The change under way; in phase `steady` the one that led here, undefined in a founding epoch. */
   readonly change: TopologyChange | undefined;
-  /** In phase `copy`, members that the change takes for gone, as they were: members again if it is cancelled. */
+  /** In phases `enrol` and `copy`, members that the change takes for gone, as they were: members again if it is cancelled. */
   readonly lost: readonly TopologyMember[];
   readonly #byId: ReadonlyMap<string, TopologyMember>;
 
   constructor(content: TopologyContent) {
     const { epoch, phase, members, read, other, change, lost } = content;
-    assert((phase === 'steady') === (other === undefined), 'two tables while a change is under way');
+    assert(hasTwoTables(phase) === (other !== undefined), 'two tables while owners change');
     this.epoch = epoch;
     this.phase = phase;
     this.members = Object.freeze(members.toSorted((a, b) => (a.id < b.id ? -1 : 1)));
@@ -120,6 +127,12 @@ export class Topology {
   get voters(): readonly TopologyMember[] {
     const asked = this.members.filter(({ id }) => this.read.has(id));
     return asked.length > 0 ? asked : this.members;
+  }
+
+  /** Members that are to own and that reads do not ask yet, in phases `enrol` and `copy`. */
+  get newcomers(): readonly TopologyMember[] {
+    if (this.phase !== 'enrol' && this.phase !== 'copy') return [];
+    return this.members.filter(({ id }) => !this.read.has(id));
   }
 
   get partitionCount(): number {

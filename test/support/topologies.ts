@@ -31,9 +31,15 @@ export function begin(topology: Topology, request: TopologyRequest, changeId = 1
   return begun(topology, request, changeId, 1_000).topology;
 }
 
+/** The epoch in which a change begins to copy: whoever comes is there. */
+export function beginCopy(topology: Topology, request: TopologyRequest, changeId = 1): Topology {
+  const first = begin(topology, request, changeId);
+  return first.phase === 'enrol' ? advanced(first) : first;
+}
+
 /** The steady epoch that a change leads to. */
 export function carryOut(topology: Topology, request: TopologyRequest, changeId = 1): Topology {
-  return advanced(advanced(begin(topology, request, changeId)));
+  return advanced(advanced(beginCopy(topology, request, changeId)));
 }
 
 /** The lists of all partitions. */

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { begun } from '../../../src/topology/changes.ts';
+import { advanced, begun } from '../../../src/topology/changes.ts';
 import { fakeServer } from '../../support/fake-facts.ts';
 import { FakeNode } from '../../support/fake-node.ts';
 
@@ -28,17 +28,21 @@ test('tells a change under way, and where a key lives before and after', () => {
   const node = new FakeNode(3);
   const { client } = fakeServer(node);
   const before = node.table.preferenceList(4440);
-  node.topology = begun(node.topology, { kind: 'join', member: newcomer }, 7, 1000).topology;
+  const enrol = begun(node.topology, { kind: 'join', member: newcomer }, 7, 1000).topology;
+  node.topology = enrol;
+  const waiting = client.ask('dure.topology');
+  assert.match(waiting, /:2\|\$5\|phase\|\$5\|enrol\|\$6\|change\|\$4\|join\|/);
+  node.topology = advanced(enrol);
   assert.match(
     client.ask('dure.topology'),
-    /:2\|\$5\|phase\|\$4\|copy\|\$6\|change\|\$4\|join\|\$5\|nodes\|\*1\|\$2\|n4\|/,
+    /:3\|\$5\|phase\|\$4\|copy\|\$6\|change\|\$4\|join\|\$5\|nodes\|\*1\|\$2\|n4\|/,
   );
   const owners = (ids: readonly string[]): string =>
     `*${ids.length}|${ids.map((id) => `$2|${id}|`).join('')}`;
   const next = node.topology.next.preferenceList(4440);
   assert.equal(
     client.ask('dure.topology key {user:17}:cart'),
-    `*10|$5|epoch|:2|$4|slot|:4440|$9|partition|:277|$6|owners|${owners(before)}$11|owners-next|${owners(next)}`,
+    `*10|$5|epoch|:3|$4|slot|:4440|$9|partition|:277|$6|owners|${owners(before)}$11|owners-next|${owners(next)}`,
   );
 });
 

@@ -6,7 +6,7 @@ import { listsJson, type TopologyAnswer, topologyAnswer } from '../../../src/htt
 import { changeLine, changeName, endWords, membersTable, waitAdvice } from '../../../src/main/node-view.ts';
 import { placeOf, renderRing } from '../../../src/main/ring.ts';
 import { type MoveSum, moveSumOf } from '../../../src/main/topology-fetch.ts';
-import { begun } from '../../../src/topology/changes.ts';
+import { advanced, begun } from '../../../src/topology/changes.ts';
 import { FakeNode } from '../../support/fake-node.ts';
 
 const newcomer = {
@@ -19,9 +19,10 @@ const newcomer = {
   weight: 1,
 };
 
-function growing(): FakeNode {
+function growing(phase: 'enrol' | 'copy' = 'copy'): FakeNode {
   const node = new FakeNode(3);
-  node.topology = begun(node.topology, { kind: 'join', member: newcomer }, 7, 1000).topology;
+  const { topology } = begun(node.topology, { kind: 'join', member: newcomer }, 7, 1000);
+  node.topology = phase === 'enrol' ? topology : advanced(topology);
   return node;
 }
 
@@ -60,10 +61,23 @@ describe('a change as dure node shows it', () => {
     const answer = topologyAnswer(growing());
     const waiting = sum({ waitsFor: ['n2'] });
     assert.match(changeLine(answer, waiting), / · waits for n2$/);
-    const advice = waitAdvice(waiting, 'copy');
+    const advice = waitAdvice(waiting, answer);
     assert.match(advice, /^n2 is waited for: .*"dure node remove n2", or .*"dure node cancel"/);
-    assert.doesNotMatch(waitAdvice(waiting, 'switch'), /cancel/);
-    assert.equal(waitAdvice(sum(), 'copy'), '');
+    assert.doesNotMatch(waitAdvice(waiting, { ...answer, phase: 'switch' }), /cancel/);
+    assert.equal(waitAdvice(sum(), answer), '');
+  });
+
+  test('tells that a newcomer is waited for', () => {
+    const answer = topologyAnswer(growing('enrol'));
+    const none = { partitions: 0, partitionsDone: 0 };
+    assert.match(changeLine(answer, sum(none)), /^join of n4 \[─{24}\] · n4 is taken in$/);
+    const away = sum({ ...none, waitsFor: ['n4'] });
+    assert.match(changeLine(answer, away), / · waits for n4 to start$/);
+    assert.match(waitAdvice(away, answer), /before n4 is there\. Start it; or, .*"dure node cancel"/);
+    const more = sum({ ...none, waitsFor: ['n2', 'n4'] });
+    assert.match(changeLine(answer, more), / · waits for n4 to start · waits for n2$/);
+    assert.match(waitAdvice(more, answer), /n2, n4 are waited for: .* or give the change up/);
+    assert.match(membersTable(answer), /^n4 +joining /m);
   });
 
   test('adds up what the nodes tell that know the latest epoch', () => {
@@ -71,7 +85,7 @@ describe('a change as dure node shows it', () => {
     const members = answer.members.map((member) => ({ ...member, live: true }));
     const moves = {
       ...answer.moves,
-      epoch: 2,
+      epoch: 3,
       partitions: 10,
       partitionsDone: 4,
       bytes: 100,
@@ -80,7 +94,7 @@ describe('a change as dure node shows it', () => {
     const answers: TopologyAnswer[] = [
       { ...answer, node: 'n4', moves, members },
       { ...answer, node: 'n1', moves: { ...moves, partitions: 0, partitionsDone: 0, waitsFor: [] }, members },
-      { ...answer, node: 'n2', epoch: 1, moves: { ...moves, partitions: 99 }, members },
+      { ...answer, node: 'n2', epoch: 2, moves: { ...moves, partitions: 99 }, members },
     ];
     const all = moveSumOf(answers);
     assert.equal(all.partitions, 10);
@@ -94,7 +108,7 @@ describe('a change as dure node shows it', () => {
     const answer = topologyAnswer(growing());
     assert.match(
       endWords(answer, 1024, 2000),
-      /^join of n4: done after 2.*s, 1\.0 KiB fetched\. Epoch 2, 4 members in 1 zone\.$/,
+      /^join of n4: done after 2.*s, 1\.0 KiB fetched\. Epoch 3, 4 members in 1 zone\.$/,
     );
     const table = membersTable(answer);
     assert.match(table, /^n4 +joining +z2 +1 +0 → \d+ +0 → \d+ +\[::1\]:6374, HTTP 8374/m);

@@ -127,8 +127,8 @@ describe('a member that joins', () => {
     for (const id of cluster.ids) {
       assert.deepEqual(cluster.codes(id), ['change-waits n4'], id);
       const { change, members, settled } = cluster.status(id);
-      assert.deepEqual([change?.kind, change?.phase, change?.nodes], ['join', 'copy', ['n4']]);
-      assert.deepEqual([change?.busy, change?.waitsFor], [['n4'], ['n4']]);
+      assert.deepEqual([change?.kind, change?.phase, change?.nodes], ['join', 'enrol', ['n4']]);
+      assert.deepEqual([change?.busy, change?.waitsFor], [['n1', 'n2', 'n3', 'n4'], ['n4']]);
       assert.equal(members.find((member) => member.id === 'n4')?.state, 'joining');
       assert.equal(settled, false);
       assert.equal(cluster.past(id).unheard, 0, 'it never met a life of this node');

@@ -43,13 +43,13 @@ describe('all who were to own the data are lost', () => {
   }
 });
 
-test('a newcomer that never comes is given up by force too', () => {
+test('a newcomer that never comes is waited for before anything is moved, and given up by force too', () => {
   const cluster = new PumpedCluster({ nodes: 3 });
   const join = cluster.call<never>('join');
   cluster.node('n1').changeTopology({ kind: 'join', member: pumpedMember('n4') }, join.done);
-  until(cluster, 'copy');
-  cluster.advance(1000);
-  assert.equal(cluster.node('n1').topology.phase, 'copy', 'the newcomer is waited for');
+  cluster.advance(4000);
+  const { phase, epoch } = cluster.node('n1').topology;
+  assert.deepEqual([phase, epoch], ['enrol', 2], 'the newcomer is waited for');
   const force = cluster.call<never>('force');
   cluster.node('n1').changeTopology({ kind: 'force', gone: ['n4'] }, force.done);
   until(cluster, 'steady');

@@ -104,6 +104,14 @@ describe('verdict', () => {
       as({ busy: ['n3'], waitsFor: ['n3'] }, { status: 'down', reachable: false }),
       'member-down degraded n3, change-waits degraded n3',
     );
+    // Until it starts, everybody waits for it, and so for nobody else.
+    const enrol = { phase: 'enrol', busy: ['n1', 'n2', 'n3'], waitsFor: ['n3'] } as const;
+    assert.equal(as(enrol, joining), 'change-waits degraded n3');
+    assert.deepEqual(says(enrol), ['the join of n3 waits for n3 to start']);
+    assert.deepEqual(says({ ...enrol, busy: ['n2', 'n3'], waitsFor: [] }), [
+      'the join of n3: n2 does not reach n3 yet',
+      'the join of n3: n3 starts',
+    ]);
     const one = { busy: ['n2'], phase: 'switch', partitions: 0 } as const;
     const kinds = [
       says({ ...one, kind: 'leave', nodes: ['n3'] }),

@@ -14,9 +14,18 @@ import {
   isInVain,
 } from '../../../src/topology/changes.ts';
 import { checkTopology } from '../../../src/topology/checks.ts';
+import { memberState } from '../../../src/topology/member-state.ts';
 import type { TopologyRequest } from '../../../src/topology/request.ts';
 import { EPOCH_MAX, Topology } from '../../../src/topology/topology.ts';
-import { begin, carryOut, foundingOf, foundingOfCount, listsOf, memberOf } from '../../support/topologies.ts';
+import {
+  begin,
+  beginCopy,
+  carryOut,
+  foundingOf,
+  foundingOfCount,
+  listsOf,
+  memberOf,
+} from '../../support/topologies.ts';
 
 const three = foundingOfCount(3);
 
@@ -43,33 +52,63 @@ const ids = (topology: Topology): string[] => topology.members.map(({ id }) => i
 describe('a join', () => {
   const request: TopologyRequest = { kind: 'join', member: memberOf(4) };
 
-  test('goes through copy and switch to a table with the newcomer', () => {
-    const copy = begin(three, request, 42);
-    assert.deepEqual([copy.epoch, copy.phase, ids(copy)], [2, 'copy', ['n1', 'n2', 'n3', 'n4']]);
+  test('waits for the newcomer, then goes through copy and switch to a table with it', () => {
+    const enrol = begin(three, request, 42);
+    assert.deepEqual([enrol.epoch, enrol.phase, ids(enrol)], [2, 'enrol', ['n1', 'n2', 'n3', 'n4']]);
+    assert.deepEqual(
+      [enrol.read, enrol.other, enrol.old, enrol.next],
+      [three.read, undefined, undefined, three.read],
+    );
+    assert.deepEqual([enrol.newcomers.map(({ id }) => id), enrol.voters.length], [['n4'], 3]);
+    assert.deepEqual(
+      ['n1', 'n4', 'n5'].map((id) => memberState(enrol, id)),
+      ['owning', 'joining', 'gone'],
+    );
+    assert.equal(enrol.isMoving(0), false);
+    const copy = advanced(enrol);
+    assert.deepEqual([copy.epoch, copy.phase, ids(copy)], [3, 'copy', ['n1', 'n2', 'n3', 'n4']]);
     assert.equal(copy.read, three.read);
     assert.ok(copy.other!.has('n4'));
     const change = { kind: 'join', id: 42, nodes: ['n4'], gone: [], epoch: 2, beganAt: 1000 };
     assert.deepEqual(copy.change, change);
     const turned = advanced(copy);
-    assert.deepEqual([turned.epoch, turned.phase], [3, 'switch']);
+    assert.deepEqual([turned.epoch, turned.phase], [4, 'switch']);
     assert.equal(turned.read, copy.other);
     assert.equal(turned.other, copy.read);
     const steady = advanced(turned);
-    assert.deepEqual([steady.epoch, steady.phase, steady.other], [4, 'steady', undefined]);
+    assert.deepEqual([steady.epoch, steady.phase, steady.other], [5, 'steady', undefined]);
     assert.equal(steady.read, copy.other);
     assert.deepEqual(steady.change, change);
-    for (const topology of [copy, turned, steady]) checkTopology(topology);
+    for (const topology of [enrol, copy, turned, steady]) {
+      checkTopology(topology);
+      isSo(topology, request);
+    }
   });
 
-  test('asked again is no error, at any step', () => {
-    const copy = begin(three, request);
-    for (const topology of [copy, advanced(copy), advanced(advanced(copy))]) isSo(topology, request);
+  test('that is taken in by a page that says nothing of it is no topology', () => {
+    const enrol = begin(three, request);
+    const { epoch, phase, members, read, other, change } = enrol;
+    const content = { epoch, phase, members, read, other, change };
+    const wrong: [object, RegExp][] = [
+      [{ change: { ...change, nodes: ['n3'] } }, /n4 is a member and owns nothing/],
+      [{ other: read }, /two tables/],
+      [{ phase: 'steady' }, /n4 is a member and owns nothing/],
+      [{ change: undefined }, /no change that is under way/],
+      [{ change: { ...change, kind: 'replace' } }, /comes for another/],
+    ];
+    for (const [part, words] of wrong) assert.throws(() => checkTopology({ ...content, ...part }), words);
   });
 
   test('is refused for a member that has another address, weight or zone', () => {
     const { member } = request as { member: ReturnType<typeof memberOf> };
-    const copy = begin(three, request);
-    refuses(copy, { kind: 'join', member: { ...member, host: 'elsewhere' } }, 'invalid', /another host \(10/);
+    const enrol = begin(three, request);
+    refuses(
+      enrol,
+      { kind: 'join', member: { ...member, host: 'elsewhere' } },
+      'invalid',
+      /another host \(10/,
+    );
+    const copy = advanced(enrol);
     refuses(
       copy,
       { kind: 'join', member: { ...member, weight: 2 } },
@@ -129,7 +168,8 @@ describe('a leave', () => {
 });
 
 describe('a change under way', () => {
-  const copy = begin(three, { kind: 'join', member: memberOf(4) }, 99);
+  const enrol = begin(three, { kind: 'join', member: memberOf(4) }, 99);
+  const copy = advanced(enrol);
 
   test('is named to whoever asks for another', () => {
     const words = /join n4 \(change 99, phase copy, begun 1m ago\); wait for it, or cancel it/;
@@ -138,22 +178,28 @@ describe('a change under way', () => {
     refuses(copy, { kind: 'weight', id: 'n1', weight: 2 }, 'unavailable', words);
     refuses(copy, { kind: 'replace', id: 'n1', member: memberOf(5) }, 'unavailable', words);
     refuses(advanced(copy), { kind: 'leave', id: 'n1' }, 'unavailable', /phase switch.*; wait for it;/);
+    const enrolling = /phase enrol, begun 1m ago\); wait for it, or cancel it/;
+    refuses(enrol, { kind: 'weight', id: 'n4', weight: 2 }, 'unavailable', enrolling);
+    refuses(enrol, { kind: 'leave', id: 'n4' }, 'unavailable', enrolling);
   });
 
-  test('is cancelled back to the very table and members, and only while it copies', () => {
+  test('is cancelled back to the very table and members, and only before the switch', () => {
+    for (const during of [enrol, copy]) {
+      const back = cancelled(during).topology;
+      assert.deepEqual([back.epoch, back.phase, ids(back)], [during.epoch + 1, 'steady', ['n1', 'n2', 'n3']]);
+      assert.equal(back.read, three.read);
+      assert.equal(back.change!.isCancelled, true);
+      checkTopology(back);
+      isSo(back, { kind: 'cancel' });
+    }
     const back = cancelled(copy).topology;
-    assert.deepEqual([back.epoch, back.phase, ids(back)], [3, 'steady', ['n1', 'n2', 'n3']]);
-    assert.equal(back.read, three.read);
-    assert.equal(back.change!.isCancelled, true);
-    checkTopology(back);
-    isSo(back, { kind: 'cancel' });
     refuses(advanced(copy), { kind: 'cancel' }, 'unavailable', /cannot be cancelled any more/);
     refuses(three, { kind: 'cancel' }, 'invalid', /no change is under way/);
-    const again = begin(back, { kind: 'join', member: memberOf(4) });
-    assert.equal(again.epoch, 4);
+    const again = beginCopy(back, { kind: 'join', member: memberOf(4) });
+    assert.equal(again.epoch, 6);
     // Tables of different epochs never have one number.
-    assert.equal(again.other!.epoch, 4);
-    assert.equal(copy.other!.epoch, 2);
+    assert.equal(again.other!.epoch, 6);
+    assert.equal(copy.other!.epoch, 3);
   });
 
   test('that is cancelled gives back weights, and members that were taken for gone', () => {
@@ -164,7 +210,9 @@ describe('a change under way', () => {
     const removing = begin(four, { kind: 'remove', ids: ['n3'] });
     assert.deepEqual(cancelled(removing).topology.members, four.members);
     const replacing = begin(four, { kind: 'replace', id: 'n3', member: memberOf(5) });
-    assert.deepEqual(cancelled(replacing).topology.members, four.members);
+    assert.equal(replacing.phase, 'enrol');
+    for (const during of [replacing, advanced(replacing)])
+      assert.deepEqual(cancelled(during).topology.members, four.members);
   });
 });
 
@@ -199,7 +247,7 @@ describe('members that are gone', () => {
   });
 
   test('in the middle of a change are asked nothing more, and taken out afterwards', () => {
-    const copy = begin(five, { kind: 'join', member: memberOf(6) });
+    const copy = beginCopy(five, { kind: 'join', member: memberOf(6) });
     for (const during of [copy, advanced(copy)]) {
       const without = begin(during, { kind: 'remove', ids: ['n2'] });
       assert.equal(without.epoch, during.epoch + 1);
@@ -224,22 +272,44 @@ describe('members that are gone', () => {
     assert.equal(cleared(copy, 5, 0), undefined);
   });
 
+  test('before anything is placed own nothing by what is placed', () => {
+    for (const kind of ['join', 'replace'] as const) {
+      const enrol = begin(five, { kind, id: 'n1', member: memberOf(6) });
+      const without = begin(enrol, { kind: 'remove', ids: ['n2'] });
+      assert.deepEqual([without.phase, without.epoch, without.has('n2')], ['enrol', 3, false]);
+      const copy = advanced(without);
+      assert.deepEqual([copy.phase, copy.other!.has('n2'), copy.other!.has('n6')], ['copy', false, true]);
+      const steady = advanced(advanced(copy));
+      const left = kind === 'join' ? ['n1', 'n3', 'n4', 'n5', 'n6'] : ['n3', 'n4', 'n5', 'n6'];
+      assert.deepEqual([ids(steady), steady.ghosts], [left, []]);
+      for (const topology of [without, copy, steady]) checkTopology(topology);
+    }
+  });
+
   test('that a change was for end it', () => {
-    const copy = begin(five, { kind: 'join', member: memberOf(6) });
-    const back = begin(copy, { kind: 'remove', ids: ['n6'] });
-    assert.deepEqual([back.phase, back.change!.isCancelled, ids(back)], ['steady', true, ids(five)]);
-    assert.equal(back.read, five.read);
+    const enrol = begin(five, { kind: 'join', member: memberOf(6) });
+    const copy = advanced(enrol);
+    for (const during of [enrol, copy]) {
+      const back = begin(during, { kind: 'remove', ids: ['n6'] });
+      assert.deepEqual([back.phase, back.change!.isCancelled, ids(back)], ['steady', true, ids(five)]);
+      assert.equal(back.read, five.read);
+    }
     const turned = begin(advanced(copy), { kind: 'remove', ids: ['n6'] });
     assert.deepEqual([turned.phase, turned.ghosts], ['switch', ['n6']]);
     const replacing = begin(five, { kind: 'replace', id: 'n1', member: memberOf(6) });
-    const both = begin(replacing, { kind: 'remove', ids: ['n6', 'n2'] });
-    assert.deepEqual([both.phase, ids(both)], ['steady', ['n1', 'n3', 'n4', 'n5']]);
-    assert.deepEqual([both.ghosts, both.change!.gone], [['n2'], ['n2']]);
-    checkTopology(both);
+    for (const during of [replacing, advanced(replacing)]) {
+      const both = begin(during, { kind: 'remove', ids: ['n6', 'n2'] });
+      assert.deepEqual([both.phase, ids(both)], ['steady', ['n1', 'n3', 'n4', 'n5']]);
+      assert.deepEqual([both.ghosts, both.change!.gone], [['n2'], ['n2']]);
+      checkTopology(both);
+    }
   });
 
   test('are carried into whatever change comes next', () => {
-    const copy = begin(begin(five, { kind: 'join', member: memberOf(6) }), { kind: 'remove', ids: ['n2'] });
+    const copy = begin(beginCopy(five, { kind: 'join', member: memberOf(6) }), {
+      kind: 'remove',
+      ids: ['n2'],
+    });
     const steady = advanced(advanced(copy));
     const next = begin(steady, { kind: 'weight', id: 'n1', weight: 2 });
     assert.deepEqual(next.change!.gone, ['n2']);
@@ -255,13 +325,15 @@ describe('a replace', () => {
     const member = { ...memberOf(3), id: 'new' };
     const zoned = { ...member, zone: five.member('n3')!.zone };
     const request: TopologyRequest = { kind: 'replace', id: 'n3', member: zoned };
-    const copy = begin(five, request);
-    checkTopology(copy);
+    const enrol = begin(five, request);
+    const copy = advanced(enrol);
+    for (const topology of [enrol, copy]) checkTopology(topology);
+    assert.deepEqual([enrol.ghosts, enrol.lost, copy.lost], [['n3'], [five.member('n3')], enrol.lost]);
     const { nodes, replicasMoved } = difference(copy.read, copy.other!);
     assert.deepEqual(nodes.map(({ id }) => id).sort(), ['n3', 'new']);
     assert.equal(replicasMoved, five.read.partitionsOf('n3').length);
     const steady = advanced(advanced(copy));
-    for (const topology of [copy, advanced(copy), steady]) isSo(topology, request);
+    for (const topology of [enrol, copy, advanced(copy), steady]) isSo(topology, request);
     const renamed = listsOf(five).map((list) => list.map((id) => (id === 'n3' ? 'new' : id)));
     assert.deepEqual(listsOf(steady), renamed);
   });
@@ -305,8 +377,8 @@ describe('force', () => {
   });
 
   test('in the middle of a change leaves its tables as they are', () => {
-    const copy = begin(foundingOfCount(5), { kind: 'join', member: memberOf(6) });
-    for (const during of [copy, advanced(copy)]) {
+    const enrol = begin(foundingOfCount(5), { kind: 'join', member: memberOf(6) });
+    for (const during of [enrol, advanced(enrol), advanced(advanced(enrol))]) {
       const { topology } = forced(during, ['n1', 'n2', 'n3'], 3, 0);
       assert.equal(topology.epoch, during.epoch + FORCED_EPOCHS);
       assert.deepEqual(
@@ -343,12 +415,27 @@ test('a change that would leave a partition to nobody goes back, page by page', 
 });
 
 test('a newcomer that is lost by force is not waited for', () => {
-  const copy = begin(foundingOfCount(3), { kind: 'join', member: memberOf(4) });
-  const { topology } = forced(copy, ['n4'], 3, 0);
-  assert.deepEqual([topology.phase, isInVain(topology)], ['copy', true]);
-  const back = advanced(topology);
-  assert.deepEqual([back.phase, ids(back), back.ghosts], ['steady', ['n1', 'n2', 'n3'], []]);
-  assert.equal(back.change!.isCancelled, true);
+  const enrol = begin(foundingOfCount(3), { kind: 'join', member: memberOf(4) });
+  for (const during of [enrol, advanced(enrol)]) {
+    assert.equal(isInVain(during), false);
+    const { topology } = forced(during, ['n4'], 3, 0);
+    assert.deepEqual([topology.phase, isInVain(topology)], [during.phase, true]);
+    const back = advanced(topology);
+    assert.deepEqual([back.phase, ids(back), back.ghosts], ['steady', ['n1', 'n2', 'n3'], []]);
+    assert.equal(back.change!.isCancelled, true);
+  }
+});
+
+test('a newcomer goes on alone when all the others are lost by force', () => {
+  const enrol = begin(foundingOfCount(2), { kind: 'join', member: memberOf(3) });
+  let { topology } = forced(enrol, ['n1', 'n2'], 3, 0);
+  assert.deepEqual([topology.voters.map(({ id }) => id), isInVain(topology)], [['n3'], false]);
+  for (const phase of ['copy', 'switch', 'steady']) {
+    topology = advanced(topology);
+    checkTopology(topology);
+    assert.equal(topology.phase, phase);
+  }
+  assert.deepEqual([ids(topology), topology.ghosts], [['n3'], []]);
 });
 
 test('a change is not cancelled when nobody of before is left to go back to', () => {
