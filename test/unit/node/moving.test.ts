@@ -5,13 +5,14 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { CodedError } from '../../../src/base/errors.ts';
 import type { TopologyRequest } from '../../../src/node/api.ts';
 import { movesTo } from '../../../src/node/move-plan.ts';
 import { slotOf } from '../../../src/ring/slots.ts';
 import { rowKeyOf } from '../../../src/rows/key.ts';
 import type { Topology } from '../../../src/topology/topology.ts';
 import type { PumpedOptions } from '../../support/pumped-cluster.ts';
-import { PumpedCluster, pumpedMember } from '../../support/pumped-cluster.ts';
+import { PumpedCluster, pumpedMember, textOf } from '../../support/pumped-cluster.ts';
 
 const rare: PumpedOptions = {
   nodes: 4,
@@ -36,11 +37,15 @@ function change(cluster: PumpedCluster, request: TopologyRequest): Topology {
   return cluster.node('n1').topology;
 }
 
-/** Asks n1 to take a node in, and starts it. */
-function join(cluster: PumpedCluster, id = 'n5'): Topology {
-  const topology = change(cluster, { kind: 'join', member: pumpedMember(id) });
-  cluster.add(id, topology);
-  return topology;
+/** Asks n1 to take a node in, and starts it; data are about to be copied then. */
+function join(cluster: PumpedCluster, each: () => void = () => undefined): Topology {
+  cluster.add('n5', change(cluster, { kind: 'join', member: pumpedMember('n5') }));
+  for (let i = 0; cluster.node('n1').topology.phase !== 'copy'; i++) {
+    assert.ok(i < 2000, 'the newcomer is known to all');
+    each();
+    cluster.advance(5);
+  }
+  return cluster.node('n1').topology;
 }
 
 function strays(cluster: PumpedCluster): number {
@@ -81,8 +86,7 @@ describe('a join', () => {
   it('brings every row to its new owners for little more than its bytes, and takes it from the old', () => {
     const cluster = filled();
     const before = cluster.node('n1').topology;
-    const topology = join(cluster);
-    assert.equal(topology.phase, 'copy');
+    join(cluster);
     settle(cluster);
     assertPlaced(cluster);
     const moved = names.filter((name) => cluster.stored('n5', name) !== undefined);
@@ -176,11 +180,10 @@ describe('a join', () => {
     const cluster = filled();
     cluster.kill('n3');
     cluster.advance(3000);
-    const topology = change(cluster, { kind: 'join', member: pumpedMember('n5') });
-    cluster.add('n5', topology);
+    cluster.add('n5', change(cluster, { kind: 'join', member: pumpedMember('n5') }));
     cluster.advance(5000);
     assert.deepEqual(cluster.node('n5').moves().waitsFor, ['n3']);
-    assert.equal(cluster.node('n1').topology.phase, 'copy');
+    assert.equal(cluster.node('n1').topology.read.has('n5'), false);
     cluster.restart('n3');
     settle(cluster);
     assert.deepEqual(cluster.node('n5').moves().waitsFor, []);
@@ -221,7 +224,7 @@ describe('mutants', () => {
   it('copy-from-one: a row that one old owner lacks does not reach the new one', () => {
     for (const mutants of [[], ['copy-from-one']]) {
       const cluster = filled({ ...rare, mutants });
-      const topology = change(cluster, { kind: 'join', member: pumpedMember('n5') });
+      const topology = join(cluster);
       for (const { partition, peers } of movesTo('n5', topology, () => 'z')) {
         const [first] = peers;
         for (const name of names) {
@@ -229,12 +232,40 @@ describe('mutants', () => {
           cluster.seat(first!).storage.entries.delete(rowKeyOf(name));
         }
       }
-      cluster.add('n5', topology);
       settle(cluster);
       const { read } = cluster.node('n1').topology;
       const owned = names.filter((name) => read.preferenceList(slotOf(name)).includes('n5'));
       const there = owned.filter((name) => cluster.stored('n5', name) !== undefined);
       assert.equal(there.length === owned.length, mutants.length === 0, `${there.length} of ${owned.length}`);
+    }
+  });
+
+  it('copy-before-all-know: a write by the old owners alone, after they were asked, does not reach the new one', () => {
+    for (const mutants of [[], ['copy-before-all-know']]) {
+      const cluster = filled({ ...rare, mutants });
+      // n4 cannot note the epoch, goes by the one before, and says so.
+      const topology = join(cluster, () => {
+        if (cluster.node('n4').topology.phase === 'steady') return;
+        cluster.seat('n4').storage.writeError = new CodedError('storage-full', 'fail', 'the disk is full');
+      });
+      assert.equal(cluster.node('n4').topology.other, undefined);
+      const { read, next } = topology;
+      const moved = names.find((name) => {
+        const [before, after] = [read, next].map((table) => table.preferenceList(slotOf(name)));
+        return before!.includes('n4') && after!.includes('n4') && after!.includes('n5');
+      });
+      assert.ok(moved !== undefined);
+      cluster.advance(3000);
+      cluster.mustWrite('n4', moved, 'late');
+      cluster.seat('n4').storage.writeError = undefined;
+      for (let i = 0; cluster.node('n1').topology.phase === 'copy'; i++) {
+        assert.ok(i < 2000, 'the change goes on when n4 knows of it');
+        cluster.advance(20);
+      }
+      const newest = read.preferenceList(slotOf(moved)).map((id) => cluster.stored(id, moved)!);
+      const row = newest.find((one) => textOf(one) === 'late');
+      assert.ok(row !== undefined);
+      assert.equal(textOf(cluster.stored('n5', moved)!) === 'late', mutants.length === 0);
     }
   });
 
