@@ -91,7 +91,7 @@ export const DURE_COMMANDS: readonly CommandSpec[] = [
     syntax: '[KEY key]',
     order: 'free',
     differs:
-      'A map with `epoch`, `phase` (`steady`, `copy`, `switch`), the `change` under way with its `nodes` and `gone`, and `members`: maps with `state` (`owning`, `joining`, `leaving`), address, `zone`, `weight`, `live`, `primaries`, `replicas` and `replicas-next`. With KEY: `slot`, `partition`, `owners` and `owners-next`, primary first. Maps are flat lists in RESP2.',
+      'A map with `epoch`, `phase` (`steady`; in a change `enrol`, `copy`, `switch`), the `change` under way with its `nodes` and `gone`, and `members`: maps with `state` (`owning`, `joining`, `leaving`), address, `zone`, `weight`, `live`, `primaries`, `replicas` and `replicas-next`. With KEY: `slot`, `partition`, `owners` and `owners-next`, primary first. Maps are flat lists in RESP2.',
   },
   {
     name: 'dure.policy',
