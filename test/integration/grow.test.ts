@@ -17,6 +17,8 @@ import { DURE, isAlive, run, Started } from '../support/process.ts';
 import { delay, until } from '../support/wait.ts';
 
 const changeMaxMs = 60_000;
+/** Few partitions: comparing them takes most of the time of a change. Who joins is told how many there are. */
+const flags: readonly string[] = ['--partitions', '128'];
 const keysMost = 3000;
 const keyOf = (i: number): string => `key:${i}`;
 
@@ -158,7 +160,7 @@ describe('a cluster of processes', { timeout: 240_000 }, () => {
   }
 
   it('takes a node in through any member, serves through it at once, and lets it go again', async () => {
-    const cluster = await TestCluster.start({ nodes: 3 });
+    const cluster = await TestCluster.start({ nodes: 3, flags });
     ends.push(() => cluster.close());
     const { port } = cluster;
     const http = [0, 1, 2].map((i) => port + 2000 + i);
@@ -174,7 +176,7 @@ describe('a cluster of processes', { timeout: 240_000 }, () => {
     const grown = await steady([...http, port + 2003], ['n1', 'n2', 'n3', 'n4']);
     assert.deepEqual(
       grown.members.map(({ replicas }) => replicas),
-      [768, 768, 768, 768],
+      [96, 96, 96, 96],
     );
     await load.end();
     assert.deepEqual(load.failures.slice(0, 3), []);
@@ -205,7 +207,7 @@ describe('a cluster of processes', { timeout: 240_000 }, () => {
   });
 
   it('goes on with a node that was killed half-way and started again, and with a whole stop in the middle', async () => {
-    const cluster = await TestCluster.start({ nodes: 3 });
+    const cluster = await TestCluster.start({ nodes: 3, flags });
     ends.push(() => cluster.close());
     const { port } = cluster;
     const http = [0, 1, 2].map((i) => port + 2000 + i);
@@ -230,7 +232,7 @@ describe('a cluster of processes', { timeout: 240_000 }, () => {
   });
 
   it('goes on without a node that is removed, which ends when it is started again, or when it is up alone', async () => {
-    const cluster = await TestCluster.start({ nodes: 3 });
+    const cluster = await TestCluster.start({ nodes: 3, flags });
     ends.push(() => cluster.close());
     const { port } = cluster;
     const http = [0, 1, 2].map((i) => port + 2000 + i);
@@ -267,7 +269,7 @@ describe('a cluster of processes', { timeout: 240_000 }, () => {
   });
 
   it('does not take in a twin, nor start a member at another address', async () => {
-    const cluster = await TestCluster.start({ nodes: 1 });
+    const cluster = await TestCluster.start({ nodes: 1, flags });
     ends.push(() => cluster.close());
     const { port } = cluster;
     const twin = starter(await freePortBase(1), 1, port + 2000);
@@ -304,12 +306,12 @@ describe('dure dev', { timeout: 240_000 }, () => {
   it('makes a cluster of three one of five, and of three again', async () => {
     const port = await freePortBase(6);
     const http = [0, 1, 2].map((i) => port + 2000 + i);
-    const three = dev('--nodes', '3', '--port', String(port));
+    const three = dev('--nodes', '3', '--port', String(port), ...flags);
     await three.says(/Stop: {2}Ctrl-C/, 60_000);
     await fill(port);
     await three.end('SIGINT');
 
-    const five = dev('--nodes', '5');
+    const five = dev('--nodes', '5', ...flags);
     await five.says(/5 members in 1 zone/, 2 * changeMaxMs);
     assert.match(five.stdout, /Next: {2}it grows to 5, while it is used/);
     assert.match(five.stdout, /n4 joins, at port[\s\S]*n5 joins, at port/);
@@ -325,13 +327,13 @@ describe('dure dev', { timeout: 240_000 }, () => {
     const elsewhere = await run([...DURE, 'dev', '--data-dir', directory, '--port', String(port + 100)]);
     assert.equal(elsewhere.code, 1);
     assert.match(elsewhere.stderr, /first node is at port \d+, and --port is \d+/);
-    const again = dev();
+    const again = dev(...flags);
     await again.says(/Stop: {2}Ctrl-C/, 60_000);
     assert.match(again.stdout, /5 nodes, N=3/);
     await checkAll(port + 3);
     await again.end('SIGINT');
 
-    const smaller = dev('--nodes', '3');
+    const smaller = dev('--nodes', '3', ...flags);
     await smaller.says(/n4 has left: its data directory was deleted/, 2 * changeMaxMs);
     await smaller.says(/3 members in 1 zone/);
     await steady(http, ['n1', 'n2', 'n3']);
