@@ -263,7 +263,7 @@ export class PastDesk implements Desk {
       return;
     }
     const hadLostAll = this.#hasLostAll;
-    this.#hasLostAll ||= identity.opened.isNew || !this.#hasLostLast || isOtherDisk(past, baseline);
+    this.#hasLostAll ||= identity.opened.isNew || this.#isOtherDisk(peer, past);
     if (this.#isLossKnown && this.#hasLostAll && !hadLostAll) this.onAllLost?.();
     if (!this.#isLossKnown) {
       this.#lose(loss);
@@ -276,6 +276,12 @@ export class PastDesk implements Desk {
         if (error === undefined && this.#isSettled) this.#mayMark = true;
       });
     }
+  }
+
+  /** Whether more is missing now, by a member's memory, than the disk's last writes: not only rows of a former life. */
+  #isOtherDisk(peer: NodeId, past: Past): boolean {
+    const opened = pastOf(this.#context.identity);
+    return lossOf(peer, past, opened) !== undefined && (!this.#hasLostLast || isOtherDisk(past, opened));
   }
 
   // Settling.

@@ -232,7 +232,8 @@ export class TopologyDriver {
       return false;
     }
     // Back to the owners of before: compatible with the page before this one too, so whoever missed this may miss it.
-    if (asked.request.kind === 'cancel' && topology.phase === 'copy' && next.phase === 'steady') return true;
+    if (asked.request.kind === 'cancel' && topology.phase !== 'switch' && next.phase === 'steady')
+      return true;
     asked.waitsFor = topology.members
       .filter(({ id }) => next.has(id) && !this.#knows(id))
       .map(({ id }) => id);
@@ -328,18 +329,26 @@ export class TopologyDriver {
     const isWhole = change === undefined || topology.ghosts.length === 0;
     if (phase === 'steady' && isWhole && !this.#actions.mustRenew()) return false;
     if (mutants.has('epoch-skips-adoption')) return true;
-    if (phase !== 'steady' && members.every(({ id }) => this.#isSettled(id))) return true;
-    // Nothing is waited for that leads nowhere, nor the cleaning up after a change.
-    if (phase !== 'steady' && (isWhole || !isInVain(topology))) return false;
-    return members.every(({ id }) => this.#knows(id));
+    if (this.#areSettled) return true;
+    // Nothing is waited for that leads nowhere, nor what others can vote on while they still remember how.
+    const isUrgent = phase === 'steady' || this.#actions.mustRenew() || (!isWhole && isInVain(topology));
+    return isUrgent && members.every(({ id }) => this.#knows(id));
+  }
+
+  /** Whether a change is under way, and nothing is left to do in its phase. */
+  get #areSettled(): boolean {
+    const { phase, members } = this.#context.topology;
+    return phase !== 'steady' && members.every(({ id }) => this.#isSettled(id));
   }
 
   #nextPage(): Topology | undefined {
-    const { topology, wall } = this.#context;
-    if (topology.phase !== 'steady') return advanced(topology);
-    return (
-      cleared(topology, this.#drawId(), wall()) ?? (this.#actions.mustRenew() ? renewed(topology) : undefined)
-    );
+    const { topology, wall, mutants } = this.#context;
+    const isHasty = mutants.has('epoch-skips-adoption');
+    if (topology.phase !== 'steady' && (isHasty || this.#areSettled || isInVain(topology))) {
+      return advanced(topology);
+    }
+    const next = cleared(topology, this.#drawId(), wall());
+    return next ?? (this.#actions.mustRenew() ? renewed(topology) : undefined);
   }
 
   /** 48 random bits. */
