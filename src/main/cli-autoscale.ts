@@ -54,7 +54,8 @@ export function autoscaleCommand(): Command {
     .option('--kubernetes <name>', 'make nodes by scaling this StatefulSet')
     .option('--namespace <name>', 'of the StatefulSet; else that of the pod or of the kubeconfig')
     .option('--dry-run', 'decide and say so, and do nothing')
-    .option('--json', 'JSON lines');
+    .option('--json', 'JSON lines')
+    .option('--listen <address:port>', 'serve /health/live, /metrics and /decisions there');
   addAutoscaleSettings(command);
   return command.action(async (options: Given) => {
     endWithReader();
@@ -71,6 +72,7 @@ export function autoscaleCommand(): Command {
         namespace: text(options.namespace),
         dryRun: options.dryRun === true,
         json: options.json === true,
+        listen: text(options.listen),
       },
       stop.signal,
     );

@@ -25,6 +25,8 @@ const busyRate = 3 * calmRate;
 const coolDownMs = 3000;
 const intervalMs = 500;
 const lookMs = 200;
+/** The rate in the chart is that over so many looks. */
+const averagedLooks = 6;
 /** Three changes one after the other, on a machine that has much else to do. */
 const changesMs = 100_000;
 
@@ -38,8 +40,7 @@ class Witness {
   readonly #ended: Promise<void>;
   #isOver = false;
   #began: { at: number; kind: string; node: string } | undefined;
-  #answered = 0;
-  #at = 0;
+  readonly #answered: { at: number; count: number }[] = [];
 
   constructor(httpPort: number, load: OpenLoop) {
     this.#httpPort = httpPort;
@@ -77,11 +78,12 @@ class Witness {
       this.changes.push({ kind, node, beganAt, endedAt: at });
       this.#began = undefined;
     }
-    const nodes = members.filter(({ state }) => state === 'owning').length;
-    const operations = ((this.#load.answered - this.#answered) / (at - this.#at)) * 1000;
+    const nodes = members.filter(({ state }) => state === 'owning' || state === 'leaving').length;
+    this.#answered.push({ at, count: this.#load.answered });
+    if (this.#answered.length > averagedLooks) this.#answered.shift();
+    const [first] = this.#answered;
+    const operations = ((this.#load.answered - first!.count) / Math.max(1, at - first!.at)) * 1000;
     this.points.push({ at, nodes, operations });
-    this.#answered = this.#load.answered;
-    this.#at = at;
   }
 }
 

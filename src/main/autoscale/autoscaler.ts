@@ -40,6 +40,8 @@ export interface AutoscalerOptions {
   /** Nothing is done; it is only said what would be. */
   readonly dryRun: boolean;
   readonly intervalMs: number;
+  /** Told of each look. */
+  readonly onLook?: (decision: Decision) => void;
   /** Told of each change of mind. */
   readonly onDecision: (decision: Decision) => void;
   readonly onDeed: (deed: Deed) => void;
@@ -95,6 +97,7 @@ export class Autoscaler {
         .filter(({ id, removable }) => removable && members.includes(id))
         .map(({ id }) => id),
     });
+    this.#options.onLook?.(decision);
     if (controller.log.entries.at(-1) === decision) onDecision(decision);
     if (dryRun || provisioner === undefined || listed instanceof Error) return decision;
     if (left !== '') await this.#do('remove', left, () => provisioner.remove(left));

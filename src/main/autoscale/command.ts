@@ -10,6 +10,7 @@ import { EXIT } from '../exit-codes.ts';
 import { Autoscaler } from './autoscaler.ts';
 import { decisionLine, deedLine } from './decision-lines.ts';
 import { Lookout } from './lookout.ts';
+import { AutoscalePage, listenAddressOf } from './page.ts';
 import type { Provisioner } from './provisioner.ts';
 import { type AutoscaleConfig, loadAutoscale } from './settings.ts';
 
@@ -25,9 +26,13 @@ export interface AutoscaleOptions extends SeedOptions {
   readonly dryRun: boolean;
   /** JSON lines. */
   readonly json: boolean;
+  /** `host:port` for its own page; empty for none. */
+  readonly listen: string;
 }
 
 const lookTimeoutMs = 2000;
+/** A look may wait for the API server, and carry something out, for so long. */
+const silenceMsLeast = 120_000;
 
 /** Runs until the signal. @returns the exit code. */
 export async function runAutoscale(
@@ -59,7 +64,21 @@ export async function runAutoscale(
     return EXIT.failed;
   }
   const lookout = new Lookout({ seeds, timeoutMs: lookTimeoutMs, password: passwordOf(options) });
-  await autoscalerOf(config, lookout, provisioner, options, out).run(signal);
+  const { intervalMs, ...settings } = config;
+  const controller = new Controller(settings);
+  const page = new AutoscalePage({
+    log: controller.log,
+    silenceMsMax: Math.max(silenceMsLeast, 10 * intervalMs),
+  });
+  try {
+    if (options.listen !== '') await page.listen(listenAddressOf(options.listen));
+  } catch (error) {
+    complain.write(`dure: --listen ${options.listen}: ${(error as Error).message}\n`);
+    return EXIT.failed;
+  }
+  const parts = { config, controller, lookout, provisioner, page };
+  await autoscalerOf(parts, options, out).run(signal);
+  await page.close();
   return 0;
 }
 
@@ -69,23 +88,33 @@ async function provisionerOf({ statefulSet, namespace }: AutoscaleOptions): Prom
   return kubernetesProvisioner({ statefulSet, ...(namespace === '' ? {} : { namespace }) });
 }
 
+/** What an autoscaler is made of. */
+export interface AutoscalerParts {
+  readonly config: AutoscaleConfig;
+  readonly controller: Controller;
+  readonly lookout: Lookout;
+  readonly provisioner: Provisioner | undefined;
+  readonly page: AutoscalePage | undefined;
+}
+
 /** An autoscaler that writes what it decides and does. */
 export function autoscalerOf(
-  config: AutoscaleConfig,
-  lookout: Lookout,
-  provisioner: Provisioner | undefined,
+  { config, controller, lookout, provisioner, page }: AutoscalerParts,
   { dryRun, json }: { readonly dryRun: boolean; readonly json: boolean },
   out: Output,
 ): Autoscaler {
-  const { intervalMs, ...settings } = config;
   const options = (): Parameters<typeof decisionLine>[1] => ({ json, dryRun, at: Date.now() });
   return new Autoscaler({
-    controller: new Controller(settings),
+    controller,
     lookout,
     provisioner,
     dryRun,
-    intervalMs,
+    intervalMs: config.intervalMs,
+    onLook: (decision) => page?.looked(decision),
     onDecision: (decision) => out.write(decisionLine(decision, options())),
-    onDeed: (deed) => out.write(deedLine(deed, options())),
+    onDeed: (deed) => {
+      page?.done(deed);
+      out.write(deedLine(deed, options()));
+    },
   });
 }

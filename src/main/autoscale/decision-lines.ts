@@ -13,25 +13,23 @@ export interface LineOptions {
   readonly at: number;
 }
 
+/** A decision as JSON shows it. */
+export function decisionJson(decision: Decision): object {
+  const { action, code, node, reason, nodes, epoch, measures } = decision;
+  const figures = measures.map(({ name, value, target, told, ratio, ratioOneLess }) => [
+    name,
+    { value: known(value), target, told, ratio: known(ratio), ratioOneLess: known(ratioOneLess) },
+  ]);
+  return { action, code, node, reason, nodes, epoch: epoch ?? null, measures: Object.fromEntries(figures) };
+}
+
 /** What is decided now, and why; with a newline. */
 export function decisionLine(decision: Decision, { json, dryRun, at }: LineOptions): string {
-  const { action, code, node, reason, nodes, epoch, measures } = decision;
   if (json) {
-    const figures = Object.fromEntries(
-      measures.map(({ name, value, target, told, ratio, ratioOneLess }) => [
-        name,
-        {
-          value: known(value),
-          target,
-          told,
-          ratio: known(ratio),
-          ratioOneLess: known(ratioOneLess),
-        },
-      ]),
-    );
-    const line = { time: moment(at), event: 'autoscale-decision', action, code, node, reason, dryRun, nodes };
-    return `${JSON.stringify({ ...line, epoch: epoch ?? null, measures: figures })}\n`;
+    const head = { time: moment(at), event: 'autoscale-decision', dryRun };
+    return `${JSON.stringify({ ...head, ...decisionJson(decision) })}\n`;
   }
+  const { action, node, reason, measures } = decision;
   const words = action === 'shrink' ? `shrink by ${node}` : action;
   const figures = measures
     .filter(({ value }) => !Number.isNaN(value))

@@ -4,6 +4,7 @@
  */
 
 import { setTimeout as delay } from 'node:timers/promises';
+import { Controller } from '../../autoscale/controller.ts';
 import type { Output } from '../cluster-seeds.ts';
 import type { Crew, Hand } from '../dev-crew.ts';
 import { addressWords } from '../http-call.ts';
@@ -71,5 +72,8 @@ export async function scaleCrew(
   const seeds = crew.hands.map(({ seat: { member } }) => addressWords(member.host, member.httpPort));
   const lookout = new Lookout({ seeds, timeoutMs: lookTimeoutMs, password });
   const prefixed: Output = { write: (text) => out.write(json ? text : `autoscale | ${text}`) };
-  await autoscalerOf(config, lookout, new CrewProvisioner(crew), { dryRun, json }, prefixed).run(signal);
+  const { intervalMs: _, ...settings } = config;
+  const controller = new Controller(settings);
+  const parts = { config, controller, lookout, provisioner: new CrewProvisioner(crew), page: undefined };
+  await autoscalerOf(parts, { dryRun, json }, prefixed).run(signal);
 }
