@@ -127,6 +127,8 @@ export interface PlanBias {
   readonly churn?: boolean;
   /** Kinds of change to draw from. */
   readonly changeKinds?: readonly PlanChange['kind'][];
+  /** How many changes are asked for, at least and at most. */
+  readonly changes?: readonly [number, number];
   /** Left out of a bias, `last-write-wins`; drawn where there is no bias at all. */
   readonly siblings?: boolean;
 }
@@ -155,8 +157,9 @@ export function drawPlan(seed: number, given?: PlanBias): Plan {
   const churnDial = new Prng(seed ^ 0x70b0);
   const churns = bias.churn ?? (ABILITIES.churn && given === undefined && churnDial.chance(0.3));
   const churn =
-    churns && nodes > 1 ? drawChurn(churnDial, { nodes, w, durationMs, kinds: bias.changeKinds }) : undefined;
-  const loses = churn?.changes.some(({ kind }) => kind === 'remove' || kind === 'replace') === true;
+    churns && nodes > 1
+      ? drawChurn(churnDial, { nodes, w, durationMs, kinds: bias.changeKinds, count: bias.changes })
+      : undefined;
   const machines = nodes + (churn?.spares ?? 0);
   const siblings = bias.siblings ?? (given === undefined && dial.chance(0.35));
   return {
@@ -192,8 +195,7 @@ export function drawPlan(seed: number, given?: PlanBias): Plan {
       : drawFaults(prng.fork(), {
           nodes: machines,
           n,
-          // Of a machine that is lost for good and one that forgets, the majority may be one too few to vote.
-          w: loses ? 1 : w,
+          w: Math.min(w, 1 + silentMost(nodes, churn)),
           strict,
           durability,
           durationMs,
@@ -202,6 +204,18 @@ export function drawPlan(seed: number, given?: PlanBias): Plan {
           wildClocks: bias.wildClocks,
         }),
   };
+}
+
+/**
+ * So many machines may forget what they acknowledged: they forget their votes too, and the others must be a majority of
+ * those that vote on the topology, or nothing can be changed any more (docs/design/topology.md).
+ */
+function silentMost(nodes: number, churn: ChurnPlan | undefined): number {
+  if (churn === undefined) return nodes;
+  const isLoss = ({ kind }: PlanChange): boolean => kind === 'remove' || kind === 'replace';
+  if (churn.changes.some(isLoss)) return 0;
+  const voters = nodes - churn.changes.filter(({ kind }) => kind === 'leave').length;
+  return Math.max(0, voters - (Math.floor(voters / 2) + 1));
 }
 
 /** R and W. A strict plan always has R+W>N: that is what P6 speaks of. */
