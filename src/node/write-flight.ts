@@ -122,12 +122,15 @@ export class WriteFlight extends Flight implements StoredWaiter, WriteProgress {
   start(learned: boolean): void {
     const context = this.#context;
     if (learned) this.#planAgain();
-    const { plan } = this.#roll;
-    if (this.#isShort(reachableNodes(plan, this.#sloppy), reachableOthers(plan, this.#sloppy))) return;
+    const { plan, needed, second } = this.#roll;
+    const reachable = reachableNodes(plan, this.#sloppy);
+    if (reachable < needed || second !== undefined) {
+      if (this.#isShort(reachable, reachableOthers(plan, this.#sloppy))) return;
+    }
     const learn =
       !learned && isLinearizable(this.#policy, context.n) && !context.mutants.has('write-without-learning');
     if (!learn) {
-      this.#send();
+      if (!learned || this.#isReached()) this.#send();
       return;
     }
     const heard: ReadFlightDone = (error, _row, stamp) => {
@@ -139,7 +142,7 @@ export class WriteFlight extends Flight implements StoredWaiter, WriteProgress {
       } else {
         context.identity.observe(stamp);
         this.#planAgain();
-        this.#send();
+        if (this.#isReached()) this.#send();
       }
     };
     new ReadFlight(context, this.#rowKey, plan, this.#policy, this.deadline, true, heard).start();
@@ -162,14 +165,19 @@ export class WriteFlight extends Flight implements StoredWaiter, WriteProgress {
     return true;
   }
 
-  #send(): void {
+  /** Replicas may have been lost since the plan was made: whether enough are there. If not, the write is answered. */
+  #isReached(): boolean {
     const context = this.#context;
     const { plan } = this.#roll;
     const standIns = this.#sloppy ? plan.standIns : noStandIns;
-    // Replicas may have been lost since the plan was made, and nothing is sent yet.
     const reachable = reachableIn(context, plan.replicas, standIns);
     const others = plan.otherMask === 0 ? 0 : reachableIn(context, secondListOf(plan), standIns);
-    if (!context.mutants.has('fail-after-send') && this.#isShort(reachable, others)) return;
+    return context.mutants.has('fail-after-send') || !this.#isShort(reachable, others);
+  }
+
+  #send(): void {
+    const context = this.#context;
+    const { plan } = this.#roll;
     const row = this.#compose();
     if (row === undefined) return;
     this.#row = row;
