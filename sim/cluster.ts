@@ -421,8 +421,15 @@ export class Cluster {
 
   /** A process that cannot start ends, and is started again: a disk that fails may be well by then. */
   #startFailed(machine: Machine, error: CodedError): void {
-    if (!error.code.startsWith('storage-')) this.faults.push(`${machine.id} did not start: ${error.message}`);
     const life = machine.life;
+    // It was told that it is no member any more: its process ends, and is not started again.
+    if (error.code === 'unavailable') {
+      this.#schedule.after(0, () => {
+        if (machine.life === life) this.bury(machine.index, false);
+      });
+      return;
+    }
+    if (!error.code.startsWith('storage-')) this.faults.push(`${machine.id} did not start: ${error.message}`);
     this.#schedule.after(0, () => {
       if (machine.life !== life) return;
       this.crash(machine.index);

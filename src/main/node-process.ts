@@ -30,9 +30,11 @@ import type { Topology } from '../topology/topology.ts';
 import { type NodeConfig, policyTableOf } from './config.ts';
 import { type Departure, followTopology } from './departure.ts';
 import { LockedError, lockDirectoryPatiently } from './directory-lock.ts';
+import type { Doors } from './doors.ts';
 import { Drain, type Drained } from './drain.ts';
 import { EXIT } from './exit-codes.ts';
 import { dataFormat } from './identity-file.ts';
+import { notMember } from './joining.ts';
 import { checkIdentity, findTopology, replicasBefore } from './known-topology.ts';
 import { portError, StartError } from './start-error.ts';
 import { VERSION } from './version.ts';
@@ -139,26 +141,31 @@ async function assemble(
     });
     undo.push(() => new Promise<void>((resolve) => tcp.close(resolve)));
   }
-  await started;
+  await started.catch((error: unknown) => {
+    throw node.topology.has(config.nodeId) ? error : notMember(config, node.topology);
+  });
   let fault: string | undefined = 'the node is starting';
   const stopNode = async (): Promise<void> => {
     node.stop();
     if (tcp !== undefined) await delay(lingerMs);
   };
-  let shut = (): void => {};
+  let opened: Doors | undefined;
   const drained: Drained = {
     say: (words) => {
       fault = words;
     },
-    shut: () => shut(),
-    refuse: () => node.drain(),
+    shut: () => opened?.shut(),
+    refuse: () => {
+      node.drain();
+      opened?.refuse();
+    },
     waiting: () => node.figures().requestsInFlight,
   };
   const draining = new Drain(drained, log);
   const drain = (graceMs: number): Promise<number> => draining.run(graceMs);
   if (doors !== undefined) {
     const house = { node, driver, log, random, fault: () => fault, drain };
-    shut = await doors.openDoors(config, house, stopNode, undo);
+    opened = await doors.openDoors(config, house, stopNode, undo);
   } else undo.push(stopNode);
   fault = undefined;
   let hasFailed = false;
@@ -166,6 +173,9 @@ async function assemble(
     hasFailed = true;
   });
   const following = followTopology(config, node, log, hasDirectory);
+  following.departed.then(() => {
+    fault = 'the node is no member of its cluster any more';
+  });
   undo.push(() => following.stop());
   tellReady(config, log, storage.engine, hasDirectory ? dataFormat(config) : undefined);
   return {

@@ -106,6 +106,8 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
   readonly #facts: NodeFacts;
   /** Started, and not stopped. */
   #isRunning = false;
+  /** Ends the start that is under way. */
+  #starting: ((failure: CodedError | undefined) => void) | undefined = undefined;
 
   constructor(options: NodeOptions, ports: NodePorts) {
     this.#options = options;
@@ -263,12 +265,13 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
     if (!topology.has(this.id)) this.#goodbye();
   }
 
-  /** This node is no member any more: it only waits to be ended. */
+  /** This node is no member any more: it only waits to be ended. A start comes to its end with an error. */
   #goodbye(): void {
     this.#openOrClose();
     this.#policyDesk.stop();
     this.#flights.expireAll();
     this.#links.leave();
+    this.#starting?.(new CodedError('unavailable', 'none', 'this node is no member of its cluster any more'));
   }
 
   /** Takes requests from now on, or does not, as the topology desk says. */
@@ -281,10 +284,17 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
   }
 
   /**
-   * Reads identity and floor from storage and reserves write stamps; requests are taken once `done`
-   * was called without an error.
+   * Reads identity and floor from storage and reserves write stamps; requests are taken once `done` was called
+   * without an error. `unavailable` says that this node learned meanwhile that it is no member any more.
    */
   start(done: (error?: CodedError) => void): void {
+    this.#starting = (failure) => {
+      this.#starting = undefined;
+      this.#isRunning = failure === undefined;
+      this.#repair.open = failure === undefined;
+      this.#openOrClose();
+      done(failure);
+    };
     try {
       this.#replica.start(clockMark(this.#ports.storage));
       this.#context.hints.open();
@@ -292,14 +302,8 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
       this.#policyDesk.start();
       // All notes go to storage in one batch.
       let waiting = 3;
-      let failure: CodedError | undefined;
       const granted = (error: CodedError | undefined): void => {
-        failure ??= error;
-        if (--waiting > 0) return;
-        this.#isRunning = failure === undefined;
-        this.#repair.open = failure === undefined;
-        this.#openOrClose();
-        done(failure);
+        if (--waiting === 0 || error !== undefined) this.#starting?.(error);
       };
       raiseIncarnation(this.#ports.storage, this.#replica, (error, incarnation) => {
         if (error === undefined) this.#links.begin(incarnation, this.monotonic());
@@ -309,7 +313,7 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
       this.#topologyDesk.start(granted);
     } catch (error) {
       if (!(error instanceof CodedError)) throw error;
-      done(error);
+      this.#starting?.(error);
     }
   }
 

@@ -68,6 +68,8 @@ export interface Seat {
   readonly resets: string[];
   /** What it is told at its start, `NodeOptions.topology`. */
   topology: Topology | undefined;
+  /** The last start; undefined before the first. */
+  started: Call<() => void> | undefined;
 }
 
 export interface PumpedOptions {
@@ -128,6 +130,7 @@ export class PumpedCluster extends PumpedNetwork {
       storage: new ManualStorage(true),
       clock: new ManualClock(),
       topology,
+      started: undefined,
       awake: false,
       running: false,
       events: [],
@@ -178,8 +181,8 @@ export class PumpedCluster extends PumpedNetwork {
     );
     transport.setPeers(seat.node.topology.members);
     seat.running = true;
-    const started = this.call<() => void>(`start of ${id}`);
-    seat.node.start(started.done);
+    seat.started = this.call<() => void>(`start of ${id}`);
+    seat.node.start(seat.started.done);
   }
 
   protected override handlerOf(id: NodeId): Node | undefined {
