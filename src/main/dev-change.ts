@@ -16,6 +16,8 @@ const lookEveryMs = 250;
 const askMs = 2000;
 /** A line at most this often, milliseconds. */
 const tellEveryMs = 2000;
+/** After so long it is said what is waited for, milliseconds. */
+const slowMs = 5000;
 /** A member that left ends by itself; how long that is waited for, milliseconds. */
 const endMs = 15_000;
 
@@ -107,13 +109,12 @@ export class Resize {
         out.write(`${endWords(answer, bytes, performance.now() - beganAt)}\n`);
         return true;
       }
+      const isSlow = performance.now() - beganAt > slowMs;
       hasBegun ||= answer !== undefined && answer.phase !== 'steady';
       if (answer !== undefined && hasBegun) {
         bytes = Math.max(bytes, sum.bytes);
-        this.#tell(
-          `${changeLine(answer, sum)}${performance.now() - beganAt > 5000 ? advice(answer, answers) : ''}`,
-        );
-      }
+        this.#tell(`${changeLine(answer, sum)}${isSlow ? advice(answer, answers) : ''}`);
+      } else if (isSlow) this.#tell('The change has not begun yet; the lines of the nodes say why.');
       await delay(lookEveryMs);
     }
     return false;
