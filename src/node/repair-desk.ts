@@ -43,17 +43,16 @@ import type { RepairStatus } from './status.ts';
 /** Sessions under way at once, and with one peer. */
 const sessionsMax = 8;
 const sessionsPeerMax = 4;
-/** Sessions that fetch what moves here, at once and with one peer, beside those: most of their time they wait. */
+/** Sessions that fetch what moves here are counted apart: most of their time they wait. */
 const movesMax = 24;
 const movesPeerMax = 12;
 /** Partitions of a demand compared in one session. */
 const demandStretchMax = 16;
 /** Comparisons that wait, with one peer. */
 const waitingMax = 65_536;
-/** A session may look at storage for so many intervals, within bounds, milliseconds. */
+/** A session may look at storage for so many intervals, within bounds. */
 const lookIntervals = 4;
-const lookMinMs = 1000;
-const lookMaxMs = 30_000;
+const [lookMinMs, lookMaxMs] = [1000, 30_000];
 /** A member that was away for longer is compared with soon after it is back, milliseconds: it may be another life. */
 const awayMs = 500;
 

@@ -15,7 +15,7 @@ import { RowHash } from '../merkle/row-hash.ts';
 import type { Storage, StorageEntry } from '../ports/storage.ts';
 import type { NodeId } from '../ports/transport.ts';
 import { Pace } from '../repair/pace.ts';
-import type { CarriedRow, LocalRows, Need, PageDone, RepairDone, RowVisitor } from '../repair/ports.ts';
+import type { LocalRows, Need, PageDone, RepairDone, RowVisitor } from '../repair/ports.ts';
 import { SLOT_COUNT } from '../ring/slots.ts';
 import type { Table } from '../ring/table.ts';
 import type { RowKey } from '../rows/key.ts';
@@ -24,10 +24,9 @@ import type { Row, Stamp } from '../rows/row.ts';
 import { compareStamps, isRowIntact, ROW_HEADER_BYTES, rowStamp } from '../rows/row.ts';
 import type { NodeContext } from './context.ts';
 import { isTooFarAhead, observeStamp } from './context.ts';
+import { RowCarrier } from './row-carrier.ts';
 
 const pageEntries = 512;
-/** Rows that are carried away in bulk are read so many at a time: most of them are needed, however large they are. */
-const carriedEntries = 64;
 const runSlotsMax = 64;
 const jobsMax = 64;
 /** Where the stamp begins in a row. */
@@ -107,6 +106,7 @@ export class RepairRows implements LocalRows {
   #waiters: Waiter[] = [];
   /** What moves here while owners change, at most so fast. */
   readonly #moves: TokenBucket;
+  readonly #carrier: RowCarrier;
   #run: Run | undefined = undefined;
   #reading = false;
   #pumping = false;
@@ -121,6 +121,16 @@ export class RepairRows implements LocalRows {
     this.#seed = options.seed;
     this.partitionCount = options.context.topology.partitionCount;
     this.#moves = new TokenBucket(options.context.limits.moveBytesPerSecond);
+    this.#carrier = new RowCarrier({
+      storage: options.storage,
+      replica: options.context.replica,
+      whenAllowed: (urgent, run) => this.whenAllowed(urgent, 0, run),
+      spent: (urgent, rows, ms) => {
+        this.rowsRead += rows;
+        (urgent ? this.#urgent : this.#patient).spend(ms + rows * rowCostMs);
+      },
+      now: () => this.now(),
+    });
     this.#horizons = new Float64Array(this.partitionCount);
     // Another beginning each life: what was proved of a former one is not believed.
     this.#taken = new Uint32Array(this.partitionCount).fill(options.seed);
@@ -386,36 +396,7 @@ export class RepairRows implements LocalRows {
   }
 
   page(partition: number, after: RowKey, bytesMax: number, urgent: boolean, done: PageDone): void {
-    const { slotFirst, slotEnd } = this.#context.replica.horizons.slotsOf(partition);
-    const pace = urgent ? this.#urgent : this.#patient;
-    const rows: CarriedRow[] = [];
-    let bytes = 0;
-    const read = (from: RowKey): void =>
-      this.#storage.range({ from, to: slotStart(slotEnd), limit: carriedEntries }, (error, entries) => {
-        const began = this.now();
-        this.rowsRead += entries.length;
-        let isFull = false;
-        for (const { key, value } of entries) {
-          if (!this.#isCarried(key, value)) continue;
-          bytes += key.length + value.length;
-          isFull = rows.length > 0 && bytes > bytesMax;
-          if (isFull) break;
-          rows.push({ rowKey: key, row: value.slice() });
-        }
-        pace.spend(this.now() - began + entries.length * rowCostMs);
-        if (error !== undefined || isFull || entries.length < carriedEntries) done(error, rows, isFull);
-        else {
-          const next = `${entries.at(-1)!.key}\x00`;
-          this.whenAllowed(urgent, 0, () => read(next));
-        }
-      });
-    this.whenAllowed(urgent, 0, () => read(after === '' ? slotStart(slotFirst) : `${after}\x00`));
-  }
-
-  /** Whether a stored row is to be handed to others: intact, and not gone. */
-  #isCarried(rowKey: RowKey, row: Row): boolean {
-    if (row.length < ROW_HEADER_BYTES || (this.#storage.durable && !isRowIntact(rowKey, row))) return false;
-    return !this.#context.replica.isGone(rowKey, row);
+    this.#carrier.page(partition, after, bytesMax, urgent, done);
   }
 
   #finish(job: Job, error: CodedError | undefined): void {
@@ -428,7 +409,7 @@ export class RepairRows implements LocalRows {
   rowOf(rowKey: RowKey): Row | undefined {
     try {
       const row = this.#storage.get(rowKey);
-      return row !== undefined && this.#isCarried(rowKey, row) ? row : undefined;
+      return row !== undefined && this.#carrier.isCarried(rowKey, row) ? row : undefined;
     } catch (error) {
       if (!(error instanceof CodedError)) throw error;
       return undefined;
