@@ -19,6 +19,9 @@ import { StartError } from './start-error.ts';
 /** A stop that takes longer than this, and than its grace, is cut short, milliseconds. */
 const stopMaxMs = 8000;
 
+/** A node that is no member any more sends clients to the others for so long, milliseconds. */
+const sendAwayMs = 2000;
+
 /** How long a parent waits for a cluster to find together, milliseconds. */
 const linkedMaxMs = 5000;
 
@@ -43,9 +46,7 @@ export async function runStart(options: StartOptions): Promise<void> {
   const log = await openLog(config);
   for (const warning of loaded.warnings) log.write('warn', 'config-warning', { warning });
   crashLoudly(log);
-  // A node that waits to be taken in may do so for long.
-  const orphaned = (): never => process.exit(EXIT.failed);
-  process.on('disconnect', orphaned);
+  const started = endableStart();
   let node: NodeProcess;
   try {
     node = await startNode(config, { log, acceptStorageLoss: options.acceptStorageLoss });
@@ -54,10 +55,11 @@ export async function runStart(options: StartOptions): Promise<void> {
     log.write('error', 'start-failed', { reason: error.message.split('\n')[0] });
     process.stderr.write(`dure: ${error.message}\n`);
     process.exitCode = error.exitCode;
+    started();
     process.disconnect?.();
     return;
   }
-  process.off('disconnect', orphaned);
+  started();
   const stop = stopOnSignal(node, log, stopMaxMs + config.limits.drainGraceMs);
   node.departed.then((departure) => depart(departure, config, log, stop));
   node.failed.then((reason) => {
@@ -74,6 +76,24 @@ export async function runStart(options: StartOptions): Promise<void> {
   }
 }
 
+/**
+ * A node that waits to be taken in may do so for long, and has nothing yet that a stop would have to save. Told to
+ * stop it ends at once: as the first process of a container it would not, by itself.
+ * @returns what is called when it has started
+ */
+function endableStart(): () => void {
+  const ends = [
+    ['disconnect', () => process.exit(EXIT.failed)],
+    ['SIGTERM', () => process.exit(0)],
+    ['SIGINT', () => process.exit(0)],
+    ['SIGHUP', () => process.exit(0)],
+  ] as const;
+  for (const [event, end] of ends) process.on(event, end);
+  return () => {
+    for (const [event, end] of ends) process.off(event, end);
+  };
+}
+
 /** The node has no part in the cluster any more, and ends. */
 function depart({ kind, epoch }: Departure, { dataDir }: NodeConfig, log: FoldedLog, stop: Stop): void {
   const meaning =
@@ -83,7 +103,9 @@ function depart({ kind, epoch }: Departure, { dataDir }: NodeConfig, log: Folded
   log.write(kind === 'left' ? 'info' : 'alarm', `node-${kind}`, { epoch, meaning });
   // For a parent that would start a node again that ended.
   if (process.connected) process.send?.({ departed: kind });
-  stop(kind === 'left' ? 'it has left the cluster' : 'it was removed', kind === 'left' ? 0 : EXIT.notMember);
+  const [reason, code] =
+    kind === 'left' ? ['it has left the cluster', 0] : ['it was removed', EXIT.notMember];
+  setTimeout(() => stop(reason, code), sendAwayMs);
 }
 
 async function openLog(config: NodeConfig): Promise<FoldedLog> {
