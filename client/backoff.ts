@@ -49,7 +49,7 @@ export class RetryBudget {
 }
 
 /** A node says by one of these codes that it did nothing, and that another node or another time may do. */
-export const NOT_DONE: ReadonlySet<string> = new Set(['TRYAGAIN', 'LOADING', 'MISCONF']);
+export const NOT_DONE: ReadonlySet<string> = new Set(['TRYAGAIN', 'LOADING', 'MISCONF', 'MOVED', 'ASK']);
 
 const repeatBaseMs = 10;
 const repeatLimitMs = 500;

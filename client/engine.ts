@@ -8,7 +8,7 @@
  * What is sent again, and why that is right:
  *
  * - what was surely not sent, at once and free of charge: it burdened nobody;
- * - what a node said it did not do (`TRYAGAIN`, `LOADING`, `MISCONF`), on another node, after a wait,
+ * - what a node said it did not do (`NOT_DONE` in `backoff.ts`), on another node, after a wait,
  *   within the budget;
  * - what may have been done (a connection lost after sending, `UNKNOWN`), if the operation is repeatable:
  *   reads always are; for writes see docs/client.md, "What is sent twice".

@@ -26,7 +26,8 @@ each command. A command that is not here is answered as Redis answers an unknown
 
 What holds for all of them:
 
-- Any node takes any command for any key. \`MOVED\` and \`ASK\` are never sent.
+- Any node takes any command for any key. \`MOVED\` is sent only by a node that left the cluster, and \`ASK\` by one that
+  drains: they name a node that does it, and nothing was done.
 - A command of many keys works whatever slots they are in. It is carried out key by key, at once, and is
   **not atomic**: others may see some of it before the rest, and it may fail in part.
 - There are no transactions and no scripts yet. A client that sends MULTI, commands and EXEC in one go gets

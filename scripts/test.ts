@@ -49,6 +49,7 @@ const timed = [
   'autoscale',
   'client',
   'dev',
+  'drain',
   'handoff',
   'kill',
   'kill-five',

@@ -5,11 +5,11 @@
  * The picture to have in mind: Redis knows a master and its replicas for a range of slots; Dure knows a
  * preference list. So the first *live* node of the list is shown as the master of the slots, the other live
  * ones as replicas, and a node is master for some slots and replica for others. That is only advice: any
- * node serves any key, and MOVED and ASK are never sent.
+ * node serves any key, and MOVED and ASK are sent only by a node that serves no more (`redirect.ts`).
  */
 
 import { bytesOf } from '../base/bytes.ts';
-import type { MemberView, NodeApi } from '../node/api.ts';
+import type { MemberView } from '../node/api.ts';
 import { nodeIdHex } from '../node/id-hex.ts';
 import { partitionsWithoutQuorum } from '../node/reach.ts';
 import { MapReply, type RespValue, VerbatimReply } from '../resp/value.ts';
@@ -37,10 +37,17 @@ function servingOf(
   return others.length > 0 ? others : listed;
 }
 
+/** The members as clients are to see them: one that drains sends them away, as if it did not live. */
+function membersShown({ node, context }: Call): readonly MemberView[] {
+  const members = node.members();
+  if (!context.facts.isDraining) return members;
+  return members.map((member) => (member.id === node.id ? { ...member, live: false } : member));
+}
+
 /** The whole ring in as few ranges as there can be: neighbours with equal lists are one. */
-function slotRanges(node: NodeApi): readonly SlotRange[] {
-  const { table } = node;
-  const members = new Map(node.members().map((member) => [member.id, member]));
+function slotRanges(call: Call): readonly SlotRange[] {
+  const { table } = call.node;
+  const members = new Map(membersShown(call).map((member) => [member.id, member]));
   const ranges: SlotRange[] = [];
   let previous = '';
   for (let partition = 0; partition < table.partitionCount; partition++) {
@@ -59,7 +66,7 @@ function slotRanges(node: NodeApi): readonly SlotRange[] {
 
 function slots(call: Call): void {
   call.reply(
-    slotRanges(call.node).map(({ from, to, nodes }) => [
+    slotRanges(call).map(({ from, to, nodes }) => [
       from,
       to,
       ...nodes.map((member): RespValue => [member.host, member.respPort, nodeIdHex(member.id), []]),
@@ -70,7 +77,7 @@ function slots(call: Call): void {
 /** A shard is what has one list: its slots, and its nodes, the first of them master. */
 function shards(call: Call): void {
   const shardsByIds = new Map<string, { readonly slots: number[]; readonly nodes: readonly MemberView[] }>();
-  for (const { from, to, nodes } of slotRanges(call.node)) {
+  for (const { from, to, nodes } of slotRanges(call)) {
     const ids = nodes.map((member) => member.id).join(' ');
     const shard = shardsByIds.get(ids) ?? { slots: [], nodes };
     shardsByIds.set(ids, shard);
@@ -103,7 +110,7 @@ function shardNode(member: MemberView, index: number): MapReply {
 function nodes(call: Call): void {
   const { node } = call;
   const slotsOf = new Map<string, string[]>();
-  for (const range of slotRanges(node)) {
+  for (const range of slotRanges(call)) {
     const id = range.nodes[0]!.id;
     const list = slotsOf.get(id) ?? [];
     slotsOf.set(id, list);
@@ -134,7 +141,7 @@ function info(call: Call): void {
   const members = node.members();
   const partitions = node.table.partitionCount;
   const served = (partitions - partitionsWithoutQuorum(node)) * (SLOT_COUNT / partitions);
-  const primaries = new Set(slotRanges(node).map((range) => range.nodes[0]!.id));
+  const primaries = new Set(slotRanges(call).map((range) => range.nodes[0]!.id));
   const fields: readonly (readonly [string, string | number])[] = [
     ['cluster_state', served > 0 ? 'ok' : 'fail'],
     ['cluster_slots_assigned', SLOT_COUNT],

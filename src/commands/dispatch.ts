@@ -24,6 +24,7 @@ import { HANDLERS, INSTANTS } from './handlers.ts';
 import { keysOf } from './keys-of.ts';
 import type { Footprint } from './lane.ts';
 import { PolicyPrefix, prefixArgumentsMin } from './policy-prefix.ts';
+import { redirectionOf } from './redirect.ts';
 import { CommandError, ERROR_NO_AUTH, errorReply, replyOfError } from './replies.ts';
 import type { Session } from './session.ts';
 import { Statistics } from './statistics.ts';
@@ -197,9 +198,11 @@ export class Dispatcher {
     }
   }
 
-  #complete(call: Call, reply: RespValue | undefined): void {
+  #complete(call: Call, given: RespValue | undefined): void {
     assert(!call.replied, 'a command is answered once');
     call.replied = true;
+    const isRefused = given instanceof ErrorReply && given.code === 'LOADING';
+    const reply = isRefused ? (redirectionOf(call) ?? given) : given;
     const { statistics } = this;
     const { index } = call.command;
     if (call.startedAt > 0) statistics.noteTime(index, call.node.monotonic() - call.startedAt);

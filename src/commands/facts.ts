@@ -62,6 +62,8 @@ export interface ServerFacts {
   readonly random: Random;
   /** Whether a new connection must show a password. */
   readonly passwordRequired: boolean;
+  /** The node takes no requests any more, until it is started again. */
+  readonly isDraining: boolean;
   /** Whether this is the password of this user; takes the same time whatever is wrong. */
   passwordMatches(user: string, password: Uint8Array): boolean;
   /** The open connections, oldest first. */

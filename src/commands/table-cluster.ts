@@ -31,7 +31,7 @@ export const CLUSTER_COMMANDS: readonly CommandSpec[] = [
         syntax: '',
         order: 'free',
         differs:
-          'The first live node of a preference list is shown as master, the other live ones as replicas. `MOVED` and `ASK` are never sent: any node serves any key.',
+          'The first live node of a preference list is shown as master, the other live ones as replicas. Any node serves any key: `MOVED` is sent only by a node that left the cluster, `ASK` by one that drains.',
       },
       {
         name: 'shards',

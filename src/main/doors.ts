@@ -32,10 +32,17 @@ export interface House {
   readonly drain: (graceMs: number) => Promise<number>;
 }
 
+/** What is done to the doors as a node drains. */
+export interface Doors {
+  /** No new Redis clients. */
+  shut(): void;
+  /** Those inside are sent to other nodes. */
+  refuse(): void;
+}
+
 /**
  * Opens the doors that have a port. What closes them is laid on `undo` step by step, and `innermost` between the
  * steps: with the last client gone, before the HTTP port, so that supervisors see the node stop.
- * @returns what shuts the RESP door: nobody new is let in, and those inside are served on
  * @throws StartError for a port that cannot be used
  */
 export async function openDoors(
@@ -43,7 +50,7 @@ export async function openDoors(
   house: House,
   innermost: () => unknown,
   undo: (() => unknown)[],
-): Promise<() => void> {
+): Promise<Doors> {
   const { node, log, fault, drain } = house;
   const { respPort, httpPort } = config.self;
   const { server, facts } = makeRespDoor(config, house);
@@ -66,7 +73,12 @@ export async function openDoors(
   }
   undo.push(innermost);
   undo.push(() => server.close());
-  return () => void server.shut();
+  return {
+    shut: () => void server.shut(),
+    refuse: () => {
+      facts.isDraining = true;
+    },
+  };
 }
 
 /** The RESP door, closed still: HTTP shows its figures, whether it is opened or not. */

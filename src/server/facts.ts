@@ -49,6 +49,7 @@ export class ProcessFacts implements ServerFacts {
   readonly runId: string;
   readonly random: Random;
   readonly passwordRequired: boolean;
+  isDraining = false;
   settings: readonly Setting[] = [];
 
   readonly #options: ProcessFactsOptions;

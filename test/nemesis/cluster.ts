@@ -206,6 +206,18 @@ export class NemesisCluster {
     });
   }
 
+  /** Asks a process to stop, and waits until it has. @returns its exit code */
+  async stop(node: NemesisNode): Promise<number | null> {
+    const { child } = node;
+    if (child === undefined || hasEnded(child)) return null;
+    const exited = new Promise((resolve) => child.once('exit', resolve));
+    node.isLeaving = true;
+    child.kill('SIGTERM');
+    await exited;
+    node.isLeaving = false;
+    return child.exitCode;
+  }
+
   /** `kill -9`. Resolves when the process is gone. */
   async kill(node: NemesisNode): Promise<void> {
     const { child } = node;

@@ -3,7 +3,8 @@
  * a deadline of its own, through whichever client is connected, and written into the history.
  *
  * A client that stopped answering is not trusted with more than a probe now and then, as any client
- * with a time limit would do; so a frozen node costs the requests that were on their way to it.
+ * with a time limit would do; so a frozen node costs the requests that were on their way to it. One whose node says
+ * that it does not serve (`LOADING`, `MOVED`, `ASK`: use another) is left alone for a moment.
  */
 
 import { Prng } from '../../src/base/prng.ts';
@@ -27,12 +28,17 @@ const inFlightMax = 5000;
 /** Answers missed one after the other until a client counts as silent. */
 const missedMax = 3;
 const probeMs = 200;
+/** A client whose node says so is not used for so long. */
+const restMs = 500;
+const usesAnother: ReadonlySet<string> = new Set(['LOADING', 'MOVED', 'ASK']);
 const pulseMs = 5;
 
 interface Lane {
   readonly client: Client;
   missed: number;
   lastAt: number;
+  /** It is not used before. */
+  restsUntil: number;
 }
 
 interface Chore {
@@ -61,7 +67,7 @@ export class Workload {
   constructor(options: WorkloadOptions) {
     this.#options = options;
     this.#prng = new Prng(options.seed);
-    this.#lanes = options.clients.map((client) => ({ client, missed: 0, lastAt: 0 }));
+    this.#lanes = options.clients.map((client) => ({ client, missed: 0, lastAt: 0, restsUntil: 0 }));
   }
 
   /** Milliseconds since the workload was made: the clock of the history. */
@@ -156,7 +162,7 @@ export class Workload {
     const up = this.#lanes.filter(({ client }) => client.isUp());
     const probe = up.find(({ missed, lastAt }) => missed >= missedMax && now - lastAt > probeMs);
     if (probe !== undefined) return probe;
-    const good = up.filter(({ missed }) => missed < missedMax);
+    const good = up.filter(({ missed, restsUntil }) => missed < missedMax && now >= restsUntil);
     if (good.length > 0) return this.#prng.pick(good);
     return up.length > 0 ? this.#prng.pick(up) : undefined;
   }
@@ -178,6 +184,7 @@ export class Workload {
       this.#inFlight--;
       if (answer.code === 'deadline') lane.missed++;
       else lane.missed = 0;
+      if (usesAnother.has(answer.code)) lane.restsUntil = this.now() + restMs;
       this.#settle(op, answer);
       if (ttlMs > 0 && answer.outcome === 'ok') op.expireAt = op.end + ttlMs;
       then?.(op);

@@ -22,6 +22,8 @@ export class FakeFacts implements ServerFacts {
   checks: (() => boolean)[] = [];
   resets = 0;
 
+  isDraining = false;
+
   get passwordRequired(): boolean {
     return this.password !== undefined;
   }
