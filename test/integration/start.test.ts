@@ -164,6 +164,13 @@ describe('dure start', { timeout: 120_000 }, () => {
     assert.match(stderr, /partitions was 1024 and is now 64/);
   });
 
+  it('waits to be taken in, and ends at once when it is told to', async () => {
+    const { path } = await config('join: http://127.0.0.1:1\n', 'joining');
+    const joining = new Started([...DURE, 'start', '--config', path]);
+    await joining.says(/nothing listens there.*"joining"/);
+    assert.equal((await joining.end()).code, 0);
+  });
+
   it('refuses with exit code 3 when storage lost what it had promised, until that is accepted', async () => {
     const { path, port, data } = await config('storage: {durability: always}\n', 'lossy');
     const first = await start(path);
