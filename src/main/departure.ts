@@ -22,7 +22,7 @@ export interface Departure {
 
 const lookMs = 100;
 /** A node that hears nobody for about so long asks the others over HTTP, and again after as long, milliseconds. */
-const lonelyMs = 5000;
+const lonelyMs = 3000;
 
 /** How a node came to be no member of an epoch; undefined for one that is. */
 export function departureOf(topology: Topology, id: string): Departure | undefined {
