@@ -93,6 +93,42 @@ function rowsToMove(before: Lists, after: Lists): number {
   return moved;
 }
 
+/** How even and how sparing a change of owners was, of partitions: as `npm run ring:table` says it of tables. */
+interface Placement {
+  /** Replicas a node, and primaries: the most over the mean. */
+  readonly replicasOverMean: number;
+  readonly primariesOverMean: number;
+  /** Replicas that came to nodes, over those that had to: what each node holds more than before. */
+  readonly movedOverLeast: number;
+}
+
+function placementOf(before: Lists, after: Lists): Placement {
+  const countOf = (ids: readonly string[]): Map<string, number> => {
+    const counts = new Map<string, number>();
+    for (const id of ids) counts.set(id, (counts.get(id) ?? 0) + 1);
+    return counts;
+  };
+  const overMean = (counts: Map<string, number>): number => {
+    const all = [...counts.values()];
+    return Math.max(...all) / (all.reduce((sum, count) => sum + count, 0) / all.length);
+  };
+  const held = countOf(after.flat());
+  const heldBefore = countOf(before.flat());
+  let moved = 0;
+  after.forEach((list, partition) => {
+    moved += list.filter((id) => !before[partition]!.includes(id)).length;
+  });
+  const least = [...held].reduce(
+    (sum, [id, count]) => sum + Math.max(0, count - (heldBefore.get(id) ?? 0)),
+    0,
+  );
+  return {
+    replicasOverMean: overMean(held),
+    primariesOverMean: overMean(countOf(after.map(([first]) => first!))),
+    movedOverLeast: moved / least,
+  };
+}
+
 async function post(node: NemesisNode, path: string): Promise<void> {
   const response = await fetch(`http://127.0.0.1:${node.httpPort}${path}`, { method: 'POST' });
   const text = await response.text();
@@ -132,13 +168,21 @@ class Figures {
     await steady(this.#cluster, members);
     const to = this.#workload.now();
     const bytes = (await movedBytes(this.#cluster)) - bytesBefore + bytesForgotten;
-    const least = rowsToMove(before, await listsOf(first)) * valueBytes;
+    const after = await listsOf(first);
+    const least = rowsToMove(before, after) * valueBytes;
+    const placement = placementOf(before, after);
     const p99 = this.p99(from, to);
     this.#test.diagnostic(
       `${name}: ${((to - from) / 1000).toFixed(1)} s, ${(bytes / 2 ** 20).toFixed(1)} MiB moved, ` +
         `${(bytes / least).toFixed(3)} of what ${(least / 2 ** 20).toFixed(1)} MiB of values need; p99 ${p99.toFixed(1)} ms ` +
-        `(before ${this.beforeP99.toFixed(1)} ms)`,
+        `(before ${this.beforeP99.toFixed(1)} ms); replicas ${placement.replicasOverMean.toFixed(3)}, primaries ` +
+        `${placement.primariesOverMean.toFixed(3)} of the mean at most, partitions moved ${placement.movedOverLeast.toFixed(3)} of the least`,
     );
+    assert.ok(
+      placement.replicasOverMean <= 1.05 && placement.primariesOverMean <= 1.02,
+      JSON.stringify(placement),
+    );
+    assert.ok(placement.movedOverLeast <= 1.05, JSON.stringify(placement));
     assert.ok(
       bytes > least * 0.9,
       `${bytes} bytes moved for ${least} bytes of values: they were not counted`,
