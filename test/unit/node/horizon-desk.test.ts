@@ -18,8 +18,9 @@ import { place } from '../../../src/ring/placement.ts';
 import { rowKeyOf, rowKeySlot } from '../../../src/rows/key.ts';
 import { encodeRow, KIND_TOMBSTONE } from '../../../src/rows/row.ts';
 import { Topology } from '../../../src/topology/topology.ts';
-import { FENCED } from '../../../src/wire/horizon-messages.ts';
+import { FENCE, FENCED, HORIZON } from '../../../src/wire/horizon-messages.ts';
 import { ManualStorage } from '../../support/manual-storage.ts';
+import { begin } from '../../support/topologies.ts';
 
 const wall = 1_700_000_000_000;
 const equal: ComparedPartition = { oldestDifferenceTime: Number.POSITIVE_INFINITY };
@@ -32,6 +33,7 @@ class Leader {
   readonly peers: readonly string[];
   readonly key = rowKeyOf('plum');
   readonly partition: number;
+  topology: Topology;
 
   constructor() {
     const members = ['a', 'b', 'c'].map((id) => ({ id, weight: 1, zone: 'z' }));
@@ -49,17 +51,21 @@ class Leader {
       mutants: new Set(),
     });
     this.replica.start({ time: 0, logical: 0 });
+    this.topology = Topology.founding(
+      members.map((member) => ({ ...member, host: '', respPort: 1, peerPort: 2, httpPort: 0 })),
+      table,
+    );
+    const topology = (): Topology => this.topology;
     const context = {
       self,
-      topology: Topology.founding(
-        members.map((member) => ({ ...member, host: '', respPort: 0, peerPort: 0, httpPort: 0 })),
-        table,
-      ),
+      get topology(): Topology {
+        return topology();
+      },
       limits: { ...NODE_LIMITS_DEFAULT, horizonIntervalMs: 1 },
       log: LOG_SILENT,
       mutants: new Set(),
       replica: this.replica,
-      links: { isLive: () => true, writerTo: () => new ByteWriter(64) },
+      links: { isLive: () => true, writerTo: () => new ByteWriter(64), writer: () => new ByteWriter(64) },
       now: () => 1000,
       wall: () => wall,
     } as unknown as NodeContext;
@@ -80,6 +86,23 @@ class Leader {
 
   answer(): void {
     this.asked.shift()!.equal();
+  }
+
+  /** The other peer than the first goes: every partition loses an owner. */
+  change(): void {
+    const before = this.topology;
+    this.topology = begin(before, { kind: 'leave', id: this.peers[1]! });
+    this.desk.topologyChanged(before, this.topology);
+  }
+
+  /** A message of a round that a peer leads. */
+  hear(type: number, id: number, time: number): void {
+    const writer = new ByteWriter();
+    writer.u16(this.partition);
+    writer.u48(time);
+    const link = { member: { id: this.peers[0]! }, generation: 1 } as Link;
+    this.desk.message(link, type, id, new ByteReader(writer.take()));
+    this.replica.commit();
   }
 
   /** Both peers have raised their fences, and so have we. */
@@ -145,5 +168,43 @@ describe('the leader of a round', () => {
     leader.answer();
     leader.answer();
     assert.equal(leader.horizon, wall - NODE_LIMITS_DEFAULT.horizonMarginMs);
+  });
+
+  test('gives a round up when the owners change, and begins none while they do', () => {
+    const leader = new Leader();
+    leader.answer();
+    leader.answer();
+    leader.fencedAll();
+    const proofs = leader.asked.splice(0);
+    assert.equal(proofs.length, 2);
+    leader.change();
+    for (const { equal: answer } of proofs) answer();
+    assert.equal(leader.horizon, 0);
+    for (let now = 2000; now < 3000; now++) leader.desk.tick(now);
+    assert.equal(leader.asked.length, 0);
+  });
+});
+
+describe('a replica in a round of others', () => {
+  const time = wall - NODE_LIMITS_DEFAULT.horizonMarginMs;
+
+  test('believes the commit of the round it raised its fence for', () => {
+    const replica = new Leader();
+    replica.hear(FENCE, 900, time);
+    assert.equal(replica.replica.horizons.fenceOf(replica.partition), time);
+    replica.hear(HORIZON, 901, time);
+    assert.equal(replica.horizon, 0);
+    replica.hear(HORIZON, 900, time);
+    assert.equal(replica.horizon, time);
+  });
+
+  test('raises no fence while owners change, and believes no commit of a round from before', () => {
+    const replica = new Leader();
+    replica.hear(FENCE, 900, time - 1000);
+    replica.change();
+    replica.hear(HORIZON, 900, time - 1000);
+    assert.equal(replica.horizon, 0);
+    replica.hear(FENCE, 902, time);
+    assert.equal(replica.replica.horizons.fenceOf(replica.partition), time - 1000);
   });
 });
