@@ -1,10 +1,11 @@
-/** Makes the links of a node, and its context (`context.ts`) from the parts that it made before. */
+/** Makes the replica of a node, its links, and its context (`context.ts`) from the parts that it made before. */
 
 import { assert } from '../base/assert.ts';
 import { HedgeBudget } from '../coordinator/hedge.ts';
 import type { PlanBook } from '../coordinator/plan.ts';
 import { HintBook } from '../hints/hint-book.ts';
-import type { Replica } from '../replica/replica.ts';
+import { Replica } from '../replica/replica.ts';
+import type { ReplicaOptions } from '../replica/replica-options.ts';
 import { Vouching } from '../replica/vouching.ts';
 import type { Topology } from '../topology/topology.ts';
 import type { NodeContext } from './context.ts';
@@ -30,6 +31,31 @@ export interface ContextParts {
   readonly plans: PlanBook;
   readonly flights: Flights;
   readonly tally: Tally;
+}
+
+/** Whom a replica tells of what happens to its rows. */
+type ReplicaParts = Required<Pick<ReplicaOptions, 'watcher' | 'rowDamaged'>> & {
+  readonly topology: Topology;
+  readonly identity: Identity;
+};
+
+/** What a node holds. It tells of damaged rows and of commits. */
+export function makeReplica(options: NodeOptions, ports: NodePorts, parts: ReplicaParts): Replica {
+  const { durability, mutants = noMutants } = options;
+  const { storage, log, turn } = ports;
+  const { topology, identity, watcher, rowDamaged } = parts;
+  return new Replica({
+    watcher,
+    storage,
+    durability,
+    log,
+    wake: () => turn.wake(),
+    noteOfCommit: () => identity.clockNote(),
+    committed: () => identity.committed(),
+    rowDamaged,
+    partitionCount: topology.partitionCount,
+    mutants,
+  });
 }
 
 /** The links to the members of a topology, this node being one of them. */

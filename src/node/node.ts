@@ -14,7 +14,7 @@ import { PlanBook } from '../coordinator/plan.ts';
 import type { Policy } from '../coordinator/policy.ts';
 import { HashForest } from '../merkle/hash-forest.ts';
 import type { NodeId, TransportHandler } from '../ports/transport.ts';
-import { Replica } from '../replica/replica.ts';
+import type { Replica } from '../replica/replica.ts';
 import { SLOT_COUNT } from '../ring/slots.ts';
 import type { Table } from '../ring/table.ts';
 import type { RowKey } from '../rows/key.ts';
@@ -50,7 +50,7 @@ import { clockMark, Identity } from './identity.ts';
 import { raiseIncarnation } from './incarnation.ts';
 import type { Link, LinkEvents, Links } from './links.ts';
 import { LocalScans } from './local-scans.ts';
-import { makeContext, makeLinks } from './make-context.ts';
+import { makeContext, makeLinks, makeReplica } from './make-context.ts';
 import { MoveDesk } from './move-desk.ts';
 import type { MoveFigures } from './move-figures.ts';
 import { NodeFacts } from './node-facts.ts';
@@ -77,7 +77,6 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
   readonly idHex: string;
   readonly clusterName: string;
   readonly pairBytesMax: number;
-  readonly #options: NodeOptions;
   readonly #ports: NodePorts;
   readonly #replica: Replica;
   readonly #identity: Identity;
@@ -110,7 +109,6 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
   #starting: ((failure: CodedError | undefined) => void) | undefined = undefined;
 
   constructor(options: NodeOptions, ports: NodePorts) {
-    this.#options = options;
     this.#ports = ports;
     this.id = options.id;
     this.idHex = nodeIdHex(options.id);
@@ -123,7 +121,12 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
     this.#identity = new Identity(mutants);
     const forest = new HashForest();
     this.#strayMarks = new StrayMarks(this.#topology.partitionCount);
-    this.#replica = this.#makeReplica(forest);
+    this.#replica = makeReplica(options, ports, {
+      topology: this.#topology,
+      identity: this.#identity,
+      watcher: new RepairMarks(forest, mutants.has('tree-not-marked'), this.#strayMarks),
+      rowDamaged: (rowKey) => this.#mender.damaged(rowKey),
+    });
     this.#links = makeLinks(options, ports, this.#topology, this);
     this.#flights = new Flights(random.u32());
     this.#plans = new PlanBook(options.id, this.#topology, this.#links, options.mutants);
@@ -162,18 +165,7 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
       strays: this.#strayMarks,
       epochKnown: () => this.#topologyDesk.epoch,
     });
-    this.#topologyDesk = new TopologyDesk(this.#context, storage, random, {
-      adopt: (topology) => this.#adopt(topology),
-      isSettled: () => this.#moves.isSettled,
-      unheard: () => this.#past.unheard,
-      isBusy: () => this.#requests.waiting > 0,
-      factsChanged: () => {
-        this.#facts.tell();
-        this.#links.announce();
-      },
-      servingChanged: () => this.#openOrClose(),
-      wake,
-    });
+    this.#topologyDesk = this.#makeTopologyDesk();
     this.#past.onAllLost = () => this.#topologyDesk.forgetVotes();
     this.#facts = this.#makeFacts();
     this.#desks = [
@@ -192,6 +184,22 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
       peers: new PeerDesk(this.#context, this.#requests, this.#scans, this.#desks, handedOver),
       topology: this.#topologyDesk,
       desks: this.#desks,
+    });
+  }
+
+  #makeTopologyDesk(): TopologyDesk {
+    const { storage, random, turn } = this.#ports;
+    return new TopologyDesk(this.#context, storage, random, {
+      adopt: (topology) => this.#adopt(topology),
+      isSettled: () => this.#moves.isSettled,
+      unheard: () => this.#past.unheard,
+      isBusy: () => this.#requests.waiting > 0,
+      factsChanged: () => {
+        this.#facts.tell();
+        this.#links.announce();
+      },
+      servingChanged: () => this.#openOrClose(),
+      wake: () => turn.wake(),
     });
   }
 
@@ -215,24 +223,6 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
       past: this.#past,
       policies: this.#policies,
       topologyDesk: this.#topologyDesk,
-    });
-  }
-
-  /** What this node holds. It tells of damaged rows and of commits; who hears that is made later. */
-  #makeReplica(forest: HashForest): Replica {
-    const { durability, mutants = noMutants } = this.#options;
-    const { storage, log, turn } = this.#ports;
-    return new Replica({
-      watcher: new RepairMarks(forest, mutants.has('tree-not-marked'), this.#strayMarks),
-      storage,
-      durability,
-      log,
-      wake: () => turn.wake(),
-      noteOfCommit: () => this.#identity.clockNote(),
-      committed: () => this.#identity.committed(),
-      rowDamaged: (rowKey) => this.#mender.damaged(rowKey),
-      partitionCount: this.#topology.partitionCount,
-      mutants,
     });
   }
 
