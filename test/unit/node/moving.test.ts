@@ -220,6 +220,31 @@ describe('a leave', () => {
   }
 });
 
+describe('a member that is removed', () => {
+  it('is waited for no longer by one that is made whole', () => {
+    const cluster = filled({ ...rare, nodes: 5 });
+    for (const id of ['n3', 'n4']) cluster.kill(id);
+    cluster.seat('n4').storage.entries.clear();
+    cluster.advance(500);
+    cluster.restart('n4', undefined, cluster.node('n1').topology);
+    cluster.advance(8000);
+    const unsure = (): number => {
+      const { topology } = cluster.node('n4');
+      return topology.read
+        .partitionsOf('n4')
+        .filter((partition) => !cluster.node('n4').answersFor(partition, true)).length;
+    };
+    assert.ok(unsure() > 10, 'what it shares with n3 may be with n3 alone');
+    change(cluster, { kind: 'remove', ids: ['n3'] });
+    cluster.remove('n3');
+    settle(cluster);
+    cluster.advance(2000);
+    assert.equal(unsure(), 0);
+    assertPlaced(cluster);
+    cluster.finish();
+  });
+});
+
 describe('mutants', () => {
   it('copy-from-one: a row that one old owner lacks does not reach the new one', () => {
     for (const mutants of [[], ['copy-from-one']]) {
