@@ -234,8 +234,10 @@ export class TopologyDriver {
     // Back to the owners of before: compatible with the page before this one too, so whoever missed this may miss it.
     if (asked.request.kind === 'cancel' && topology.phase !== 'switch' && next.phase === 'steady')
       return true;
+    // The same owners before and after: who comes, and may never, needs not know of it.
+    const expected = topology.phase === 'enrol' ? topology.newcomers : [];
     asked.waitsFor = topology.members
-      .filter(({ id }) => next.has(id) && !this.#knows(id))
+      .filter((member) => next.has(member.id) && !expected.includes(member) && !this.#knows(member.id))
       .map(({ id }) => id);
     if (asked.waitsFor.length === 0) return true;
     if (now >= asked.patienceUntil) {

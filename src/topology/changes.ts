@@ -400,10 +400,12 @@ function isToOwn(topology: Topology, id: string): boolean {
 function lostAmong(topology: Topology, ids: readonly string[]): string[] {
   const distinct = [...new Set(ids)];
   if (distinct.length === 0) throw refusal('say which members are gone');
-  const gone = topology.change?.gone ?? [];
+  const { gone = [], nodes = [], isCancelled } = topology.change ?? {};
+  // A newcomer that is lost is forgotten: nothing is left of the change that was for it.
+  const isGone = (id: string): boolean => gone.includes(id) || (isCancelled === true && nodes.includes(id));
   checkKnown(
     topology,
-    distinct.filter((id) => !gone.includes(id)),
+    distinct.filter((id) => !isGone(id)),
   );
   const lost = distinct.filter((id) => topology.has(id));
   if (lost.length === topology.members.length) {

@@ -293,6 +293,7 @@ describe('members that are gone', () => {
       const back = begin(during, { kind: 'remove', ids: ['n6'] });
       assert.deepEqual([back.phase, back.change!.isCancelled, ids(back)], ['steady', true, ids(five)]);
       assert.equal(back.read, five.read);
+      isSo(back, { kind: 'remove', ids: ['n6'] });
     }
     const turned = begin(advanced(copy), { kind: 'remove', ids: ['n6'] });
     assert.deepEqual([turned.phase, turned.ghosts], ['switch', ['n6']]);
