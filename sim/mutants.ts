@@ -58,6 +58,23 @@ const SIBLINGS: PlanBias = {
   opKinds: { read: 3, write: 3, delete: 0.5 },
 };
 const CUTS = ['cut', 'cut-one-way', 'isolate', 'break'] as const;
+/** Members come and go, one replica a key: what a change leaves behind is nowhere else. */
+const MOVES: PlanBias = {
+  ...STRICT,
+  n: 1,
+  r: 1,
+  w: 1,
+  keys: 12,
+  ops: 400,
+  durationMs: 1500,
+  calm: false,
+  churn: true,
+  changes: [2, 4],
+  changeKinds: ['join', 'leave'],
+  faultsNearChanges: true,
+};
+/** Rows are where they were written: nobody hands them over or compares. */
+const NO_UPKEEP = { hintBytesMax: 1, repairIntervalMs: 600_000 } as const;
 
 export const MUTANTS: readonly Mutant[] = [
   {
@@ -288,6 +305,55 @@ export const MUTANTS: readonly Mutant[] = [
       durationMs: 6000,
     },
     seedsMax: 30,
+  },
+  {
+    name: 'joint-write-one-list',
+    bug: 'while members change a write is acknowledged when W of the list that reads ask hold it',
+    bias: { ...MOVES, faultKinds: ['disk-full'], faults: [6, 12], upkeep: NO_UPKEEP },
+    seedsMax: 60,
+  },
+  {
+    name: 'copy-from-one',
+    bug: 'a node that gains a partition asks one of its old owners, not all',
+    bias: {
+      ...MOVES,
+      n: 2,
+      r: 2,
+      keys: 30,
+      ops: 300,
+      changes: [3, 5],
+      faultKinds: ['disk-full'],
+      faultsNearChanges: false,
+      faults: [8, 14],
+      upkeep: NO_UPKEEP,
+    },
+    seedsMax: 60,
+  },
+  {
+    name: 'copy-before-all-know',
+    bug: 'a node that gains a partition compares before all members write to it as well',
+    // A node whose disk is full cannot note the epoch, and goes by the one before.
+    bias: { ...MOVES, keys: 20, durability: 'always', faultKinds: ['disk-full'], faults: [6, 12] },
+    seedsMax: 60,
+  },
+  {
+    name: 'epoch-skips-adoption',
+    bug: 'the next epoch is proposed before every member knows the one before it',
+    bias: { ...MOVES, faultKinds: ['isolate', 'cut', 'delay'], faults: [3, 8] },
+    seedsMax: 60,
+  },
+  {
+    name: 'hint-of-gone-dropped',
+    bug: 'hints for a member that will not own their rows are dropped, not addressed to those who will',
+    bias: {
+      ...MOVES,
+      nodes: [4],
+      strict: false,
+      opKinds: { read: 1, write: 2 },
+      faultKinds: ['isolate'],
+      faults: [8, 12],
+    },
+    seedsMax: 60,
   },
 ];
 

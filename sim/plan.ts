@@ -129,6 +129,8 @@ export interface PlanBias {
   readonly changeKinds?: readonly PlanChange['kind'][];
   /** How many changes are asked for, at least and at most. */
   readonly changes?: readonly [number, number];
+  /** Faults strike shortly before or after somebody asks for a change. */
+  readonly faultsNearChanges?: boolean;
   /** Left out of a bias, `last-write-wins`; drawn where there is no bias at all. */
   readonly siblings?: boolean;
 }
@@ -162,6 +164,8 @@ export function drawPlan(seed: number, given?: PlanBias): Plan {
       : undefined;
   const machines = nodes + (churn?.spares ?? 0);
   const siblings = bias.siblings ?? (given === undefined && dial.chance(0.35));
+  const nearFaults = (faults: PlanFault[]): PlanFault[] =>
+    bias.faultsNearChanges ? nearChanges(churnDial, faults, churn?.changes ?? []) : faults;
   return {
     seed,
     nodes,
@@ -192,18 +196,28 @@ export function drawPlan(seed: number, given?: PlanBias): Plan {
     ),
     faults: calm
       ? []
-      : drawFaults(prng.fork(), {
-          nodes: machines,
-          n,
-          w: Math.min(w, 1 + silentMost(nodes, churn)),
-          strict,
-          durability,
-          durationMs,
-          kinds: bias.faultKinds,
-          count: bias.faults ?? [1, 12],
-          wildClocks: bias.wildClocks,
-        }),
+      : nearFaults(
+          drawFaults(prng.fork(), {
+            nodes: machines,
+            n,
+            w: Math.min(w, 1 + silentMost(nodes, churn)),
+            strict,
+            durability,
+            durationMs,
+            kinds: bias.faultKinds,
+            count: bias.faults ?? [1, 12],
+            wildClocks: bias.wildClocks,
+          }),
+        ),
   };
+}
+
+/** The same faults, when the members change: a change takes a fraction of a second. */
+function nearChanges(prng: Prng, faults: PlanFault[], changes: readonly PlanChange[]): PlanFault[] {
+  if (changes.length === 0) return faults;
+  return faults
+    .map((fault) => ({ ...fault, atMs: Math.max(0, prng.pick(changes).atMs + prng.between(-150, 350)) }))
+    .sort((a, b) => a.atMs - b.atMs);
 }
 
 /**
