@@ -44,10 +44,12 @@ export interface ChurnContext {
   readonly w: number;
   readonly durationMs: number;
   readonly kinds: readonly PlanChange['kind'][] | undefined;
+  /** How many changes, at least and at most. */
+  readonly count: readonly [number, number] | undefined;
 }
 
 /** The comings and goings of a plan. Members are lost for good only where W copies outlive them. */
-export function drawChurn(prng: Prng, { nodes, w, durationMs, kinds }: ChurnContext): ChurnPlan {
+export function drawChurn(prng: Prng, { nodes, w, durationMs, kinds, count }: ChurnContext): ChurnPlan {
   const spares = prng.pick([1, 1, 2, 3]);
   const may = kinds ?? ['join', 'join', 'leave', 'leave', 'remove', 'replace', 'weight', 'cancel'];
   const changes: PlanChange[] = [];
@@ -57,8 +59,8 @@ export function drawChurn(prng: Prng, { nodes, w, durationMs, kinds }: ChurnCont
   let isLoss = false;
   // Founders that stay: of three members two can do without the third; of two, one cannot.
   let founders = nodes;
-  const count = prng.between(1, 4);
-  for (let i = 0; i < count; i++) {
+  const wanted = prng.between(...(count ?? [1, 4]));
+  for (let i = 0; i < wanted; i++) {
     const kind = prng.pick(may);
     const coming = kind === 'join' || kind === 'replace';
     const going = kind === 'leave' || kind === 'remove' || kind === 'replace';
