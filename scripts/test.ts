@@ -53,6 +53,7 @@ const timed = [
   'handoff',
   'kill',
   'kill-five',
+  'kubernetes',
   'link-heal',
   'lost-disk',
   'nemesis',

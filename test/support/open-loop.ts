@@ -25,8 +25,8 @@ export class OpenLoop {
   #pulseAt: number = performance.now();
   #inFlight = 0;
 
-  constructor(ports: readonly number[]) {
-    this.#clients = ports.map((port) => new Redis({ host: '127.0.0.1', port, commandTimeout: timeoutMs }));
+  constructor(ports: readonly number[], host: string = '127.0.0.1') {
+    this.#clients = ports.map((port) => new Redis({ host, port, commandTimeout: timeoutMs }));
     for (const client of this.#clients) client.on('error', () => {});
     this.#timer = setInterval(() => this.#pulse(), pulseMs);
   }

@@ -23,6 +23,8 @@ export interface PodStopOptions extends SeedOptions {
 
 const lookTimeoutMs = 2000;
 const pollMsDefault = 1000;
+/** No member answers, this node included, for so many looks: then its process has ended already. */
+const silentLooksMax = 10;
 
 /** @returns the exit code: 0 when this node has left, else the pod stays one of them. */
 export async function runPodStop(
@@ -51,7 +53,7 @@ export async function runPodStop(
  * Lets a node leave if its instance is one too many, and waits until it has. However long that takes: whoever ends
  * the pod says how long it may.
  * @returns false if it is not one too many
- * @throws Error when the provisioner does not say
+ * @throws Error when the provisioner does not say, or no member answers
  */
 export async function leaveIfExtra(
   id: string,
@@ -63,8 +65,11 @@ export async function leaveIfExtra(
   const instances = await provisioner.list();
   if (instances.some((instance) => instance.id === id)) return false;
   let said = '';
+  let silentLooks = 0;
   for (;;) {
-    const { topology } = await lookout.look();
+    const { topology, problems } = await lookout.look();
+    silentLooks = topology === undefined ? silentLooks + 1 : 0;
+    if (silentLooks === silentLooksMax) throw new Error(`no member answers: ${problems.join('; ')}`);
     if (topology !== undefined && !topology.members.some((member) => member.id === id)) {
       tell(`${id} has left`);
       return true;

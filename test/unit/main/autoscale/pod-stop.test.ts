@@ -59,6 +59,15 @@ describe('a pod that ends', () => {
     assert.deepEqual(told.slice(0, 3), ['no member answers', 'too busy', 'dure-3 leaves']);
   });
 
+  test('gives up when no member answers, not even its own node', async () => {
+    const cluster = new Hurrying(four);
+    cluster.dark = true;
+    await assert.rejects(
+      leaveIfExtra('dure-3', pods(3), cluster, () => {}, 1),
+      /no member answers: 127/,
+    );
+  });
+
   test('does not leave when nobody says how many pods there are to be', async () => {
     const cluster = new Hurrying(four);
     const broken = { list: () => Promise.reject(new Error('404')) };
