@@ -136,6 +136,8 @@ export function unsettledTopology(cluster: Cluster): string[] {
   const { epoch, phase, change } = topology;
   if (phase !== 'steady')
     ills.push(`the ${change?.kind} of ${change?.nodes.join(', ')} is in phase ${phase}`);
+  // The next pages take them out of the tables, by themselves.
+  if (topology.ghosts.length > 0) ills.push(`the table still names ${topology.ghosts.join(', ')}`);
   for (const { id, node } of cluster.present) {
     if (node !== undefined && node.topology.epoch !== epoch)
       ills.push(`${id} knows epoch ${node.topology.epoch} of ${epoch}`);
