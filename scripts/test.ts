@@ -48,6 +48,7 @@ function testStep(name: string, files: readonly string[], concurrency: number): 
 const timed = [
   'autoscale',
   'client',
+  'cluster-clients',
   'dev',
   'drain',
   'handoff',
