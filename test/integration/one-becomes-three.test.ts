@@ -30,6 +30,11 @@ class House {
 
   /** Starts node `n<number>`; the first one founds the cluster, the others join it. */
   async start(number: number): Promise<void> {
+    await this.begin(number).says(/node-ready/);
+  }
+
+  /** As `start`, without waiting for anything. */
+  begin(number: number): Started {
     const ports = { resp: this.base, peer: this.base + 1000, http: this.base + 2000 };
     const argv = [
       ...DURE,
@@ -44,7 +49,7 @@ class House {
     else argv.push('--join', `http://127.0.0.1:${ports.http}`);
     const started = new Started(argv);
     this.running[number] = started;
-    await started.says(/node-ready/);
+    return started;
   }
 
   async kill(number: number): Promise<void> {
@@ -178,4 +183,27 @@ it('one node becomes three, in use from the first moment, and W follows', { time
   await house.start(1);
   await house.steady(3);
   await checkAll(first, rest);
+});
+
+it('a node that is given up while it starts ends, and says that it is no member', {
+  timeout: 120_000,
+}, async () => {
+  const house = new House(await freePortBase(2));
+  after(() => house.close());
+  await house.start(1);
+  const second = house.begin(2);
+  await second.says(/"event":"joined"/);
+  // Nobody counts on it yet: a write does not wait for it, and the change is given up at once.
+  const client = clientOf(house.base);
+  assert.equal(await client.set('key', 'value'), 'OK');
+  const call = { method: 'POST', timeoutMs: 5000 } as const;
+  const answer = await httpCall(`127.0.0.1:${house.base + 2000}`, '/v1/topology/cancel', call);
+  assert.equal(answer.status, 200, await wholeText(answer));
+  const { code, stderr, stdout } = await second.finished(30_000);
+  assert.equal(code, 5, `${stdout}\n${stderr}`);
+  assert.match(`${stdout}${stderr}`, /no member of cluster|the others go on without this node/);
+  assert.equal(await client.get('key'), 'value');
+  client.disconnect();
+  const { phase, members } = await house.topology(1);
+  assert.deepEqual([phase, members.map(({ id }) => id)], ['steady', ['n1']]);
 });
