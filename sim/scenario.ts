@@ -5,12 +5,17 @@
  * ```
  * nodes 3                         # the cluster, before anything happens: nodes, n, r, w, strict,
  * w 2                             # durability always, timeout 500, clock b -200, hints off,
- *                                 # repair 500ms (never, if left out), horizon 300ms (likewise)
+ *                                 # repair 500ms (never, if left out), horizon 300ms (likewise);
+ *                                 # spares 2 (machines that may join), zones 3 (node by node),
+ *                                 # news (a process that starts asks the others about the members)
  * write k v1 at a -> ok           # a request, and what it must answer: ok, fail, unknown, error
  * put k v1 at a                   # the same under policy siblings: get k at b -> v1+v2, remove k at c;
  *                                 # get … keep c1 keeps the context, put … with c1 and remove … with c1 use it
  * begin write k v2 at a as second # a request that is not waited for …
  * await second -> unknown         # … until here
+ * join d at a -> ok               # begun; leave c at a, remove b c at a (lost for good: they are switched off),
+ *                                 # replace c by d at a, weight b 2 at a, cancel at a
+ * lose c                          # switched off for good; tell c: it asks the others about the members
  * cut a b                         # cut a > b, mend a b, isolate c, heal
  * drop a > b 30                   # percent of frames; double, reorder; delay a b 200 (milliseconds);
  *                                 # 0 ends it. break a > b, half-open a > b, corrupt a > b 3 (frames)
@@ -27,6 +32,9 @@
  * expect replicas equal           # the replicas of every key hold the same (also: roots equal)
  * expect hints 0                  # hints on all disks together; expect a hints 2 for one
  * expect a sees b                 # a takes b for alive; expect a misses b
+ * expect steady                   # all know the latest epoch, no change is under way, nobody holds what is not his
+ * expect epoch 4                  # all processes know it; expect phase copy, expect members a+b+d
+ * expect a owns k                 # by the latest epoch; expect a disowns k, expect c gone
  * within 3s c holds k v1          # the same expectations, and time for them to come true
  * ```
  */
@@ -54,14 +62,21 @@ import { Cluster, type Machine, type SimulatedNode } from './cluster.ts';
 import { DISK_PROFILE_CALM, type DiskSnapshot } from './disk.ts';
 import { inspectHints, inspectHorizon, isGone } from './inspection.ts';
 import { NODE_FACTORY, simMembers, simTable } from './run.ts';
+import { ScenarioMembers } from './scenario-members.ts';
+import {
+  answerOnce,
+  durationMs,
+  LINK_ACTS,
+  ScenarioError,
+  type StoryRequest,
+  takeAfter,
+  wrongCount,
+} from './scenario-words.ts';
 import { Schedule } from './schedule.ts';
 import { Trace, type TraceSink } from './trace.ts';
 import { SIM_UPDATES } from './workload.ts';
 
-/** A story that went otherwise than told, or is not written in the language. */
-export class ScenarioError extends Error {
-  override readonly name = 'ScenarioError';
-}
+export { ScenarioError } from './scenario-words.ts';
 
 /** Runs a story. @throws ScenarioError with the line it failed at. */
 export function runScenario(text: string, sink?: TraceSink, mutants: ReadonlySet<string> = new Set()): void {
@@ -79,24 +94,6 @@ export function runScenario(text: string, sink?: TraceSink, mutants: ReadonlySet
   });
 }
 
-interface Request {
-  answer: string | undefined;
-}
-
-/** What can be done to a link, or to one direction of it. */
-const LINK_VERBS: ReadonlySet<string> = new Set([
-  'cut',
-  'mend',
-  'slow',
-  'drop',
-  'double',
-  'reorder',
-  'delay',
-  'break',
-  'half-open',
-  'corrupt',
-]);
-
 /** Requests under policy `siblings`. */
 const SIBLING_VERBS: ReadonlySet<string> = new Set(['put', 'get', 'remove']);
 
@@ -107,7 +104,18 @@ class Story {
   readonly #sink: TraceSink | undefined;
   readonly #mutants: ReadonlySet<string>;
   readonly #schedule = new Schedule();
-  readonly #settings = { nodes: 3, n: 0, r: 0, w: 0, strict: false, durability: 'interval', timeout: 1000 };
+  readonly #settings = {
+    nodes: 3,
+    spares: 0,
+    zones: 1,
+    news: false,
+    n: 0,
+    r: 0,
+    w: 0,
+    strict: false,
+    durability: 'interval',
+    timeout: 1000,
+  };
   readonly #limits = {
     repairIntervalMs: 3_600_000,
     horizonIntervalMs: 3_600_000,
@@ -115,11 +123,12 @@ class Story {
     hintBytesMax: 1_000_000,
   };
   readonly #skews = new Map<string, number>();
-  readonly #requests = new Map<string, Request>();
+  readonly #requests = new Map<string, StoryRequest>();
   readonly #contexts = new Map<string, Uint8Array>();
   readonly #copies = new Map<Machine, DiskSnapshot>();
   readonly #keys = new Set<string>();
   #cluster: Cluster | undefined;
+  #members: ScenarioMembers | undefined;
 
   constructor(sink: TraceSink | undefined, mutants: ReadonlySet<string>) {
     this.#sink = sink;
@@ -147,26 +156,31 @@ class Story {
   /** A setting of the cluster; false if the line is none. */
   #setUp(line: string): boolean {
     const [name, value, more] = line.split(/\s+/);
-    if (name === 'strict') this.#settings.strict = true;
+    if (name === 'strict' || name === 'news') this.#settings[name] = true;
     else if (name === 'durability') this.#settings.durability = value!;
     else if (name === 'hints') this.#limits.hintBytesMax = value === 'off' ? 1 : Number(value);
     else if (name === 'repair') this.#limits.repairIntervalMs = durationMs(value);
     else if (name === 'horizon') this.#limits.horizonIntervalMs = durationMs(value);
     else if (name === 'clock') this.#skews.set(value!, Number(more));
-    else if (name === 'nodes' || name === 'n' || name === 'r' || name === 'w' || name === 'timeout') {
-      this.#settings[name] = Number(value);
-    } else return false;
+    else {
+      const numbers = ['nodes', 'spares', 'zones', 'n', 'r', 'w', 'timeout'] as const;
+      const known = numbers.find((one) => one === name);
+      if (known === undefined) return false;
+      this.#settings[known] = Number(value);
+    }
     return true;
   }
 
   #found(): Cluster {
-    const { nodes, strict, timeout, durability } = this.#settings;
+    const { nodes, spares, zones, news, strict, timeout, durability } = this.#settings;
     const n = this.#settings.n || Math.min(nodes, 3);
     const majority = Math.floor(n / 2) + 1;
     const policy = { r: this.#settings.r || majority, w: this.#settings.w || majority, strict };
-    const members = simMembers(nodes);
+    const members = simMembers(nodes + spares, zones);
+    const table = simTable(nodes, n, zones);
     const config = {
       seed: 1,
+      founders: nodes,
       ids: members.map((member) => member.id),
       clocks: members.map(({ id }) => ({ skewMs: this.#skews.get(id) ?? 0, driftPpm: 0 })),
       network: { delayMinUs: 200, delayMeanUs: 100, tailShare: 0, delayTailUs: 0, queueFramesMax: 10_000 },
@@ -174,8 +188,8 @@ class Story {
       optionsOf: (index: number) => ({
         id: members[index]!.id,
         clusterName: 'scenario',
-        members,
-        table: simTable(nodes, n),
+        members: members.slice(0, nodes),
+        table,
         policies: new PolicyTable(policy, [], n),
         durability: durability === 'always' ? ('always' as const) : ('interval' as const),
         limits: { ...NODE_LIMITS_DEFAULT, ...this.#limits, requestTimeoutMs: timeout },
@@ -186,7 +200,8 @@ class Story {
       turnUs: 0,
     };
     const cluster = new Cluster(this.#schedule, new Trace(this.#sink), config, NODE_FACTORY);
-    for (const machine of cluster.machines) cluster.start(machine.index);
+    this.#members = new ScenarioMembers(this.#schedule, cluster, members, table, news);
+    for (const machine of cluster.present) cluster.start(machine.index);
     this.#advance(500);
     return cluster;
   }
@@ -202,12 +217,13 @@ class Story {
   }
 
   /** Sends a request: `write k v at a`, `read k at b r=1`, `flush at c`, … */
-  #request(words: readonly string[]): Request {
+  #request(words: readonly string[]): StoryRequest {
     const at = words.indexOf('at');
     if (at < 0) throw new ScenarioError('a request says "at" which node it is sent');
     const machine = this.#machine(words[at + 1]);
     if (!machine.up) throw new ScenarioError(`${machine.id} is down`);
-    const request: Request = { answer: undefined };
+    if (this.#members!.isRequest(words)) return this.#members!.ask(words, machine);
+    const request: StoryRequest = { answer: undefined };
     const rest = words.slice(at + 2);
     const keep = takeAfter(rest, 'keep');
     const context = takeAfter(rest, 'with');
@@ -228,7 +244,7 @@ class Story {
     [verb, key = '', value = '']: readonly string[],
     given: RequestOptions,
     keep: string | undefined,
-    request: Request,
+    request: StoryRequest,
   ): void {
     this.#keys.add(key);
     const policy = { ...(given.policy ?? node.policyOf(key)), conflicts: 'siblings' as const };
@@ -246,7 +262,7 @@ class Story {
     }
   }
 
-  #send(node: SimulatedNode, words: readonly string[], options: RequestOptions, request: Request): void {
+  #send(node: SimulatedNode, words: readonly string[], options: RequestOptions, request: StoryRequest): void {
     const [verb, key = '', value = ''] = words;
     if (key !== '') this.#keys.add(key);
     const done = (error: CodedError | undefined, answer: string) => answerOnce(request, error, answer);
@@ -298,7 +314,7 @@ class Story {
     };
   }
 
-  #check(request: Request | undefined, expected: string | undefined): void {
+  #check(request: StoryRequest | undefined, expected: string | undefined): void {
     if (request === undefined) throw new ScenarioError('no request of that name was begun');
     const deadline = this.#schedule.now + patienceMs * 1000;
     while (request.answer === undefined && this.#schedule.now < deadline) this.#advance(1);
@@ -315,10 +331,12 @@ class Story {
     else if (verb === 'within') this.#within(durationMs(first), words.slice(2));
     else if (verb === 'disk') this.#disk(this.#machine(first), second, third);
     else if (verb === 'clock') this.#machine(first).clock.setSkew(Number(second));
+    else if (verb === 'lose') this.#members!.lose(first);
+    else if (verb === 'tell') this.#members!.tell(this.#machine(first));
     else if (verb === 'isolate') this.#isolate(this.#machine(first));
     else if (verb === 'rot') this.#rot(this.#machine(first), words);
     else if (verb === 'busy') this.#cluster!.slowCpu(this.#machine(first).index, durationMs(second) * 1000);
-    else if (LINK_VERBS.has(verb!)) this.#link(verb!, words.slice(1));
+    else if (LINK_ACTS.has(verb!)) this.#link(verb!, words.slice(1));
     else this.#process(verb, this.#machine(first));
   }
 
@@ -358,20 +376,7 @@ class Story {
   }
 
   #direction(verb: string, from: number, to: number, amount: number): void {
-    const { network } = this.#cluster!;
-    const acts: Record<string, () => void> = {
-      cut: () => network.cut(from, to),
-      mend: () => network.mend(from, to),
-      slow: () => network.slow(from, to, amount),
-      drop: () => network.trouble(from, to, { drop: amount / 100 }),
-      double: () => network.trouble(from, to, { double: amount / 100 }),
-      reorder: () => network.trouble(from, to, { reorder: amount / 100 }),
-      delay: () => network.trouble(from, to, { delayUs: amount * 1000 }),
-      break: () => network.breakPipe(from, to),
-      'half-open': () => network.halfOpen(from, to),
-      corrupt: () => network.corrupt(from, to, amount),
-    };
-    acts[verb]!();
+    LINK_ACTS.get(verb)!(this.#cluster!.network, from, to, amount);
   }
 
   #isolate(machine: Machine): void {
@@ -428,6 +433,8 @@ class Story {
     const [first, verb, third, fourth] = words;
     if ((first === 'replicas' || first === 'roots') && verb === 'equal') return this.#difference();
     if (first === 'hints') return wrongCount('hints', this.#cluster!.machines.map(inspectHints), verb);
+    const ofMembers = this.#members!.contradiction(words);
+    if (ofMembers !== null) return ofMembers;
     const machine = this.#machine(first);
     if (verb === 'hints') return wrongCount(`hints at ${first}`, [inspectHints(machine)], third);
     if (verb === 'sees' || verb === 'misses') {
@@ -481,38 +488,11 @@ class Story {
   }
 
   get #table(): Table {
-    const { nodes, n } = this.#settings;
-    return simTable(nodes, n || Math.min(nodes, 3));
+    return this.#members!.table;
   }
 
   #checkFaults(): void {
     const fault = this.#cluster?.faults[0];
     if (fault !== undefined) throw new ScenarioError(fault);
   }
-}
-
-function answerOnce(request: Request, error: CodedError | undefined, answer: string): void {
-  if (request.answer !== undefined) throw new ScenarioError('a request was answered twice');
-  request.answer = error === undefined ? answer : error.outcome === 'none' ? 'error' : error.outcome;
-}
-
-/** The word after `name`, and both are taken out. */
-function takeAfter(words: string[], name: string): string | undefined {
-  const at = words.indexOf(name);
-  return at < 0 ? undefined : words.splice(at, 2)[1];
-}
-
-function wrongCount(
-  what: string,
-  counts: readonly number[],
-  expected: string | undefined,
-): string | undefined {
-  const count = counts.reduce((a, b) => a + b, 0);
-  return String(count) === expected ? undefined : `there are ${count} ${what}`;
-}
-
-function durationMs(text: string | undefined): number {
-  const match = /^(\d+(?:\.\d+)?)(ms|s)$/.exec(text ?? '');
-  if (match === null) throw new ScenarioError(`a duration is like 200ms or 2s, not ${text}`);
-  return Number(match[1]) * (match[2] === 's' ? 1000 : 1);
 }
