@@ -1,10 +1,11 @@
 /**
  * Draining: a node stops being used before it stops, so that nobody is cut off in the middle of something.
  *
- * The picture: a shop before closing time. First the sign at the door is turned (health says not ready, no new client
- * is let in) and those inside are served on. Then nothing more is sold: a command that comes now is told so at once
- * (`LOADING`: nothing was done, another node will do it), while what was begun is finished. Only then the lights go
- * out. A command that meets a closed connection instead would leave its client guessing whether it was done.
+ * The picture: a shop before closing time. First the sign at the door is turned (health says not ready), and everybody
+ * is served on, newcomers too, since those who send them look at the sign only now and then. Then nobody is let in any
+ * more and nothing more is sold: a command that comes now is told so at once (`ASK` or `LOADING`: nothing was done,
+ * another node will do it), while what was begun is finished. Only then the lights go out. A command that meets a closed
+ * connection instead would leave its client guessing whether it was done.
  */
 
 import { setTimeout as delay } from 'node:timers/promises';
@@ -32,7 +33,7 @@ export class Drain {
   readonly #house: Drained;
   readonly #log: Log;
   #under: Promise<number> | undefined;
-  /** Until then those inside are served on. */
+  /** Until then everybody is served on. */
   #graceUntil: number = Number.POSITIVE_INFINITY;
 
   constructor(house: Drained, log: Log) {
@@ -42,7 +43,7 @@ export class Drain {
 
   /**
    * Drains, once; asked again it is the same draining, and a shorter grace shortens what is left of it.
-   * @param graceMs those inside are served on for so long, milliseconds
+   * @param graceMs everybody is served on for so long, milliseconds
    * @returns how many requests were not answered in time
    */
   run(graceMs: number): Promise<number> {
@@ -55,10 +56,10 @@ export class Drain {
     const house = this.#house;
     this.#log.write('info', 'node-draining', { graceMs });
     house.say('the node is draining');
-    house.shut();
     while (performance.now() < this.#graceUntil) {
       await delay(Math.min(pollMs, this.#graceUntil - performance.now()));
     }
+    house.shut();
     house.refuse();
     const refusedAt = performance.now();
     await delay(refusedMs);

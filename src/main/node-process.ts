@@ -72,8 +72,8 @@ export interface NodeProcess {
   /** Settles when the node is no member of its cluster any more: it is to be stopped. */
   readonly departed: Promise<Departure>;
   /**
-   * Not ready any more, as health tells: nobody new is let in, those inside are served on for `graceMs` milliseconds;
-   * then new requests are refused, and those under way are answered. Once: asked again it is the same draining,
+   * Not ready any more, as health tells, and everybody is served on for `graceMs` milliseconds; then nobody new is
+   * let in, new requests are refused, and those under way are answered. Once: asked again it is the same draining,
    * which a shorter grace shortens.
    * @returns how many requests were not answered within two seconds
    */
