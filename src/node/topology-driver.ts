@@ -17,7 +17,15 @@ import { VALUE_BYTES_MAX } from '../paxos/acceptor.ts';
 import type { Ballot } from '../paxos/ballot.ts';
 import type { Random } from '../ports/random.ts';
 import type { NodeId } from '../ports/transport.ts';
-import { advanced, begun, cleared, isInVain, renewed, type Transition } from '../topology/changes.ts';
+import {
+  advanced,
+  begun,
+  cleared,
+  isInVain,
+  mayFollowSwitch,
+  renewed,
+  type Transition,
+} from '../topology/changes.ts';
 import { decodeTopology, encodeTopology } from '../topology/codec.ts';
 import type { TopologyRequest } from '../topology/request.ts';
 import type { Topology } from '../topology/topology.ts';
@@ -231,13 +239,14 @@ export class TopologyDriver {
       this.#fail(asked, 'unsupported', message);
       return false;
     }
+    const { request } = asked;
     // Back to the owners of before: compatible with the page before this one too, so whoever missed this may miss it.
-    if (asked.request.kind === 'cancel' && topology.phase !== 'switch' && next.phase === 'steady')
-      return true;
+    if (request.kind === 'cancel' && next.phase === 'steady' && !mayFollowSwitch(topology)) return true;
     // The same owners before and after: who comes, and may never, needs not know of it.
     const expected = topology.phase === 'enrol' ? topology.newcomers : [];
+    const lost = request.kind === 'remove' ? request.ids : request.kind === 'replace' ? [request.id] : [];
     asked.waitsFor = topology.members
-      .filter((member) => next.has(member.id) && !expected.includes(member) && !this.#knows(member.id))
+      .filter((member) => !lost.includes(member.id) && !expected.includes(member) && !this.#knows(member.id))
       .map(({ id }) => id);
     if (asked.waitsFor.length === 0) return true;
     if (now >= asked.patienceUntil) {

@@ -138,6 +138,15 @@ export function isInVain(topology: Topology): boolean {
 }
 
 /**
+ * Whether somebody may stand on a page `switch` who does not know this one: in a `copy` that a change went back to
+ * (`isInVain`), or that was forced while others had gone on. Such a one reads by the new owners, and to go back to the
+ * old ones alone it must know this page first. The first two pages of a change cannot follow a `switch`.
+ */
+export function mayFollowSwitch({ phase, epoch, change }: Topology): boolean {
+  return phase === 'switch' || (phase === 'copy' && change !== undefined && epoch > change.epoch + 1);
+}
+
+/**
  * Back to the owners of before, the table itself and its members, in the next epoch.
  * @throws CodedError `invalid` when there is nothing to give up, `unavailable` when it is too late.
  */
