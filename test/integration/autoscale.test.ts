@@ -172,7 +172,10 @@ function judge(output: string, { points, changes }: Witness, load: OpenLoop): vo
   const seconds = (points.at(-1)!.at / 1000).toFixed(0);
   const { sent, answered, failures, unsent } = load;
   const told = `${sent} requests in ${seconds} s, ${answered} answered, ${failures.length} failed, ${unsent} not sent`;
-  console.log(`autoscale: ${changes.length} changes, ${told}; ${file}`);
+  const kinds = Map.groupBy(failures, (failure) => failure);
+  const why = [...kinds].map(([failure, { length }]) => `${length} x ${failure}`).join('; ');
+  const tookMs = changes.map(({ beganAt, endedAt }) => Math.round(endedAt - beganAt)).join(' ');
+  console.log(`autoscale: changes of ${tookMs} ms, ${told}; ${file}\n${why}`);
   assert.deepEqual(decisionsIn(output), ['grow', 'grow', 'grow', 'shrink n6', 'shrink n5', 'shrink n4']);
   assert.deepEqual(
     changes.map(({ kind, node }) => `${kind} ${node}`),
