@@ -250,9 +250,15 @@ export class Churn {
   /** A change is in the way of that of a lost member, and may wait for that one itself: so it must know. */
   #wayOut(change: PlanChange, topology: Topology | undefined): TopologyRequest {
     const id = this.#id(change.lost);
-    const isOther =
-      topology !== undefined && topology.phase !== 'steady' && !topology.change!.gone.includes(id);
-    if (isOther && topology.phase === 'copy') return { kind: 'cancel' };
+    if (topology === undefined || topology.phase === 'steady') return this.#requestOf(change);
+    const { phase } = topology;
+    const { gone, nodes, kind } = topology.change!;
+    const isOther = !gone.includes(id);
+    // Or it waits for a newcomer whose process has ended: it was taken in once before, and the change given up.
+    const isComing = kind === 'join' || kind === 'replace';
+    const isAbandoned =
+      isComing && this.#cluster.machines.some((one) => one.state === 'gone' && nodes.includes(one.id));
+    if ((isOther || isAbandoned) && phase !== 'switch') return { kind: 'cancel' };
     return isOther ? { kind: 'remove', ids: [id] } : this.#requestOf(change);
   }
 

@@ -151,11 +151,13 @@ export class MoveDesk implements Desk {
 
   /** Whether this node has done, durably, all that the epoch in force asks of it. */
   get isSettled(): boolean {
-    const { topology, self, hints, links } = this.#context;
+    const { topology, self, hints, links, identity } = this.#context;
     if (!topology.has(self) || topology.phase === 'steady') return true;
     if (topology.phase === 'copy') return this.#isWhole;
+    // Before a newcomer acknowledges anything everybody has told it that it is new: else whoever is started again might
+    // tell it later what it remembers of this very life, and the disk be taken for lost.
     if (topology.phase === 'enrol')
-      return topology.newcomers.every(({ id }) => id === self || links.isLive(id));
+      return topology.newcomers.every(({ id }) => (id === self ? identity.isAllTold : links.isLive(id)));
     return topology.read.has(self) || hints.isEmpty;
   }
 
