@@ -90,7 +90,7 @@ export interface Abilities {
 }
 
 /** Raised as features land. Biased plans (mutants, tests) may draw anything. */
-export const ABILITIES: Abilities = { vouching: true, antiEntropy: true, probing: true, churn: false };
+export const ABILITIES: Abilities = { vouching: true, antiEntropy: true, probing: true, churn: true };
 
 /** Whether replicas of the plan must become equal by themselves, within the time of a recovery. */
 export function isMadeEqual(plan: {
