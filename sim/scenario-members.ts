@@ -116,7 +116,10 @@ export class ScenarioMembers {
   /** What speaks against `steady`, `epoch 4`, `phase copy`, `members a+b`, `a owns k`; null if it is none of these. */
   contradiction([first, second, third]: readonly string[]): string | undefined | null {
     const { topology } = this.#cluster;
-    if (first === 'steady') return unsettledTopology(this.#cluster)[0];
+    if (first === 'steady') {
+      const starting = this.#cluster.present.find((machine) => !machine.ready);
+      return starting === undefined ? unsettledTopology(this.#cluster)[0] : `${starting.id} is not ready`;
+    }
     if (first === 'epoch') {
       const late = this.#cluster.present.find(({ node }) => node && node.topology.epoch !== Number(second));
       return late === undefined ? undefined : `${late.id} knows epoch ${late.node!.topology.epoch}`;

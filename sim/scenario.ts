@@ -32,7 +32,7 @@
  * expect replicas equal           # the replicas of every key hold the same (also: roots equal)
  * expect hints 0                  # hints on all disks together; expect a hints 2 for one
  * expect a sees b                 # a takes b for alive; expect a misses b
- * expect steady                   # all know the latest epoch, no change is under way, nobody holds what is not his
+ * expect steady                   # all run and know the latest epoch, no change is under way, no row is astray
  * expect epoch 4                  # all processes know it; expect phase copy, expect members a+b+d
  * expect a owns k                 # by the latest epoch; expect a disowns k, expect c gone
  * within 3s c holds k v1          # the same expectations, and time for them to come true

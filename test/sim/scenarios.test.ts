@@ -30,6 +30,13 @@ describe('scenarios', () => {
       'expect a forgot k',
       'expect a hints 1',
       'expect a misses b',
+      'expect epoch 2',
+      'expect phase copy',
+      'expect members a+b',
+      'expect a disowns k',
+      'expect c gone',
+      'join c at a -> fail',
+      'lose c\nexpect steady',
     ]) {
       assert.throws(() => runScenario(story + wrong), ScenarioError, wrong);
     }
@@ -47,6 +54,9 @@ describe('scenarios', () => {
       'restore a',
       'rot a k',
       'busy a 5',
+      'join z at a -> ok',
+      'lose z',
+      'expect z owns k',
     ]) {
       assert.throws(() => runScenario(`nodes 2\n\n${wrong}`), /line 3/, wrong);
     }
@@ -64,6 +74,10 @@ describe('scenarios', () => {
       ['siblings-after-restored-copy', 'sibling-not-noted'],
       ['siblings-written-aside', 'sibling-actor-unproved'],
       ['siblings-of-an-old-copy', 'sibling-settled-returns'],
+      ['write-under-way', 'flight-not-replanned'],
+      ['one-page-behind', 'read-old-owners'],
+      ['stray-comes-late', 'stray-dropped-early'],
+      ['hints-of-gone', 'hint-of-gone-dropped'],
     ] as const) {
       assert.throws(() => runScenario(story(name), undefined, new Set([mutant])), ScenarioError, mutant);
     }
