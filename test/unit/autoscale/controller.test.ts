@@ -119,6 +119,13 @@ describe('the controller', () => {
     assert.deepEqual(run(controller, 20, 300, seen(3, 4000, { epoch: 4 })), ['220 grow']);
   });
 
+  test('what was seen before and during a change counts for nothing after it', () => {
+    const controller = new Controller({ ...settings, growAfterMs: 100, coolDownMs: 10 });
+    assert.deepEqual(run(controller, 0, 90, seen(3, 4000)), []);
+    assert.deepEqual(run(controller, 90, 200, seen(3, 4000, { epoch: 2, underWay: 'weight of n1' })), []);
+    assert.deepEqual(run(controller, 200, 320, seen(3, 4000, { epoch: 4 })), ['300 grow']);
+  });
+
   test('a node that tells nothing: no shrinking; most of them: nothing at all', () => {
     const silent = seen(4, 0);
     const nodes = [...silent.nodes.slice(0, 3), load('n4', undefined)];
