@@ -45,6 +45,9 @@ export function shrinkPlan(
   for (let before = -1; before !== sizeOf(smallest) && runs < runsMax; ) {
     before = sizeOf(smallest);
     leaveOut(smallest.churn?.changes ?? [], (changes) => stillFails(withChanges(smallest, changes)));
+    const { spares = 0 } = smallest.churn ?? {};
+    const fewer = withoutSpares(smallest);
+    if (fewer.churn !== undefined && fewer.churn.spares < spares) stillFails(fewer);
     leaveOut(smallest.faults, (faults) => stillFails({ ...smallest, faults }));
     leaveOut(smallest.ops, (ops) => stillFails({ ...smallest, ops }));
     const { churn, faults, ops } = smallest;
@@ -104,7 +107,6 @@ function simplifications(plan: Plan): ((plan: Plan) => Plan)[] {
     (p) => ({ ...p, disk: { ...p.disk, visibleEarly: false } }),
     (p) => ({ ...p, turnUs: 0 }),
     (p) => (p.churn === undefined ? p : { ...p, churn: { ...p.churn, zones: 1 } }),
-    withoutSpares,
     (p) => ({ ...p, ops: p.ops.map(({ padBytes: _, ...op }) => op) }),
   ];
   for (let i = 0; i < plan.clocks.length; i++) {

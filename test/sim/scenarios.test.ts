@@ -78,6 +78,7 @@ describe('scenarios', () => {
       ['one-page-behind', 'read-old-owners'],
       ['stray-comes-late', 'stray-dropped-early'],
       ['hints-of-gone', 'hint-of-gone-dropped'],
+      ['most-are-lost', 'epoch-majority-of-next'],
     ] as const) {
       assert.throws(() => runScenario(story(name), undefined, new Set([mutant])), ScenarioError, mutant);
     }

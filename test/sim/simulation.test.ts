@@ -118,6 +118,16 @@ describe('failures', () => {
     assert.deepEqual(runPlan(shrunk.plan).findings, [], 'the smallest plan passes without the bug');
   });
 
+  it('shrink to few changes of the members, and to machines that are there', () => {
+    const [name, at] = ['epoch-skips-adoption', 2] as const;
+    const plan = drawPlan(at, mutantNamed(name).bias);
+    const { plan: small } = shrinkPlan(plan, new Set([name]), 40);
+    assert.ok(small.churn !== undefined && small.churn.changes.length < plan.churn!.changes.length);
+    assert.equal(small.clocks.length, small.nodes + small.churn.spares);
+    assert.notDeepEqual(runPlan(small, { mutants: new Set([name]) }).findings, []);
+    assert.deepEqual(runPlan(small).findings, []);
+  });
+
   it('end the command with code 1, and say how to see them again', () => {
     const failed = sim('--seed', String(seed), '--mutant', 'repair-skipped');
     assert.equal(failed.status, 1);
