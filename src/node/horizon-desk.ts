@@ -217,11 +217,14 @@ export class HorizonDesk implements Desk {
     partition: number,
     peers: readonly NodeId[],
   ): { readonly heldBy: NodeId; readonly reason: string } | undefined {
-    const { self, links } = this.#context;
+    const { self, links, topology } = this.#context;
     if (!this.#neighbours.isWhole(partition))
       return { heldBy: self, reason: 'it lost data and is not whole yet' };
     if (!this.#neighbours.isClockConfirmed())
       return { heldBy: self, reason: 'most clocks do not agree with its own' };
+    // Whoever a change goes on without is a member again if that is cancelled, with the hints it kept.
+    const [lost] = this.#dropEarly ? [] : topology.lost;
+    if (lost !== undefined) return { heldBy: lost.id, reason: 'a change without it can still be cancelled' };
     const away = this.#dropEarly ? undefined : peers.find((id) => !links.isLive(id));
     return away === undefined ? undefined : { heldBy: away, reason: 'it is away' };
   }

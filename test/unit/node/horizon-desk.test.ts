@@ -185,6 +185,30 @@ describe('the leader of a round', () => {
   });
 });
 
+test('no round begins while a member that a change takes for gone may come back with its hints', () => {
+  const leader = new Leader();
+  leader.asked.splice(0);
+  const { members, read } = leader.topology;
+  const d = { ...members[0]!, id: 'd' };
+  const change = { kind: 'replace', id: 1, nodes: ['e'], gone: ['d'], epoch: 2, beganAt: 0 } as const;
+  const content = { phase: 'enrol', members, read, other: undefined, change } as const;
+  const turnTo = (topology: Topology): void => {
+    const before = leader.topology;
+    leader.topology = topology;
+    leader.desk.topologyChanged(before, topology);
+  };
+  turnTo(new Topology({ ...content, epoch: 2, lost: [d] }));
+  // The round that was under way waits for answers that do not come.
+  for (let now = 20_000; now < 20_200; now++) leader.desk.tick(now);
+  assert.equal(leader.asked.length, 0);
+  assert.equal(leader.desk.status.heldBy, 'd');
+  turnTo(new Topology({ ...content, epoch: 3 }));
+  for (let now = 40_000; leader.asked.length < 2; now++) {
+    assert.ok(now < 40_200, 'a round begins');
+    leader.desk.tick(now);
+  }
+});
+
 describe('a replica in a round of others', () => {
   const time = wall - NODE_LIMITS_DEFAULT.horizonMarginMs;
 
