@@ -19,7 +19,7 @@ import type { Ballot } from '../paxos/ballot.ts';
 import type { Random } from '../ports/random.ts';
 import type { Storage } from '../ports/storage.ts';
 import type { NodeId } from '../ports/transport.ts';
-import { decodeTopology, encodeTopology } from '../topology/codec.ts';
+import { decodeTopology, encodedEpoch, encodeTopology } from '../topology/codec.ts';
 import type { TopologyRequest } from '../topology/request.ts';
 import type { Topology } from '../topology/topology.ts';
 import { FAMILY_TOPOLOGY } from '../wire/messages.ts';
@@ -433,7 +433,9 @@ export class TopologyDesk implements Desk {
       this.#driver.answered(link.member.id, epoch, answer);
     } else if (type === TOPOLOGY_TOPOLOGY) {
       const value = readTopology(reader);
-      if (this.#isStarted && !this.#hasLeft) this.#learn(decodeTopology(value), value);
+      const epoch = encodedEpoch(value);
+      const isNews = epoch === 0 || epoch > this.#known;
+      if (isNews && this.#isStarted && !this.#hasLeft) this.#learn(decodeTopology(value), value);
     } else if (type === TOPOLOGY_ASK) {
       const epoch = readAsk(reader);
       if (this.#epoch > epoch) this.#watch.tell(link, this.#context.now(), this.#bytes());

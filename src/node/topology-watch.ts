@@ -17,6 +17,14 @@ const askEveryMs = 200;
 /** A member that is behind is told this often, milliseconds. */
 const tellEveryMs = 500;
 
+/**
+ * Nobody is told a page that came into force here so lately, milliseconds: whoever made it told everybody, and all copy
+ * it now, as this node did. A hundred members would else tell each other ten thousand times.
+ */
+const tellAfterMs = 200;
+/** So many are told at once, and the next ones with the next tick: a page may have a megabyte. */
+const tellMax = 4;
+
 /** A member, as its frames show it. */
 interface Neighbour {
   readonly link: Link;
@@ -30,6 +38,9 @@ export class TopologyWatch {
   readonly #context: NodeContext;
   readonly #neighbours: Map<string, Neighbour> = new Map();
   #askAt = 0;
+  /** The epoch that those who are behind are told, and since when. */
+  #epoch = 0;
+  #epochAt = 0;
 
   constructor(context: NodeContext) {
     this.#context = context;
@@ -81,11 +92,16 @@ export class TopologyWatch {
 
   /** Asks one of those who are ahead of `known`, and sends the topology to those who are behind `epoch`. */
   tick(now: number, known: number, epoch: number, bytesOf: () => Uint8Array): void {
+    if (epoch !== this.#epoch) {
+      this.#epoch = epoch;
+      this.#epochAt = now;
+    }
+    let left = now - this.#epochAt < tellAfterMs ? 0 : tellMax;
     let best: Neighbour | undefined;
     for (const neighbour of this.#neighbours.values()) {
       if (!canRead(neighbour.link)) continue;
       if (neighbour.epoch > known) best = better(best, neighbour);
-      else if (neighbour.epoch < epoch) this.#tell(neighbour, now, bytesOf);
+      else if (neighbour.epoch < epoch && left > 0 && this.#tell(neighbour, now, bytesOf)) left--;
     }
     if (best === undefined || now < this.#askAt) return;
     this.#askAt = now + askEveryMs;
@@ -99,10 +115,12 @@ export class TopologyWatch {
     if (writer !== undefined) writeAsk(writer, known);
   }
 
-  #tell(neighbour: Neighbour, now: number, bytesOf: () => Uint8Array): void {
-    if (now - neighbour.toldAt < tellEveryMs) return;
+  /** @returns whether it was told */
+  #tell(neighbour: Neighbour, now: number, bytesOf: () => Uint8Array): boolean {
+    if (now - neighbour.toldAt < tellEveryMs) return false;
     neighbour.toldAt = now;
     this.#send(neighbour.link, bytesOf());
+    return true;
   }
 
   /** Sends an epoch to a member, however long ago that was done last; not again soon. */

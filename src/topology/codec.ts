@@ -15,7 +15,7 @@
  * Texts are UTF-8 after a u16 length. 1024 partitions of three replicas are 6 KiB a table.
  */
 
-import { ByteReader, ByteWriter, byteString, utf8Bytes, utf8Text } from '../base/bytes.ts';
+import { ByteReader, ByteWriter, byteString, readU32, utf8Bytes, utf8Text } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
 import { SLOT_COUNT } from '../ring/slots.ts';
 import { checkShape, MEMBER_COUNT_MAX, type RingMember, Table } from '../ring/table.ts';
@@ -53,6 +53,14 @@ export function encodeTopology(topology: Topology): Uint8Array {
   writeTable(writer, read);
   if (other !== undefined) writeTable(writer, other);
   return writer.take();
+}
+
+/**
+ * The epoch that the bytes of a topology begin with, without reading them: those of a large cluster take milliseconds,
+ * and most that come tell what is known. 0 for what can be none.
+ */
+export function encodedEpoch(bytes: Uint8Array): number {
+  return bytes.length > 5 && bytes[0] === format ? readU32(bytes, 1) : 0;
 }
 
 /**
