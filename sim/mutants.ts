@@ -315,26 +315,15 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'copy-from-one',
     bug: 'a node that gains a partition asks one of its old owners, not all',
-    bias: {
-      ...MOVES,
-      n: 2,
-      r: 2,
-      keys: 30,
-      ops: 300,
-      changes: [3, 5],
-      faultKinds: ['disk-full'],
-      faultsNearChanges: false,
-      faults: [8, 14],
-      upkeep: NO_UPKEEP,
-    },
-    seedsMax: 60,
+    bias: { ...MOVES, n: 2, r: 2, keys: 30, faultKinds: ['disk-full'], faults: [6, 12], upkeep: NO_UPKEEP },
+    seedsMax: 100,
   },
   {
     name: 'copy-before-all-know',
     bug: 'a node that gains a partition compares before all members write to it as well',
     // A node whose disk is full cannot note the epoch, and goes by the one before.
     bias: { ...MOVES, keys: 20, durability: 'always', faultKinds: ['disk-full'], faults: [6, 12] },
-    seedsMax: 60,
+    seedsMax: 100,
   },
   {
     name: 'epoch-skips-adoption',
@@ -345,13 +334,18 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'hint-of-gone-dropped',
     bug: 'hints for a member that will not own their rows are dropped, not addressed to those who will',
+    // Many keys: what a later write replaces is not missed.
     bias: {
       ...MOVES,
       nodes: [4],
       strict: false,
-      opKinds: { read: 1, write: 2 },
-      faultKinds: ['isolate'],
-      faults: [8, 12],
+      keys: 120,
+      ops: 240,
+      opKinds: { write: 1 },
+      faultKinds: ['stop', 'isolate'],
+      faults: [6, 12],
+      changes: [1, 2],
+      changeKinds: ['leave'],
     },
     seedsMax: 60,
   },
