@@ -15,13 +15,10 @@
  * so may this node, if it is no replica.
  */
 
-import type { ErrorCode } from '../base/errors.ts';
-import { CodedError } from '../base/errors.ts';
+import { CodedError, type ErrorCode } from '../base/errors.ts';
 import { hedgeDelayMs } from '../coordinator/hedge.ts';
-import type { Plan } from '../coordinator/plan.ts';
-import { hasSameLists, reachableNodes, secondListOf } from '../coordinator/plan.ts';
-import type { Policy } from '../coordinator/policy.ts';
-import { holdersNeeded, isLinearizable, quorumOf } from '../coordinator/policy.ts';
+import { hasSameLists, type Plan, reachableNodes, secondListOf } from '../coordinator/plan.ts';
+import { holdersNeeded, isLinearizable, type Policy, quorumOf } from '../coordinator/policy.ts';
 import { ReadCore } from '../coordinator/read-core.ts';
 import type { NodeId } from '../ports/transport.ts';
 import { horizonOfRow } from '../replica/hand.ts';
@@ -35,7 +32,7 @@ import type { NodeContext } from './context.ts';
 import { deadlineError, isTooFarAhead, observeStamp, quorumError } from './context.ts';
 import { Flight } from './flights.ts';
 import type { Link } from './links.ts';
-import { handWinner, handWinnerHere, mendWithWinner } from './winner.ts';
+import { handWinner, handWinnerHere, holdersError, isWinnerHeld, mendWithWinner } from './winner.ts';
 
 /** The winning row (dead or alive, undefined for none), and its stamp. */
 export type ReadFlightDone = (error: CodedError | undefined, row: Row | undefined, stamp: Stamp) => void;
@@ -367,13 +364,12 @@ export class ReadFlight extends Flight implements ReadWaiter {
 
   /** Whether enough are known to hold the winner, in each list that later readers may ask. */
   #isHeld(): boolean {
-    return (
-      this.#isHeldIn(this.#plan.replicas) && (this.#second === undefined || this.#isHeldIn(this.#second))
-    );
+    const { replicas } = this.#plan;
+    return this.#isHeldIn(replicas) && (this.#second === undefined || this.#isHeldIn(this.#second));
   }
 
   #isHeldIn(list: readonly NodeId[]): boolean {
-    return this.#core.holders(list) >= holdersNeeded(this.policy, list.length);
+    return isWinnerHeld(this.#core, this.policy, list);
   }
 
   #repairAfter(): void {
@@ -388,13 +384,10 @@ export class ReadFlight extends Flight implements ReadWaiter {
   #hand(peer: NodeId, id: number): boolean {
     const context = this.#context;
     if (peer !== context.self) return handWinner(context, peer, id, this.#rowKey, this.#core, this.#horizon);
-    const waiter = id === 0 ? undefined : { stored: (error?: CodedError) => this.#storedHere(error) };
+    const stored = (error?: CodedError): void =>
+      error === undefined ? this.storedBy(peer) : this.refusedBy(peer, error.code);
+    const waiter = id === 0 ? undefined : { stored };
     return handWinnerHere(context, this.#rowKey, this.#core, this.#horizon, waiter);
-  }
-
-  #storedHere(error: CodedError | undefined): void {
-    if (error === undefined) this.storedBy(this.#context.self);
-    else this.refusedBy(this.#context.self, error.code);
   }
 
   #writeBack(): void {
@@ -477,10 +470,8 @@ export class ReadFlight extends Flight implements ReadWaiter {
   /** Fails when too few of a list hold the winner or may yet be given it. */
   #checkHolders(list: readonly NodeId[]): void {
     if (this.#finished) return;
-    const possible = this.#core.holders(list) + this.#waiting.filter((id) => list.includes(id)).length;
-    const needed = holdersNeeded(this.policy, list.length);
-    // Whoever may not answer a read may take what it found.
-    if (possible < needed) this.#fail(quorumError(this.#context, 'read', possible, needed, 'none', 0));
+    const error = holdersError(this.#context, this.#core, this.policy, list, this.#waiting);
+    if (error !== undefined) this.#fail(error);
   }
 
   override expire(): void {

@@ -1,11 +1,12 @@
 /**
- * The winner of a read on its way to replicas that do not hold it: to neighbours, to this node's own replica, and to
- * where a damaged row lies here.
+ * The winner of a read: whether enough hold it, and its way to replicas that do not: to neighbours, to this node's own
+ * replica, and to where a damaged row lies here.
  */
 
 import { assert } from '../base/assert.ts';
+import type { CodedError } from '../base/errors.ts';
 import type { Policy } from '../coordinator/policy.ts';
-import { isLinearizable } from '../coordinator/policy.ts';
+import { holdersNeeded, isLinearizable } from '../coordinator/policy.ts';
 import type { ReadCore } from '../coordinator/read-core.ts';
 import type { NodeId } from '../ports/transport.ts';
 import { mergeHanded } from '../replica/hand.ts';
@@ -14,7 +15,29 @@ import type { RowKey } from '../rows/key.ts';
 import { isMade } from '../rows/siblings.ts';
 import { writeFloor, writeHand, writeWrite } from '../wire/messages.ts';
 import type { NodeContext } from './context.ts';
-import { isTooFarAhead, observeRow, observeStamp } from './context.ts';
+import { isTooFarAhead, observeRow, observeStamp, quorumError } from './context.ts';
+
+/** Whether so many owners of a list are known to hold the winner that every later read of it meets one. */
+export function isWinnerHeld(core: ReadCore, policy: Policy, list: readonly NodeId[]): boolean {
+  return core.holders(list) >= holdersNeeded(policy, list.length);
+}
+
+/**
+ * Why too few owners of a list will hold the winner; undefined as long as enough may.
+ * @param waiting those who were handed it and have not acknowledged it yet
+ */
+export function holdersError(
+  context: NodeContext,
+  core: ReadCore,
+  policy: Policy,
+  list: readonly NodeId[],
+  waiting: readonly NodeId[],
+): CodedError | undefined {
+  const possible = core.holders(list) + waiting.filter((id) => list.includes(id)).length;
+  const needed = holdersNeeded(policy, list.length);
+  // Whoever may not answer a read may take what it found.
+  return possible < needed ? quorumError(context, 'read', possible, needed, 'none', 0) : undefined;
+}
 
 /**
  * Hands the winner to another replica.
