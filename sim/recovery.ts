@@ -123,8 +123,10 @@ export class Recovery {
 
   #unready(): string[] {
     // Rows stamped an hour ahead are refused until then: so long a change that moves them waits.
-    const ills: string[] = hasWildClocks(this.#plan) ? [] : unsettledTopology(this.#cluster);
-    if (this.#churn.pending > 0) ills.push(`${this.#churn.pending} changes of the members are asked for yet`);
+    const isWild = hasWildClocks(this.#plan);
+    const ills: string[] = isWild ? [] : unsettledTopology(this.#cluster);
+    if (this.#churn.pending > 0 && !isWild)
+      ills.push(`${this.#churn.pending} changes of the members are asked for yet`);
     for (const machine of this.#cluster.present) {
       if (!machine.node || !machine.ready) ills.push(`${machine.id} is not ready`);
       else {
