@@ -384,10 +384,14 @@ export class ReadFlight extends Flight implements ReadWaiter {
   #hand(peer: NodeId, id: number): boolean {
     const context = this.#context;
     if (peer !== context.self) return handWinner(context, peer, id, this.#rowKey, this.#core, this.#horizon);
-    const stored = (error?: CodedError): void =>
-      error === undefined ? this.storedBy(peer) : this.refusedBy(peer, error.code);
-    const waiter = id === 0 ? undefined : { stored };
-    return handWinnerHere(context, this.#rowKey, this.#core, this.#horizon, waiter);
+    const core = this.#core;
+    const stored = (error?: CodedError): void => {
+      // If the read began anew meanwhile it may have found another winner, of which this says nothing.
+      if (core !== this.#core) return;
+      if (error === undefined) this.storedBy(peer);
+      else this.refusedBy(peer, error.code);
+    };
+    return handWinnerHere(context, this.#rowKey, core, this.#horizon, id === 0 ? undefined : { stored });
   }
 
   #writeBack(): void {
