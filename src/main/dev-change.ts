@@ -106,7 +106,7 @@ export class Resize {
       const [answer] = answers;
       const sum = moveSumOf(answers);
       if (answer !== undefined && isDone(answer)) {
-        out.write(`${endWords(answer, bytes, performance.now() - beganAt)}\n`);
+        out.write(`${endWords(answer.change, answer, bytes, performance.now() - beganAt)}\n`);
         return true;
       }
       const isSlow = performance.now() - beganAt > slowMs;

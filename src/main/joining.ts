@@ -150,9 +150,11 @@ export async function joinCluster(config: NodeConfig, log: Log, times: JoinTimes
       throw new StartError(EXIT.failed, refusedWords(config, problems));
     }
     const words = problems.join('; ');
-    if (words !== lastWords || now > tellAt) {
+    // How long ago something began is no news.
+    const news = words.replaceAll(/begun \S+ ago/g, '');
+    if (news !== lastWords || now > tellAt) {
       log.write('info', 'joining', { problems: words, elapsedMs: Math.round(now - beganAt) });
-      lastWords = words;
+      lastWords = news;
       tellAt = now + tellEveryMs;
     }
     await delay(pauseMs);

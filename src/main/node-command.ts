@@ -7,12 +7,12 @@
  */
 
 import { setTimeout as delay } from 'node:timers/promises';
-import type { TopologyAnswer } from '../http/api/topology-json.ts';
+import type { TopologyAnswer, TopologyChangeJson } from '../http/api/topology-json.ts';
 import type { TopologyMember } from '../topology/topology.ts';
 import { askNode, type NodeCall } from './cluster-call.ts';
 import { findSeeds, type Output, passwordOf, type SeedOptions } from './cluster-seeds.ts';
 import { EXIT } from './exit-codes.ts';
-import { changeLine, endWords, membersTable, waitAdvice } from './node-view.ts';
+import { type ChangeEnd, changeEnd, changeLine, endWords, membersTable, waitAdvice } from './node-view.ts';
 import { lookAtTopology, type MoveSum, moveSumOf, type TopologyLook } from './topology-fetch.ts';
 
 export interface NodeCommandOptions extends SeedOptions {
@@ -60,19 +60,35 @@ export async function runNodeChange(
   for (const { id, address } of addressesOf(look)) {
     const reply = await askNode<TopologyAnswer>({ id, address }, call, password);
     if ('body' in reply) {
-      if (command.kind === 'cancel') streams.out.write(options.json ? '' : 'The change is given up.\n');
-      const chosen = reply.body.change?.id;
-      if (options.noWait) {
+      const { phase, change } = reply.body;
+      // What is so already begins no change, and the last one is another matter.
+      const isOld =
+        command.kind !== 'cancel' && phase === 'steady' && change?.id === look.answers[0]?.change?.id;
+      if (isOld && !options.json) {
+        streams.out.write(`It is so already; nothing was changed. Epoch ${reply.body.epoch}.\n`);
+        return 0;
+      }
+      if (options.noWait || isOld) {
         tellOnce(reply.body, options.json, streams.out);
         return 0;
       }
-      return await watch({ seeds, password, changeId: chosen, json: options.json }, streams);
+      const end = await watch({ seeds, password, change, json: options.json }, streams);
+      return end === 'done' || (end === 'cancelled' && command.kind === 'cancel') ? 0 : EXIT.failed;
     }
     problems.push(reply.problem);
     if (!reply.mayAskAnother) break;
   }
-  for (const problem of problems) streams.complain.write(`dure: ${problem}\n`);
+  for (const problem of alikeOnce(problems)) streams.complain.write(`dure: ${problem}\n`);
   return EXIT.failed;
+}
+
+/** Nodes that refuse for one reason say so in the same words, but for who they are and what the time is. */
+function alikeOnce(problems: readonly string[]): string[] {
+  const seen = new Set<string>();
+  return problems.filter((problem) => {
+    const words = problem.replace(/^\S+ \(\S+\): /, '').replace(/begun \S+ ago/, '');
+    return !seen.has(words) && seen.add(words);
+  });
 }
 
 function callOf(command: NodeCommand): NodeCall {
@@ -129,7 +145,8 @@ export async function runNodeWatch(
     return 0;
   }
   const { seeds, password } = found;
-  return await watch({ seeds, password, changeId: latest.change?.id, json: options.json }, streams);
+  const end = await watch({ seeds, password, change: latest.change, json: options.json }, streams);
+  return end === 'done' ? 0 : EXIT.failed;
 }
 
 interface FirstLook {
@@ -171,14 +188,15 @@ interface Watched {
   readonly seeds: readonly string[];
   readonly password: string | undefined;
   /** The change that is looked at; another one that follows is not waited for. */
-  readonly changeId: number | undefined;
+  readonly change: TopologyChangeJson | undefined;
   readonly json: boolean;
 }
 
+/** Looks on until the change has ended. @returns how; `silent` when nobody answers any more, and that was said. */
 async function watch(
-  { seeds, password, changeId, json }: Watched,
+  { seeds, password, change, json }: Watched,
   { out, complain }: Streams,
-): Promise<number> {
+): Promise<ChangeEnd | 'silent'> {
   const screen = new ChangeScreen(out, json);
   const beganAt = performance.now();
   let heardAt = beganAt;
@@ -194,16 +212,15 @@ async function watch(
         complain.write(
           'dure: no node answers any more; the change goes on when they do: "dure node watch"\n',
         );
-        return EXIT.failed;
+        return 'silent';
       }
     } else {
       heardAt = now;
       known = [...new Set([...seeds, ...addressesOf(look).map(({ address }) => address)])];
       const all = moveSumOf(look.answers);
-      const isOver = latest.phase === 'steady' || (changeId !== undefined && latest.change?.id !== changeId);
-      if (isOver) {
-        screen.end(latest, now - beganAt);
-        return 0;
+      if (latest.phase === 'steady' || (change !== undefined && latest.change?.id !== change.id)) {
+        screen.end(change, latest, now - beganAt);
+        return changeEnd(change, latest);
       }
       waitingSince = all.waitsFor.length === 0 ? 0 : waitingSince || now;
       const isWaiting = waitingSince > 0 && now - waitingSince > adviceAfterMs;
@@ -261,9 +278,10 @@ class ChangeScreen {
     this.#width = 0;
   }
 
-  end(answer: TopologyAnswer, elapsedMs: number): void {
+  end(watched: TopologyChangeJson | undefined, answer: TopologyAnswer, elapsedMs: number): void {
     this.clear();
-    if (this.#json) this.#out.write(`${JSON.stringify({ ...answer, done: true })}\n`);
-    else this.#out.write(`${endWords(answer, this.#bytes, elapsedMs)}\n`);
+    const end = changeEnd(watched, answer);
+    if (this.#json) this.#out.write(`${JSON.stringify({ ...answer, done: true, end })}\n`);
+    else this.#out.write(`${endWords(watched, answer, this.#bytes, elapsedMs)}\n`);
   }
 }

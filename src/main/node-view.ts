@@ -28,11 +28,11 @@ export function changeName({
   }
 }
 
-/** One line that says how far a change is: `join of n4 [████────] 42 % · 210 of 500 ranges · 12 MiB · …`. */
+/** One line that says how far a change is: `join of n4 [████────] 42 % · 210 of 500 partitions · 12 MiB · …`. */
 export function changeLine(answer: TopologyAnswer, sum: MoveSum): string {
   const { phase, change } = answer;
   const name = change === undefined ? 'no change' : changeName(change);
-  if (phase === 'steady') return `${name}: done`;
+  if (phase === 'steady') return `${name}: ${change?.cancelled ? 'given up' : 'done'}`;
   if (phase === 'enrol') {
     const { nodes } = change!;
     const isAway = sum.waitsFor.some((id) => nodes.includes(id));
@@ -47,7 +47,7 @@ export function changeLine(answer: TopologyAnswer, sum: MoveSum): string {
   const share = partitionsDone / partitions;
   const parts = [
     `${Math.floor(share * 100)} %`,
-    `${countWords(partitionsDone)} of ${plural(partitions, 'range')}`,
+    `${countWords(partitionsDone)} of ${plural(partitions, 'partition')}`,
     bytesWords(bytes),
   ];
   if (bytesPerSecond > 0) parts.push(`${bytesWords(bytesPerSecond)}/s`);
@@ -90,13 +90,49 @@ export function waitAdvice(
   );
 }
 
+/** How a change ended that was looked at. */
+export type ChangeEnd = 'done' | 'cancelled' | 'unknown';
+
+/**
+ * How the change that was looked at ended, by a page after it. When another change followed at once, the members tell.
+ * @param watched that change; undefined if it is not known
+ */
+export function changeEnd(
+  watched: TopologyChangeJson | undefined,
+  { change, members }: Pick<TopologyAnswer, 'change' | 'members'>,
+): ChangeEnd {
+  if (watched === undefined || change?.id === watched.id) return change?.cancelled ? 'cancelled' : 'done';
+  if (watched.kind === 'weight') return 'unknown';
+  const isIn = (id: string): boolean => {
+    const state = members.find((member) => member.id === id)?.state;
+    return state === 'owning' || state === 'leaving';
+  };
+  const comes = watched.kind === 'join' || watched.kind === 'replace';
+  return watched.nodes.every((id) => isIn(id) === comes) && !watched.gone.some(isIn) ? 'done' : 'cancelled';
+}
+
 /** The last line of a change that has ended. */
-export function endWords(answer: TopologyAnswer, bytes: number, elapsedMs: number): string {
+export function endWords(
+  watched: TopologyChangeJson | undefined,
+  answer: TopologyAnswer,
+  bytes: number,
+  elapsedMs: number,
+): string {
   const { change, epoch, members, zones } = answer;
-  const name = change === undefined ? 'The change' : changeName(change);
+  const seen = watched ?? change;
+  const name = seen === undefined ? 'The change' : changeName(seen);
   const size = `${plural(members.length, 'member')} in ${plural(zones.length, 'zone')}`;
-  const moved = bytes > 0 ? `, ${bytesWords(bytes)} fetched` : '';
-  return `${name}: done after ${durationWords(elapsedMs)}${moved}. Epoch ${epoch}, ${size}.`;
+  const where = `Epoch ${epoch}, ${size}.`;
+  switch (changeEnd(watched, answer)) {
+    case 'cancelled':
+      return `${name}: given up; who owns what is as it was before. ${where}`;
+    case 'unknown':
+      return `${name}: ended, and another change followed: "dure node list" shows the weights. ${where}`;
+    default: {
+      const moved = bytes > 0 ? `, ${bytesWords(bytes)} fetched` : '';
+      return `${name}: done after ${durationWords(elapsedMs)}${moved}. ${where}`;
+    }
+  }
 }
 
 const titles = ['NODE', 'STATE', 'ZONE', 'WEIGHT', 'PRIMARIES', 'REPLICAS', 'ADDRESS', ''] as const;
@@ -113,7 +149,7 @@ export function membersTable(answer: TopologyAnswer): string {
       .trimEnd();
   const head =
     `Cluster ${answer.cluster}: ${plural(answer.members.length, 'member')}, ` +
-    `${plural(answer.partitions, 'range')} of slots, N=${answer.replicas}, epoch ${answer.epoch}`;
+    `${plural(answer.partitions, 'partition')}, N=${answer.replicas}, epoch ${answer.epoch}`;
   return `${[head, '', line(titles), ...rows.map(line)].join('\n')}\n`;
 }
 

@@ -3,7 +3,14 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { listsJson, type TopologyAnswer, topologyAnswer } from '../../../src/http/api/topology-json.ts';
-import { changeLine, changeName, endWords, membersTable, waitAdvice } from '../../../src/main/node-view.ts';
+import {
+  changeEnd,
+  changeLine,
+  changeName,
+  endWords,
+  membersTable,
+  waitAdvice,
+} from '../../../src/main/node-view.ts';
 import { placeOf, renderRing } from '../../../src/main/ring.ts';
 import { type MoveSum, moveSumOf } from '../../../src/main/topology-fetch.ts';
 import { advanced, begun } from '../../../src/topology/changes.ts';
@@ -45,7 +52,7 @@ describe('a change as dure node shows it', () => {
     const answer = topologyAnswer(growing());
     assert.match(
       changeLine(answer, sum()),
-      /^join of n4 \[█{10}─{14}\] 42 % · 210 of 500 ranges · 12\.0 MiB · 4\.0 MiB\/s · 5\.0s left$/,
+      /^join of n4 \[█{10}─{14}\] 42 % · 210 of 500 partitions · 12\.0 MiB · 4\.0 MiB\/s · 5\.0s left$/,
     );
     const fetching = [
       { node: 'n1', partitions: 10, done: 5 },
@@ -107,9 +114,24 @@ describe('a change as dure node shows it', () => {
     assert.equal(changeName({ kind: 'replace', nodes: ['n5'], gone: ['n2'] }), 'replacement of n2 by n5');
     const answer = topologyAnswer(growing());
     assert.match(
-      endWords(answer, 1024, 2000),
+      endWords(answer.change, answer, 1024, 2000),
       /^join of n4: done after 2.*s, 1\.0 KiB fetched\. Epoch 3, 4 members in 1 zone\.$/,
     );
+    // Given up is not done, and what follows is not what was looked at.
+    const change = answer.change!;
+    const givenUp = { ...answer, change: { ...change, cancelled: true } } as const;
+    assert.equal(changeEnd(change, givenUp), 'cancelled');
+    assert.match(endWords(change, givenUp, 1024, 2000), /^join of n4: given up; .* Epoch 3, 4 members/);
+    const members = (state: 'owning' | 'joining') =>
+      answer.members.map((member) => (member.id === 'n4' ? { ...member, state } : member));
+    const other = { ...change, id: change.id + 1, nodes: ['n9'] };
+    const joined = { ...answer, change: other, members: members('owning') };
+    assert.equal(changeEnd(change, joined), 'done');
+    assert.match(endWords(change, joined, 0, 2000), /^join of n4: done after /);
+    assert.equal(changeEnd(change, { ...joined, members: members('joining') }), 'cancelled');
+    assert.equal(changeEnd({ ...change, kind: 'leave' }, joined), 'cancelled');
+    assert.equal(changeEnd({ ...change, kind: 'weight' }, joined), 'unknown');
+    assert.match(endWords({ ...change, kind: 'weight' }, joined, 0, 2000), /another change followed/);
     const table = membersTable(answer);
     assert.match(table, /^n4 +joining +z2 +1 +0 → \d+ +0 → \d+ +\[::1\]:6374, HTTP 8374/m);
     assert.match(table, /^n1 +owning +z +1 +\d+ → \d+ +1024 → \d+/m);
