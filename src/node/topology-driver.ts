@@ -96,6 +96,8 @@ export class TopologyDriver {
   /** Since when everybody is done with the epoch in force; no proposal of the next page before `#pageAt`. */
   #dueSince: number | undefined = undefined;
   #pageAt = 0;
+  /** What was found of the epoch that was judged last. */
+  #judged: { readonly of: Topology; readonly isInVain: boolean } | undefined = undefined;
 
   constructor(context: NodeContext, random: Random, actions: DriverActions) {
     this.#context = context;
@@ -342,7 +344,8 @@ export class TopologyDriver {
     if (mutants.has('epoch-skips-adoption')) return true;
     if (this.#areSettled) return true;
     // Nothing is waited for that leads nowhere, nor what others can vote on while they still remember how.
-    const isUrgent = phase === 'steady' || this.#actions.mustRenew() || (!isWhole && isInVain(topology));
+    const isUrgent =
+      phase === 'steady' || this.#actions.mustRenew() || (!isWhole && this.#isInVain(topology));
     return isUrgent && members.every(({ id }) => this.#knows(id));
   }
 
@@ -352,10 +355,16 @@ export class TopologyDriver {
     return phase !== 'steady' && members.every(({ id }) => this.#isSettled(id));
   }
 
+  /** All partitions are looked at for it: once an epoch, and not with each tick. */
+  #isInVain(topology: Topology): boolean {
+    if (this.#judged?.of !== topology) this.#judged = { of: topology, isInVain: isInVain(topology) };
+    return this.#judged.isInVain;
+  }
+
   #nextPage(): Topology | undefined {
     const { topology, wall, mutants } = this.#context;
     const isHasty = mutants.has('epoch-skips-adoption');
-    if (topology.phase !== 'steady' && (isHasty || this.#areSettled || isInVain(topology))) {
+    if (topology.phase !== 'steady' && (isHasty || this.#areSettled || this.#isInVain(topology))) {
       return advanced(topology);
     }
     const next = cleared(topology, this.#drawId(), wall());
