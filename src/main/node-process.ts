@@ -82,10 +82,13 @@ export interface NodeProcess {
   stop(): Promise<void>;
 }
 
+/** What takes a node apart again, step by step, the last first. */
+type Undo = (() => unknown)[];
+
 /** Starts a node. @throws StartError. What was begun is undone first. */
 export async function startNode(config: NodeConfig, options: NodeProcessOptions): Promise<NodeProcess> {
   for (let attempt = 1; ; attempt++) {
-    const undo: (() => unknown)[] = [];
+    const undo: Undo = [];
     try {
       return await assemble(config, options, undo);
     } catch (error) {
@@ -103,47 +106,25 @@ export async function startNode(config: NodeConfig, options: NodeProcessOptions)
   }
 }
 
-async function assemble(
-  config: NodeConfig,
-  options: NodeProcessOptions,
-  undo: (() => unknown)[],
-): Promise<NodeProcess> {
+async function assemble(config: NodeConfig, options: NodeProcessOptions, undo: Undo): Promise<NodeProcess> {
   const { log, isEmbedded = false } = options;
   const clock = new SystemClock();
   const random = new SecureRandom();
-  accelerateCrc32((bytes, seed) => crc32(bytes, seed));
-  if (!isEmbedded) tuneProcess();
+  tuneProcess(isEmbedded);
   const hasDirectory = hasOwnDirectory(config, options);
   if (hasDirectory) undo.push(await lock(config));
   const { promise: failed, resolve: fail } = Promise.withResolvers<string>();
-  const storage = await (
-    options.openStorage ?? ((onFail) => openStorage(config, options, clock, random, onFail))
-  )(fail);
+  const storage = await openStorage(config, options, clock, random, fail);
   undo.push(() => closed(storage));
   const topology = await findTopology({ config, storage, log, hasDirectory });
-  // Loading the code of the doors keeps the process busy for as long as a second on a machine that has much else
-  // to do. So that is done before the peers may talk to it: they take a node that does not answer for dead.
-  const hasDoors = config.self.respPort > 0 || config.self.httpPort > 0;
-  const doors = hasDoors ? await import('./doors.ts') : undefined;
-  const quietTickMs = Math.min(quietTickMaxMs, config.limits.heartbeatIntervalMs / quietTicksPerBeat);
-  const driver = new NodeDriver({ clock, quietTickMs });
+  const doors = await loadDoors(config);
+  const driver = makeDriver(config, clock);
   const tcp = makeTransport(config, topology, clock, random, log);
   const ports = { clock, random, transport: tcp ?? LONE_TRANSPORT, storage, log, turn: driver };
   const node = new Node(nodeOptions(config, topology), ports);
   driver.start(node);
   undo.push(() => driver.stop());
-  // It is done when the other members were heard, so the pipes to them are opened meanwhile.
-  const started = completed((done) => node.start(done));
-  started.catch(() => {});
-  if (tcp !== undefined) {
-    await completed((done) => tcp.start(node, done)).catch((error: NodeJS.ErrnoException) => {
-      throw portError(error, config, 'peerPort');
-    });
-    undo.push(() => new Promise<void>((resolve) => tcp.close(resolve)));
-  }
-  await started.catch((error: unknown) => {
-    throw node.topology.has(config.nodeId) ? error : notMember(config, node.topology);
-  });
+  await startAmongPeers(node, tcp, config, undo);
   let fault: string | undefined = 'the node is starting';
   const stopNode = async (): Promise<void> => {
     node.stop();
@@ -182,12 +163,7 @@ async function assemble(
     node,
     failed,
     departed: following.departed,
-    async linked(timeoutMs) {
-      const isLinked = (): boolean => node.members().every(({ live }) => live);
-      const deadline = clock.monotonic() + timeoutMs;
-      while (!isLinked() && clock.monotonic() < deadline) await delay(linkedPollMs);
-      return isLinked();
-    },
+    linked: (timeoutMs) => linkedWithin(timeoutMs, node),
     drain,
     async stop() {
       // Without its storage nothing that is under way comes to an end.
@@ -198,8 +174,50 @@ async function assemble(
   };
 }
 
+function makeDriver({ limits }: NodeConfig, clock: SystemClock): NodeDriver {
+  const quietTickMs = Math.min(quietTickMaxMs, limits.heartbeatIntervalMs / quietTicksPerBeat);
+  return new NodeDriver({ clock, quietTickMs });
+}
+
+/**
+ * The code of the doors, for a node that has any. To load it keeps the process busy for as long as a second on a machine
+ * that has much else to do. So that is done before the peers may talk to it: they take a node that does not answer for
+ * dead.
+ */
+async function loadDoors({ self }: NodeConfig): Promise<typeof import('./doors.ts') | undefined> {
+  return self.respPort > 0 || self.httpPort > 0 ? import('./doors.ts') : undefined;
+}
+
+/** The node's start is done when the other members were heard, so the pipes to them are opened meanwhile. */
+async function startAmongPeers(
+  node: Node,
+  tcp: TcpTransport | undefined,
+  config: NodeConfig,
+  undo: Undo,
+): Promise<void> {
+  const started = completed((done) => node.start(done));
+  started.catch(() => {});
+  if (tcp !== undefined) {
+    await completed((done) => tcp.start(node, done)).catch((error: NodeJS.ErrnoException) => {
+      throw portError(error, config, 'peerPort');
+    });
+    undo.push(() => new Promise<void>((resolve) => tcp.close(resolve)));
+  }
+  await started.catch((error: unknown) => {
+    throw node.topology.has(config.nodeId) ? error : notMember(config, node.topology);
+  });
+}
+
+/** Waits until every member can be reached, at most so long. @returns whether they can. */
+async function linkedWithin(timeoutMs: number, node: Node): Promise<boolean> {
+  const isLinked = (): boolean => node.members().every(({ live }) => live);
+  const deadline = node.monotonic() + timeoutMs;
+  while (!isLinked() && node.monotonic() < deadline) await delay(linkedPollMs);
+  return isLinked();
+}
+
 /** Takes down what was set up, the last first. @throws the first error of a step. */
-async function takeApart(undo: (() => unknown)[]): Promise<void> {
+async function takeApart(undo: Undo): Promise<void> {
   // Whatever one step says, the others are done: a storage that failed must not keep the lock.
   let failure: unknown;
   for (const step of undo.reverse()) {
@@ -217,8 +235,9 @@ async function takeApart(undo: (() => unknown)[]): Promise<void> {
  * frees them early; a large one lets them pile up until V8 collects the whole heap instead, several times a second
  * (measured on a replicated SET: a tenth of the processor time).
  */
-function tuneProcess(): void {
-  setFlagsFromString('--semi-space-growth-factor=1');
+function tuneProcess(isEmbedded: boolean): void {
+  accelerateCrc32((bytes, seed) => crc32(bytes, seed));
+  if (!isEmbedded) setFlagsFromString('--semi-space-growth-factor=1');
 }
 
 /** The pipes to the peers; none for a node that is alone and was given no port for them. */
@@ -293,6 +312,7 @@ async function openStorage(
   random: Random,
   onFail: (failure: string) => void,
 ): Promise<Storage> {
+  if (options.openStorage !== undefined) return options.openStorage(onFail);
   const { engine, memoryBytesMax, evictionPolicy } = config.storage;
   if (engine === 'memory') return new MemoryStorage({ clock, random, memoryBytesMax, evictionPolicy });
   const { syncIntervalMs, cacheBytes, writeBufferBytes, hotBytesMax } = config.storage;

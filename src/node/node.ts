@@ -17,8 +17,7 @@ import type { NodeId, TransportHandler } from '../ports/transport.ts';
 import type { Replica } from '../replica/replica.ts';
 import { SLOT_COUNT } from '../ring/slots.ts';
 import type { Table } from '../ring/table.ts';
-import type { RowKey } from '../rows/key.ts';
-import { rowKeyOf } from '../rows/key.ts';
+import { type RowKey, rowKeyOf } from '../rows/key.ts';
 import type { Row, RowBody } from '../rows/row.ts';
 import type { Topology } from '../topology/topology.ts';
 import type {
@@ -116,8 +115,9 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
     this.#topology = knownTopology(options, ports.storage);
     this.pairBytesMax = options.limits.pairBytesMax;
     const mutants = options.mutants ?? noMutants;
-    const wake = (): void => ports.turn.wake();
     const { storage, clock, random } = ports;
+    const wake = (): void => ports.turn.wake();
+    const damaged = (rowKey: RowKey): boolean => this.#mender.damaged(rowKey);
     this.#identity = new Identity(mutants);
     const forest = new HashForest();
     this.#strayMarks = new StrayMarks(this.#topology.partitionCount);
@@ -125,7 +125,7 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
       topology: this.#topology,
       identity: this.#identity,
       watcher: new RepairMarks(forest, mutants.has('tree-not-marked'), this.#strayMarks),
-      rowDamaged: (rowKey) => this.#mender.damaged(rowKey),
+      rowDamaged: damaged,
     });
     this.#links = makeLinks(options, ports, this.#topology, this);
     this.#flights = new Flights(random.u32());
@@ -142,7 +142,6 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
       tally: this.#tally,
     });
     const confirmed = (): boolean => this.#links.isClockConfirmed(clock.monotonic(), clock.wall());
-    const damaged = (rowKey: RowKey): boolean => this.#mender.damaged(rowKey);
     this.#scans = new LocalScans(storage, this.#replica, () => clock.wall(), confirmed, wake, damaged);
     this.#policies = new Policies(options.policies);
     this.#policyDesk = new PolicyDesk(this.#context, this.#policies, storage);
@@ -160,11 +159,7 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
     };
     const gossip = new GossipDesk(this.#links, this.#context.now);
     this.#horizon = this.#makeHorizonDesk(confirmed);
-    this.#moves = new MoveDesk(this.#context, storage, {
-      repair: this.#repair,
-      strays: this.#strayMarks,
-      epochKnown: () => this.#topologyDesk.epoch,
-    });
+    this.#moves = this.#makeMoveDesk();
     this.#topologyDesk = this.#makeTopologyDesk();
     this.#past.onAllLost = () => this.#topologyDesk.forgetVotes();
     this.#facts = this.#makeFacts();
@@ -178,9 +173,21 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
       this.#topologyDesk,
       this.#moves,
     ];
+    this.#door = this.#makeDoor();
+  }
+
+  #makeMoveDesk(): MoveDesk {
+    return new MoveDesk(this.#context, this.#ports.storage, {
+      repair: this.#repair,
+      strays: this.#strayMarks,
+      epochKnown: () => this.#topologyDesk.epoch,
+    });
+  }
+
+  #makeDoor(): FrameDoor {
     const handedOver = (slot: number): void => this.#repair.handedOver(slot);
-    this.#door = new FrameDoor(this.#context, {
-      transport: ports.transport,
+    return new FrameDoor(this.#context, {
+      transport: this.#ports.transport,
       peers: new PeerDesk(this.#context, this.#requests, this.#scans, this.#desks, handedOver),
       topology: this.#topologyDesk,
       desks: this.#desks,
@@ -464,8 +471,6 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
   rootOf(partition: number): ReturnType<RepairDesk['rootOf']> {
     return this.#repair.rootOf(partition);
   }
-
-  // Facts.
 
   members(): readonly MemberView[] {
     return this.#facts.members();
