@@ -10,15 +10,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { it, type TestContext } from 'node:test';
 import { byteString, utf8Bytes } from '../../src/base/bytes.ts';
-import type { TopologyAnswer } from '../../src/http/api/topology-json.ts';
 import { slotOf } from '../../src/ring/slots.ts';
 import { type Answer, type Client, clusterClient, plainClient, SocketClient } from '../nemesis/clients.ts';
 import { NemesisCluster, type NemesisNode } from '../nemesis/cluster.ts';
 import { percentile } from '../nemesis/figures.ts';
 import { readAll } from '../nemesis/final-reads.ts';
 import type { Op } from '../nemesis/history.ts';
-import { closeHttp, getJson } from '../nemesis/http.ts';
+import { closeHttp } from '../nemesis/http.ts';
 import { judge } from '../nemesis/judge.ts';
+import { letLeave, topologyOf } from '../nemesis/members.ts';
 import { Workload } from '../nemesis/workload.ts';
 import { delay, until } from '../support/wait.ts';
 
@@ -45,11 +45,6 @@ async function forAll(count: number, act: (i: number) => Promise<void>): Promise
 
 function ask(client: Client, words: readonly string[]): Promise<Answer> {
   return new Promise((done) => client.send(words, done));
-}
-
-async function topologyOf(node: NemesisNode, query = ''): Promise<TopologyAnswer | undefined> {
-  const answer = await getJson(node.httpPort, `/v1/topology${query}`, 2000);
-  return answer?.status === 200 ? (answer.body as TopologyAnswer) : undefined;
 }
 
 /** Waits until all nodes know one steady epoch with so many members, and everything is cleaned up. */
@@ -127,12 +122,6 @@ function placementOf(before: Lists, after: Lists): Placement {
     primariesOverMean: overMean(countOf(after.map(([first]) => first!))),
     movedOverLeast: moved / least,
   };
-}
-
-async function post(node: NemesisNode, path: string): Promise<void> {
-  const response = await fetch(`http://127.0.0.1:${node.httpPort}${path}`, { method: 'POST' });
-  const text = await response.text();
-  assert.equal(response.status, 200, `${path}: ${text}`);
 }
 
 class Figures {
@@ -258,10 +247,8 @@ it('3 -> 5 -> 3 nodes under load: nothing lost, no errors, little moved', {
   });
   for (const node of [fifth!, fourth!]) {
     await figures.change(`${node.name} leaves`, cluster.nodes.length - 1, async () => {
-      node.isLeaving = true;
       const gone = (await topologyOf(node))!.moves.bytesTotal;
-      await post(cluster.nodes[0]!, `/v1/nodes/${node.name}/leave`);
-      assert.equal(await cluster.left(node, changeMaxMs), 0, 'it ends in good order');
+      await letLeave(cluster, node, changeMaxMs);
       return gone;
     });
   }

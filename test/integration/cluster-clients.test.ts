@@ -12,8 +12,9 @@ import { after, before, describe, it, type TestContext } from 'node:test';
 import { Cluster, Redis } from 'ioredis';
 import { createCluster } from 'redis';
 import type { TopologyAnswer } from '../../src/http/api/topology-json.ts';
-import { NemesisCluster, type NemesisNode } from '../nemesis/cluster.ts';
-import { closeHttp, getJson } from '../nemesis/http.ts';
+import { NemesisCluster } from '../nemesis/cluster.ts';
+import { closeHttp } from '../nemesis/http.ts';
+import { letLeave, topologyOf } from '../nemesis/members.ts';
 import { skipWithout } from '../support/tools.ts';
 import { delay } from '../support/wait.ts';
 
@@ -105,11 +106,6 @@ class Load {
   }
 }
 
-async function topologyOf(node: NemesisNode): Promise<TopologyAnswer | undefined> {
-  const answer = await getJson(node.httpPort, '/v1/topology?lists=true', 2000);
-  return answer?.status === 200 ? (answer.body as TopologyAnswer) : undefined;
-}
-
 /** RESP ports of the owners of each slot, the master first. */
 type Map16 = readonly (readonly number[])[];
 
@@ -153,7 +149,7 @@ async function mapOfClients(client: Redis): Promise<Map16> {
 async function steady(test: TestContext, cluster: NemesisCluster, members: number): Promise<void> {
   const deadline = performance.now() + changeMaxMs;
   const answers = async (): Promise<readonly (TopologyAnswer | undefined)[]> =>
-    Promise.all(cluster.nodes.map(topologyOf));
+    Promise.all(cluster.nodes.map((node) => topologyOf(node, '?lists=true')));
   let seen = await answers();
   while (!seen.every((answer) => answer?.phase === 'steady' && answer.members.length === members)) {
     if (performance.now() > deadline) throw new Error(`no steady epoch of ${members} members`);
@@ -209,13 +205,6 @@ describe('clients of Redis Cluster while nodes come and go', { timeout: 300_000 
     rmSync(directory, { recursive: true, force: true, maxRetries: 3 });
   });
 
-  async function leave(leaver: NemesisNode): Promise<void> {
-    leaver.isLeaving = true;
-    const path = `http://${host}:${cluster.nodes[0]!.httpPort}/v1/nodes/${leaver.name}/leave`;
-    assert.equal((await fetch(path, { method: 'POST' })).status, 200);
-    assert.equal(await cluster.left(leaver, changeMaxMs), 0);
-  }
-
   it('ioredis Cluster and node-redis cluster see no error, though one of the nodes they know leaves', async (test) => {
     const ports = cluster.nodes.map(({ respPort }) => respPort);
     const loads = [new Load(ioredisCluster(ports)), new Load(await nodeRedisCluster(ports))];
@@ -227,7 +216,7 @@ describe('clients of Redis Cluster while nodes come and go', { timeout: 300_000 
     await cluster.join();
     await steady(test, cluster, 4);
     await delay(500);
-    await leave(cluster.nodes[1]!);
+    await letLeave(cluster, cluster.nodes[1]!, changeMaxMs);
     await steady(test, cluster, 3);
     await delay(1000);
     for (const load of loads) await load.end();
@@ -277,7 +266,7 @@ describe('clients of Redis Cluster while nodes come and go', { timeout: 300_000 
     await delay(500);
     const node = await cluster.join();
     await steady(test, cluster, 4);
-    await leave(node);
+    await letLeave(cluster, node, changeMaxMs);
     await steady(test, cluster, 3);
     const before = await served();
     await delay(1000);

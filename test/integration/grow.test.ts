@@ -8,13 +8,14 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
-import { Redis } from 'ioredis';
-import type { TopologyAnswer } from '../../src/http/api/topology-json.ts';
+import type { Redis } from 'ioredis';
 import { httpCall, wholeText } from '../../src/main/http-call.ts';
 import { TestCluster } from '../support/cluster.ts';
+import { LightLoad, plainRedis } from '../support/light-load.ts';
 import { freePortBase } from '../support/ports.ts';
 import { DURE, isAlive, run, Started } from '../support/process.ts';
-import { delay, until } from '../support/wait.ts';
+import { steadyTopology, topologyAt } from '../support/topology-look.ts';
+import { until } from '../support/wait.ts';
 
 const changeMaxMs = 60_000;
 /** Few partitions: comparing them takes most of the time of a change. Who joins is told how many there are. */
@@ -22,79 +23,13 @@ const flags: readonly string[] = ['--partitions', '128'];
 const keysMost = 3000;
 const keyOf = (i: number): string => `key:${i}`;
 
-async function topologyAt(httpPort: number): Promise<TopologyAnswer> {
-  const answer = await httpCall(`127.0.0.1:${httpPort}`, '/v1/topology', { timeoutMs: 2000 });
-  const text = await wholeText(answer);
-  assert.equal(answer.status, 200, text);
-  return JSON.parse(text) as TopologyAnswer;
-}
-
 async function post(httpPort: number, path: string): Promise<{ status: number; text: string }> {
   const answer = await httpCall(`127.0.0.1:${httpPort}`, path, { method: 'POST', timeoutMs: 20_000 });
   return { status: answer.status, text: await wholeText(answer) };
 }
 
-/** Waits until all of them know the same steady epoch, with these members and nothing left to clean up. */
-async function steady(httpPorts: readonly number[], ids: readonly string[]): Promise<TopologyAnswer> {
-  let seen: TopologyAnswer[] = [];
-  await until(
-    async () => {
-      seen = await Promise.all(httpPorts.map((port) => topologyAt(port).catch(() => ({}) as TopologyAnswer)));
-      const [first] = seen;
-      return seen.every(({ phase, epoch, members, moves }) => {
-        const isHere = members?.map(({ id }) => id).join() === ids.join();
-        return phase === 'steady' && epoch === first!.epoch && isHere && moves.strays === 0;
-      });
-    },
-    () =>
-      `steady with ${ids}: ${JSON.stringify(seen.map(({ node, epoch, phase, moves }) => [node, epoch, phase, moves]))}`,
-    changeMaxMs,
-  );
-  return seen[0]!;
-}
-
-/** A few clients that write and read keys all the while, and keep what they heard. */
-class LightLoad {
-  /** The last acknowledged value of each key. */
-  readonly acknowledged: Map<string, string> = new Map();
-  readonly failures: string[] = [];
-  operations = 0;
-  #isOver = false;
-  readonly #done: Promise<unknown>;
-
-  constructor(ports: readonly number[]) {
-    this.#done = Promise.all(ports.map((port, worker) => this.#work(port, worker)));
-  }
-
-  async #work(port: number, worker: number): Promise<void> {
-    const client = new Redis({ host: '127.0.0.1', port, retryStrategy: null });
-    client.on('error', () => {});
-    for (let i = 0; !this.#isOver; i++) {
-      const key = `load:${worker}:${i % 200}`;
-      const value = `${i}`;
-      try {
-        await client.set(key, value);
-        this.acknowledged.set(key, value);
-        const read = await client.get(key);
-        if (read !== value) this.failures.push(`${key} is ${read}, and ${value} was acknowledged`);
-      } catch (error) {
-        this.failures.push(`${key}: ${(error as Error).message}`);
-      }
-      this.operations++;
-      await delay(5);
-    }
-    client.disconnect();
-  }
-
-  async end(): Promise<void> {
-    this.#isOver = true;
-    await this.#done;
-  }
-}
-
 async function withClient<T>(port: number, use: (client: Redis) => Promise<T>): Promise<T> {
-  const client = new Redis({ host: '127.0.0.1', port, retryStrategy: null });
-  client.on('error', () => {});
+  const client = plainRedis(port);
   try {
     return await use(client);
   } finally {
@@ -173,9 +108,9 @@ describe('a cluster of processes', { timeout: 240_000 }, () => {
     assert.match(fourth.stdout, /"epoch":2,"members":4,"event":"joined"/);
     // While it fetches it forwards what it does not hold.
     await checkAll(port + 3);
-    const grown = await steady([...http, port + 2003], ['n1', 'n2', 'n3', 'n4']);
+    const [grown] = await steadyTopology([...http, port + 2003], ['n1', 'n2', 'n3', 'n4']);
     assert.deepEqual(
-      grown.members.map(({ replicas }) => replicas),
+      grown!.members.map(({ replicas }) => replicas),
       [96, 96, 96, 96],
     );
     await load.end();
@@ -189,7 +124,7 @@ describe('a cluster of processes', { timeout: 240_000 }, () => {
     const { code, stdout } = await fourth.finished(changeMaxMs);
     assert.equal(code, 0, stdout.slice(-2000));
     assert.match(stdout, /may be deleted.*node-left/);
-    await steady(http, ['n1', 'n2', 'n3']);
+    await steadyTopology(http, ['n1', 'n2', 'n3']);
     await second.end();
     assert.deepEqual(second.failures.slice(0, 3), []);
     assert.ok(second.operations > 20);
@@ -202,7 +137,7 @@ describe('a cluster of processes', { timeout: 240_000 }, () => {
     // What it did before it was told to stop is asked of every node alike.
     await cluster.stop();
     await cluster.startAgain();
-    await steady(http, ['n1', 'n2', 'n3']);
+    await steadyTopology(http, ['n1', 'n2', 'n3']);
     await checkAll(port + 1, second);
   });
 
@@ -226,7 +161,7 @@ describe('a cluster of processes', { timeout: 240_000 }, () => {
     await checkAll(port);
     const third = start();
     await third.says(/node-ready/);
-    await steady([...http, port + 2003], ['n1', 'n2', 'n3', 'n4']);
+    await steadyTopology([...http, port + 2003], ['n1', 'n2', 'n3', 'n4']);
     for (const at of [0, 3]) await checkAll(port + at);
     await third.end();
   });
@@ -240,11 +175,11 @@ describe('a cluster of processes', { timeout: 240_000 }, () => {
     const start = starter(port, 4, http[0]!);
     const fourth = start();
     await fourth.says(/node-ready/);
-    await steady([...http, port + 2003], ['n1', 'n2', 'n3', 'n4']);
+    await steadyTopology([...http, port + 2003], ['n1', 'n2', 'n3', 'n4']);
     await cluster.kill(2);
     const asked = await post(http[0]!, '/v1/nodes/n3/remove');
     assert.equal(asked.status, 200, asked.text);
-    await steady([http[0]!, http[1]!, port + 2003], ['n1', 'n2', 'n4']);
+    await steadyTopology([http[0]!, http[1]!, port + 2003], ['n1', 'n2', 'n4']);
     await checkAll(port + 3);
     const { argv } = cluster.node(2);
     const { code, stderr } = await run([...argv, '--log-format', 'json'], { timeoutMs: 20_000 });
@@ -259,12 +194,12 @@ describe('a cluster of processes', { timeout: 240_000 }, () => {
     await until(async () => !(await isHeard()), 'n4 is taken for dead', 20_000);
     const gone = await post(http[0]!, '/v1/nodes/n4/remove');
     assert.equal(gone.status, 200, gone.text);
-    await steady([http[0]!, http[1]!], ['n1', 'n2']);
+    await steadyTopology([http[0]!, http[1]!], ['n1', 'n2']);
     fourth.child.kill('SIGCONT');
     const ended = await fourth.finished(30_000);
     assert.equal(ended.code, 5, ended.stdout.slice(-2000));
     assert.match(ended.stdout, /the others go on without this node.*node-removed/);
-    await steady([http[0]!, http[1]!], ['n1', 'n2']);
+    await steadyTopology([http[0]!, http[1]!], ['n1', 'n2']);
     await checkAll(port + 1);
   });
 
@@ -278,7 +213,7 @@ describe('a cluster of processes', { timeout: 240_000 }, () => {
     assert.match(stderr, /knows n1 at another address/);
     const second = starter(port, 2, port + 2000)();
     await second.says(/node-ready/);
-    await steady([port + 2000, port + 2001], ['n1', 'n2']);
+    await steadyTopology([port + 2000, port + 2001], ['n1', 'n2']);
     assert.equal(await withClient(port + 1, (client) => client.set('a', '1')), 'OK');
     assert.equal(await withClient(port, (client) => client.get('a')), '1');
     await second.end();
@@ -319,7 +254,7 @@ describe('dure dev', { timeout: 240_000 }, () => {
       nodesNoted().map(({ id, pid, joined }) => [id, isAlive(pid), joined === true]),
       [1, 2, 3, 4, 5].map((i) => [`n${i}`, true, i > 3]),
     );
-    await steady([...http, port + 2003, port + 2004], ['n1', 'n2', 'n3', 'n4', 'n5']);
+    await steadyTopology([...http, port + 2003, port + 2004], ['n1', 'n2', 'n3', 'n4', 'n5']);
     await checkAll(port + 4);
     assert.equal((await five.end('SIGINT')).code, 0);
 
@@ -336,7 +271,7 @@ describe('dure dev', { timeout: 240_000 }, () => {
     const smaller = dev('--nodes', '3', ...flags);
     await smaller.says(/n4 has left: its data directory was deleted/, 2 * changeMaxMs);
     await smaller.says(/3 members in 1 zone/);
-    await steady(http, ['n1', 'n2', 'n3']);
+    await steadyTopology(http, ['n1', 'n2', 'n3']);
     assert.deepEqual(
       nodesNoted().map(({ id }) => id),
       ['n1', 'n2', 'n3'],

@@ -9,9 +9,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { Redis } from 'ioredis';
-import type { TopologyAnswer } from '../../src/http/api/topology-json.ts';
 import { freePortBase } from '../support/ports.ts';
 import { DURE, Started } from '../support/process.ts';
+import { topologyAt } from '../support/topology-look.ts';
 import { until } from '../support/wait.ts';
 
 const host = '127.0.0.1';
@@ -75,16 +75,10 @@ describe('three zones', { timeout: 180_000 }, () => {
     return client;
   }
 
-  async function topology(node: ZoneNode): Promise<TopologyAnswer> {
-    const answer = await fetch(`http://${host}:${node.httpPort}/v1/topology?lists=true`);
-    assert.equal(answer.status, 200);
-    return (await answer.json()) as TopologyAnswer;
-  }
-
   /** Every partition has its three replicas in three zones, as DURE.TOPOLOGY tells of keys too. */
   async function checkSpread(through: ZoneNode): Promise<void> {
     const zoneOf = new Map(nodes.map(({ id, zone }) => [id, zone]));
-    const { lists } = await topology(through);
+    const { lists } = await topologyAt(through.httpPort, '?lists=true');
     for (const [partition, list] of lists!.read.entries()) {
       const spread = new Set(list.map((index) => zoneOf.get(lists!.ids[index]!)));
       assert.equal(
@@ -104,7 +98,7 @@ describe('three zones', { timeout: 180_000 }, () => {
   it('hold a replica of every key each', async () => {
     await until(
       async () => {
-        const seen = await Promise.all(nodes.slice(0, 6).map(topology));
+        const seen = await Promise.all(nodes.slice(0, 6).map(({ httpPort }) => topologyAt(httpPort)));
         return seen.every(({ members }) => members.every(({ live }) => live === true));
       },
       'all see each other',
@@ -127,7 +121,7 @@ describe('three zones', { timeout: 180_000 }, () => {
     });
     await until(
       async () => {
-        const seen = await Promise.all(nodes.map(topology));
+        const seen = await Promise.all(nodes.map(({ httpPort }) => topologyAt(httpPort)));
         return seen.every(({ phase, members }) => phase === 'steady' && members.length === 7);
       },
       'the seventh is a member',
@@ -135,10 +129,10 @@ describe('three zones', { timeout: 180_000 }, () => {
     );
     await checkSpread(newcomer);
     // Room was made in its own zone, and the other zones hold what they held.
-    const { members } = await topology(newcomer);
+    const { members } = await topologyAt(newcomer.httpPort);
     const replicasIn = (name: string): number =>
       members.filter((each) => each.zone === name).reduce((sum, each) => sum + each.replicas, 0);
-    const partitions = (await topology(newcomer)).partitions;
+    const partitions = (await topologyAt(newcomer.httpPort)).partitions;
     for (const name of zones) assert.equal(replicasIn(name), partitions, `zone ${name}`);
   });
 
@@ -149,7 +143,7 @@ describe('three zones', { timeout: 180_000 }, () => {
     const left = nodes.filter((node) => !lost.includes(node));
     await until(
       async () => {
-        const seen = await Promise.all(left.map(topology));
+        const seen = await Promise.all(left.map(({ httpPort }) => topologyAt(httpPort)));
         return seen.every(({ members }) => members.filter(({ live }) => live === true).length === 5);
       },
       'the others miss them',
