@@ -2,8 +2,8 @@
  * Follows the topology of a running node, for its process: keeps the addresses of the members beside the data, and
  * tells when the node has no part in the cluster any more.
  *
- * Those who go on without a node that still runs do not talk to it, and so cannot tell it. So a node whom nobody
- * talks to asks over HTTP what has become of the cluster.
+ * Those who go on without a node that still runs do not talk to it, and so cannot tell it. So a node asks those whom it
+ * does not hear over HTTP what has become of the cluster: at once if it hears nobody, else now and then.
  */
 
 import type { NodeApi } from '../node/api.ts';
@@ -23,6 +23,11 @@ export interface Departure {
 const lookMs = 100;
 /** A node that hears nobody for about so long asks the others over HTTP, and again after as long, milliseconds. */
 const lonelyMs = 3000;
+/**
+ * One that hears some and not others asks those, so many times more rarely: they may go on without it and those it
+ * hears (`force`, of members that were not lost).
+ */
+const sparselyTimes = 5;
 
 /** How a node came to be no member of an epoch; undefined for one that is. */
 export function departureOf(topology: Topology, id: string): Departure | undefined {
@@ -55,11 +60,14 @@ export function followTopology(
   const { promise, resolve } = Promise.withResolvers<Departure>();
   let seen: Topology | undefined;
   // It looks round twice in its patience: lonely both times, it asks.
-  let [lookedAt, wasLonely] = [performance.now(), false];
+  let [lookedAt, wasLonely, looksSince] = [performance.now(), false, 0];
   const look = (): void => {
     if (performance.now() - lookedAt > patienceMs / 2) {
-      const lonely = isLonely(node);
-      if (lonely && wasLonely) void hearNews(config, node, log);
+      const silent = silentOf(node);
+      const lonely = silent.length > 0 && silent.length === node.members().length - 1;
+      const isTime = lonely ? wasLonely : ++looksSince > 2 * sparselyTimes;
+      if (isTime || silent.length === 0) looksSince = 0;
+      if (isTime && silent.length > 0) void hearNews(config, node, silent, lonely ? config.join : [], log);
       [lookedAt, wasLonely] = [performance.now(), lonely && !wasLonely];
     }
     const { topology } = node;
@@ -75,15 +83,22 @@ export function followTopology(
   return { departed: promise, stop: () => clearInterval(timer) };
 }
 
-/** Whether there are others, and none of them is heard. */
-function isLonely(node: NodeApi): boolean {
-  const others = node.members().filter(({ id }) => id !== node.id);
-  return others.length > 0 && others.every(({ live }) => !live);
+/** The other members that are not heard. */
+function silentOf(node: NodeApi): string[] {
+  return node.members().flatMap(({ id, live }) => (id === node.id || live ? [] : [id]));
 }
 
-async function hearNews(config: NodeConfig, node: FollowedNode, log: Log): Promise<void> {
-  const { epoch } = node.topology;
-  const { latest } = await askForNews(config, [...httpAddresses(node.topology), ...config.join], epoch);
+/** @param besides addresses to be asked as well */
+async function hearNews(
+  config: NodeConfig,
+  node: FollowedNode,
+  silent: readonly string[],
+  besides: readonly string[],
+  log: Log,
+): Promise<void> {
+  const { epoch, members } = node.topology;
+  const asked = httpAddresses({ members: members.filter(({ id }) => silent.includes(id)) });
+  const { latest } = await askForNews(config, [...asked, ...besides], epoch);
   if (latest === undefined || latest.epoch <= node.topology.epoch) return;
   log.write('warn', 'topology-heard', { epoch: latest.epoch, before: node.topology.epoch });
   try {

@@ -261,6 +261,35 @@ describe('a node that runs', () => {
     );
   });
 
+  it('asks those it does not hear now and then, though others do talk to it: they may go on without both', async () => {
+    const other = new FakeNode();
+    await withHttpApi(
+      async ({ port }) => {
+        const members = [memberOf(1), memberOf(2, port), memberOf(3)];
+        const config = configOf({ members });
+        const node = new FollowedNode();
+        const { epoch, phase, read, change } = epochOf(4, [1, 2, 3]);
+        node.topology = new Topology({
+          epoch,
+          phase,
+          members: members.map((member) => ({ ...member, weight: 1, zone: 'z' })),
+          read,
+          other: undefined,
+          change,
+        });
+        other.topology = epochOf(1004, [2], 'remove', 'n1');
+        const following = followTopology(config, node, { write: () => {} }, false, 50);
+        await delay(500);
+        assert.equal(node.topology.epoch, 4, 'all are heard');
+        node.dead.add('n2');
+        assert.deepEqual(await following.departed, { kind: 'removed', epoch: 1004 });
+        following.stop();
+      },
+      {},
+      other,
+    );
+  });
+
   it('notes the members of each epoch, and learns that it is none any more', async () => {
     const config = configOf();
     const node = new FollowedNode();
