@@ -11,6 +11,8 @@ import type { NodeCommand } from './node-command.ts';
 
 /** Whoever ended it with Ctrl-C. */
 const exitInterrupted = 130;
+/** From the Redis port of a node to that of its peers, and from there to that of HTTP, where nothing else is said. */
+const portStep = 1000;
 
 const goesOn =
   '\nThe change goes on without this command. "dure node watch" looks on again; "dure node cancel" gives it up while it copies.\n';
@@ -88,8 +90,8 @@ function addMemberOptions(command: Command): Command {
   return command
     .option('--host <host>', 'what clients and the other nodes dial', '127.0.0.1')
     .requiredOption('--peer-port <port>', 'its port for the other nodes')
-    .option('--resp-port <port>', 'its port for Redis clients', '0')
-    .option('--http-port <port>', 'its HTTP port', '0')
+    .option('--resp-port <port>', 'its port for Redis clients; 0: none (default: the peer port - 1000)')
+    .option('--http-port <port>', 'its HTTP port; 0: none (default: the peer port + 1000)')
     .option('--zone <name>', 'what it fails together with: a host, a rack, a data centre', 'default')
     .option('--weight <number>', 'its share of the data, relative to the others', '1');
 }
@@ -103,12 +105,14 @@ function memberOf(id: string, options: Given): TopologyMember | undefined {
     throw new RangeError(`--${name} ${text}: expected a number from ${least} to ${most}`);
   };
   try {
+    const peerPort = number('peer-port', options.peerPort, 1, 65_535);
+    // As "dure start" chooses the ports of which nothing is said; a member that has others does not start.
     return {
       id,
       host: String(options.host),
-      peerPort: number('peer-port', options.peerPort, 1, 65_535),
-      respPort: number('resp-port', options.respPort, 0, 65_535),
-      httpPort: number('http-port', options.httpPort, 0, 65_535),
+      peerPort,
+      respPort: number('resp-port', options.respPort ?? peerPort - portStep, 0, 65_535),
+      httpPort: number('http-port', options.httpPort ?? peerPort + portStep, 0, 65_535),
       zone: String(options.zone),
       weight: number('weight', options.weight, 0.001, 1_000_000),
     };

@@ -18,7 +18,8 @@ export function changeName({
   const ids = nodes.join(', ');
   switch (kind) {
     case 'replace':
-      return `replacement of ${gone.join(', ')} by ${ids}`;
+      // Once it is given up, nobody is gone.
+      return gone.length === 0 ? `replacement by ${ids}` : `replacement of ${gone.join(', ')} by ${ids}`;
     case 'remove':
       return `removal of ${gone.join(', ') || ids}`;
     case 'weight':
@@ -81,11 +82,11 @@ export function waitAdvice(
     const names = waitsFor.join(', ');
     return `Nothing is moved before ${names} is there. Start it; or, if it will not come, "dure node cancel".`;
   }
-  const [who, are, it] =
-    waitsFor.length === 1 ? [waitsFor[0]!, 'is', 'it'] : [waitsFor.join(', '), 'are', 'them'];
+  const [who, are, it, comes] =
+    waitsFor.length === 1 ? [waitsFor[0]!, 'is', 'it', 'it'] : [waitsFor.join(', '), 'are', 'them', 'they'];
   const cancel = phase === 'switch' ? '' : ', or give the change up with "dure node cancel"';
   return (
-    `${who} ${are} waited for: every member must know of the change. Start ${it} again; or, if ${it} will never come ` +
+    `${who} ${are} waited for: every member must know of the change. Start ${it} again; or, if ${comes} will never come ` +
     `back, "dure node remove ${waitsFor.join(' ')}"${cancel}. Clients are served meanwhile.`
   );
 }
@@ -135,6 +136,16 @@ export function endWords(
   }
 }
 
+/** N as it is wanted, and how many copies there are where there are fewer nodes than that. */
+export function copiesWords(replicas: number, nodes: number): string {
+  return `N=${replicas}${nodes < replicas ? ` (only ${nodes} for want of nodes)` : ''}`;
+}
+
+/** How many members hold data now. */
+function ownersOf({ members }: TopologyAnswer): number {
+  return members.filter(({ replicas }) => replicas > 0).length;
+}
+
 const titles = ['NODE', 'STATE', 'ZONE', 'WEIGHT', 'PRIMARIES', 'REPLICAS', 'ADDRESS', ''] as const;
 const rightAligned: ReadonlySet<string> = new Set(['WEIGHT', 'PRIMARIES', 'REPLICAS']);
 
@@ -149,7 +160,8 @@ export function membersTable(answer: TopologyAnswer): string {
       .trimEnd();
   const head =
     `Cluster ${answer.cluster}: ${plural(answer.members.length, 'member')}, ` +
-    `${plural(answer.partitions, 'partition')}, N=${answer.replicas}, epoch ${answer.epoch}`;
+    `${plural(answer.partitions, 'partition')}, ${copiesWords(answer.replicas, ownersOf(answer))}, ` +
+    `epoch ${answer.epoch}`;
   return `${[head, '', line(titles), ...rows.map(line)].join('\n')}\n`;
 }
 

@@ -6,6 +6,7 @@
  */
 
 import { bytesWords, countWords, durationWords, plural } from '../base/words.ts';
+import { copiesWords } from './node-view.ts';
 import type { ClusterView, NodeView, Opinion, SharedReason } from './status-view.ts';
 
 export interface RenderOptions {
@@ -106,7 +107,7 @@ function headline(view: ClusterView): string {
   const count = answering === nodes.length ? '' : `, ${answering} answer`;
   const version = versions.length === 1 ? `Dure ${versions[0]}` : `versions ${versions.join(' and ')}`;
   return (
-    `Cluster ${cluster}: ${plural(nodes.length, 'node')}${count}, N=${replicas}, ` +
+    `Cluster ${cluster}: ${plural(nodes.length, 'node')}${count}, ${copiesWords(replicas, nodes.length)}, ` +
     `epoch ${epoch}, ${version}`
   );
 }

@@ -208,7 +208,7 @@ function ownFinding({ id, address, answer, problem, others }: NodeView): readonl
         subject: id,
         what: `${id} takes no requests: ${answer.fault}`,
         meaning: 'its keys are served by their other replicas meanwhile',
-        action: 'wait a moment; if it stays so, look at its log',
+        action: 'if it was drained, stop it and start it again; else wait a moment, and look at its log',
         saidBy: [],
       },
     ];
