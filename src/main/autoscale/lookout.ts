@@ -8,6 +8,7 @@
 import { type Reading, readMetrics } from '../../autoscale/samples.ts';
 import type { ProblemBody } from '../../http/api/problem.ts';
 import type { TopologyAnswer } from '../../http/api/topology-json.ts';
+import { askNode } from '../cluster-call.ts';
 import { addressWords, httpCall, problemWords, wholeText } from '../http-call.ts';
 
 /** What was seen at one moment. */
@@ -70,25 +71,15 @@ export class Lookout {
    */
   async leave(id: string): Promise<void> {
     const others = [...this.#addresses].filter(([member]) => member !== id);
-    const { password } = this.#options;
-    const headers = password === undefined ? {} : { authorization: `Bearer ${password}` };
     const path = `/v1/nodes/${encodeURIComponent(id)}/leave`;
+    const call = { path, method: 'POST', timeoutMs: changeTimeoutMs } as const;
     let problem = 'no other member is known';
     for (const [member, address] of others) {
-      let answer: { readonly status: number; readonly text: string };
-      try {
-        const call = { method: 'POST', headers, timeoutMs: changeTimeoutMs } as const;
-        const response = await httpCall(address, path, call);
-        answer = { status: response.status, text: await wholeText(response, answerLengthMax) };
-      } catch (error) {
-        problem = `${member} (${address}): ${problemWords(error, changeTimeoutMs)}`;
-        // It may have taken the request all the same: the next look shows.
-        if ((error as NodeJS.ErrnoException).code !== 'ECONNREFUSED') break;
-        continue;
-      }
-      if (answer.status === 200) return;
-      problem = `${member} (${address}): ${refusalWords(answer.status, answer.text)}`;
-      break;
+      const reply = await askNode({ id: member, address }, call, this.#options.password);
+      if ('body' in reply) return;
+      problem = reply.problem;
+      // If it may have taken the request all the same, the next look shows.
+      if (!reply.mayAskAnother) break;
     }
     throw new Error(problem);
   }
