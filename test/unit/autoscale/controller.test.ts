@@ -1,3 +1,5 @@
+/** When the controller grows, shrinks and holds: targets, hysteresis, cool-down, floor and ceiling, over made-up loads. */
+
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { Controller } from '../../../src/autoscale/controller.ts';

@@ -1,3 +1,5 @@
+/** What is read from the text of metrics, and the load that two readings make. */
+
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import {

@@ -1,3 +1,5 @@
+/** The autoscaler from look to deed, on machines that are made up: whom it starts, lets leave, waits for, and what it says. */
+
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { Controller } from '../../../../src/autoscale/controller.ts';

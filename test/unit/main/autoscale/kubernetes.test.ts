@@ -1,3 +1,5 @@
+/** The provisioner of Kubernetes, through the official client, against a make-believe API server. */
+
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { kubernetesProvisioner } from '../../../../src/main/autoscale/kubernetes.ts';

@@ -1,3 +1,5 @@
+/** The provisioner of `dure dev`, and what its command line makes of the settings. */
+
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { Command } from 'commander';

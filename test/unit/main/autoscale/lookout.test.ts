@@ -1,3 +1,5 @@
+/** The lookout against small HTTP servers: who is asked, what counts when they differ, and how one is asked to let another go. */
+
 import assert from 'node:assert/strict';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';

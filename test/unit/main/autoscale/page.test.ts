@@ -1,3 +1,5 @@
+/** The pages that the autoscaler serves: health, metrics, decisions. */
+
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { Controller } from '../../../../src/autoscale/controller.ts';

@@ -1,3 +1,5 @@
+/** What a pod does before it ends: leaves, or stays a member. */
+
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { Sight } from '../../../../src/main/autoscale/lookout.ts';

@@ -1,3 +1,5 @@
+/** Settings of the autoscaler, right and wrong, and the lines in which it tells what it does. */
+
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
