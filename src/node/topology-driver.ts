@@ -45,6 +45,8 @@ const rankDelayMs = 500;
 /** A proposal of the next page is given up after so long, milliseconds, and made again after a pause. */
 const pageMaxMs = 5000;
 const pageAgainMs = 1000;
+/** One that cannot be made is tried again after so long, milliseconds. */
+const cannotTurnMs = 60_000;
 
 /** What the driver needs of its desk. */
 export interface DriverActions {
@@ -384,8 +386,19 @@ export class TopologyDriver {
     }
     this.#dueSince ??= now;
     if (now - this.#dueSince < rankDelayMs * this.#rank) return;
-    const next = this.#nextPage();
-    if (next !== undefined) this.#propose(next, now + pageMaxMs, undefined);
+    try {
+      const next = this.#nextPage();
+      if (next !== undefined) this.#propose(next, now + pageMaxMs, undefined);
+    } catch (error) {
+      if (!(error instanceof CodedError)) throw error;
+      this.#cannotTurn(error.message, now);
+    }
+  }
+
+  /** No page follows the one in force, and that is no reason to end: it is said, and tried again later. */
+  #cannotTurn(reason: string, now: number): void {
+    this.#pageAt = now + cannotTurnMs;
+    this.#context.log.write('alarm', 'page-not-turned', { epoch: this.#context.topology.epoch, reason });
   }
 
   /** How many live members come before this one. */
@@ -400,8 +413,9 @@ export class TopologyDriver {
     const { topology, self, mutants, now } = this.#context;
     const value = encodeTopology(next);
     if (value.length > VALUE_BYTES_MAX) {
-      if (asked !== undefined)
-        this.#fail(asked, 'invalid', `the topology would be ${value.length} bytes long`);
+      const fault = `the topology would be ${value.length} bytes long`;
+      if (asked === undefined) this.#cannotTurn(fault, now());
+      else this.#fail(asked, 'invalid', fault);
       return;
     }
     const { voters } = mutants.has('epoch-majority-of-next') ? next : topology;

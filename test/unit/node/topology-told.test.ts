@@ -3,8 +3,11 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { encodeTopology } from '../../../src/topology/codec.ts';
+import { EPOCH_MAX, Topology } from '../../../src/topology/topology.ts';
 import { frameHeaderBytes } from '../../../src/wire/frame.ts';
 import { TOPOLOGY_TOPOLOGY, writeTopology } from '../../../src/wire/topology-messages.ts';
+import { PumpedCluster } from '../../support/pumped-cluster.ts';
+import { begin } from '../../support/topologies.ts';
 import { TopologyCluster } from '../../support/topology-cluster.ts';
 
 const heavier = { kind: 'weight', id: 'n2', weight: 3 } as const;
@@ -48,4 +51,19 @@ describe('a page that is told', () => {
     cluster.untilSteady();
     cluster.finish();
   });
+});
+
+it('a page that cannot be made is said to be so, and nobody ends of it', () => {
+  const last = (founding: Topology): Topology => {
+    const { phase, members, read, other, change } = begin(founding, heavier);
+    return new Topology({ epoch: EPOCH_MAX, phase, members, read, other, change });
+  };
+  const cluster = new PumpedCluster({ topology: last });
+  cluster.advance(5000, 20);
+  assert.equal(cluster.node('n1').topology.epoch, EPOCH_MAX);
+  const said = cluster.seat('n1').events.filter((event) => event === 'page-not-turned');
+  assert.equal(said.length, 1);
+  cluster.mustWrite('n1', 'key', 'text');
+  assert.equal(cluster.mustRead('n2', 'key'), 'text');
+  cluster.finish();
 });
