@@ -187,7 +187,8 @@ async function askToJoin(config: NodeConfig, address: string): Promise<Topology>
       const words = problem?.detail ?? `it answered HTTP ${answer.status}`;
       // Nothing that asking again could change: a wrong password, an id or an address that is taken.
       if (answer.status === 401 || problem?.code === 'invalid') {
-        throw new StartError(EXIT.failed, `${address} does not take node ${id} in: ${words}`);
+        const reason = answer.status === 401 ? passwordWords(config) : words;
+        throw new StartError(EXIT.failed, `${address} does not take node ${id} in: ${reason}`);
       }
       throw new Refusal(words, others(config, httpAddresses(before)));
     }
@@ -211,6 +212,12 @@ function problemIn(text: string): Partial<ProblemBody> | undefined {
 
 function passwordHeaders({ password }: NodeConfig): Readonly<Record<string, string>> {
   return password === undefined ? {} : { authorization: `Bearer ${password}` };
+}
+
+function passwordWords({ password }: NodeConfig): string {
+  return password === undefined
+    ? 'the cluster has a password; set the same one here (password, or DURE_PASSWORD)'
+    : 'the cluster has another password than this node (password, or DURE_PASSWORD)';
 }
 
 /** What a member knows. @throws Error with words; that of the system; CodedError for what cannot be read */
