@@ -2,14 +2,14 @@
  * A topology as bytes: what is voted for, sent and kept. Equal topologies have equal bytes.
  *
  * ```
- * u8 format 1 · u32 epoch · u8 phase (0 steady, 1 copy, 2 switch)
+ * u8 format 1 · u32 epoch · u8 phase (0 steady, 1 copy, 2 switch, 3 enrol)
  * members     u16 count, each: text id · f64 weight · text zone · text host · u16 RESP, peer and HTTP port
  * lost        as members
  * change      u8 kind (0 none), and if there is one: u48 id · u8 1 if cancelled · u32 epoch · u48 began at ·
  *             u16 count and ids of its nodes · u16 count and ids of those gone
  * read        u32 epoch · u8 log2 of partitions · u8 N · u16 count of owners, each: text id · f64 weight · text
  *             zone · for each partition its owners, primary first, u16 each
- * other       as read; not in phase steady
+ * other       as read; in phases copy and switch only
  * ```
  *
  * Texts are UTF-8 after a u16 length. 1024 partitions of three replicas are 6 KiB a table.
