@@ -13,6 +13,7 @@ import { askNode, type NodeCall } from './cluster-call.ts';
 import { findSeeds, type Output, passwordOf, type SeedOptions } from './cluster-seeds.ts';
 import { EXIT } from './exit-codes.ts';
 import { type ChangeEnd, changeEnd, changeLine, endWords, membersTable, waitAdvice } from './node-view.ts';
+import { ProgressLine } from './progress-line.ts';
 import { lookAtTopology, type MoveSum, moveSumOf, type TopologyLook } from './topology-fetch.ts';
 
 export interface NodeCommandOptions extends SeedOptions {
@@ -37,8 +38,6 @@ export interface Streams {
 
 const lookTimeoutMs = 2000;
 const lookEveryMs = 400;
-/** Where the output is no terminal a line comes this often, and where nothing moves. */
-const lineEveryMs = 5000;
 /** Nobody answers for so long: the command gives up looking on. */
 const silenceMaxMs = 60_000;
 /** A member that is waited for so long is worth advice. */
@@ -236,8 +235,7 @@ async function watch(
 class ChangeScreen {
   readonly #out: Output;
   readonly #json: boolean;
-  #width = 0;
-  #shownAt = Number.NEGATIVE_INFINITY;
+  readonly #line: ProgressLine;
   #advised = '';
   #phase = '';
   #bytes = 0;
@@ -245,6 +243,7 @@ class ChangeScreen {
   constructor(out: Output, json: boolean) {
     this.#out = out;
     this.#json = json;
+    this.#line = new ProgressLine(out);
   }
 
   show(answer: TopologyAnswer, sum: MoveSum, advice: string): void {
@@ -256,26 +255,16 @@ class ChangeScreen {
     }
     if (advice !== this.#advised) {
       this.#advised = advice;
-      this.clear();
+      this.#line.clear();
       if (advice !== '') this.#out.write(`${advice}\n`);
     }
-    const line = changeLine(answer, sum);
-    if (this.#out.isTTY === true) {
-      const shown = line.slice(0, (this.#out.columns ?? 120) - 1);
-      this.#out.write(`\r${shown.padEnd(this.#width)}`);
-      this.#width = shown.length;
-      return;
-    }
-    const now = performance.now();
-    if (answer.phase === this.#phase && now - this.#shownAt < lineEveryMs) return;
+    const isNews = answer.phase !== this.#phase;
     this.#phase = answer.phase;
-    this.#shownAt = now;
-    this.#out.write(`${line}\n`);
+    this.#line.show(changeLine(answer, sum), isNews);
   }
 
   clear(): void {
-    if (this.#out.isTTY === true && this.#width > 0) this.#out.write(`\r${' '.repeat(this.#width)}\r`);
-    this.#width = 0;
+    this.#line.clear();
   }
 
   end(watched: TopologyChangeJson | undefined, answer: TopologyAnswer, elapsedMs: number): void {

@@ -5,9 +5,8 @@
 
 import { bytesWords, countWords, durationWords, plural } from '../base/words.ts';
 import type { TopologyAnswer, TopologyChangeJson, TopologyMemberJson } from '../http/api/topology-json.ts';
+import { bar } from './progress-line.ts';
 import type { MoveSum } from './topology-fetch.ts';
-
-const barCells = 24;
 
 /** The change in words: `join of n4`, `replacement of n2 by n5`. */
 export function changeName({
@@ -61,11 +60,6 @@ export function changeLine(answer: TopologyAnswer, sum: MoveSum): string {
     parts.push(each.join(', '));
   }
   return `${name} ${bar(share)} ${parts.join(' · ')}${waitWords(sum)}`;
-}
-
-function bar(share: number): string {
-  const cells = Math.floor(share * barCells);
-  return `[${'█'.repeat(cells)}${'─'.repeat(barCells - cells)}]`;
 }
 
 function waitWords({ waitsFor }: MoveSum): string {

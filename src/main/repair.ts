@@ -10,6 +10,7 @@ import type { RepairLine } from '../http/repair.ts';
 import { findSeeds, nobodyWords, type Output, passwordOf, type SeedOptions } from './cluster-seeds.ts';
 import { EXIT } from './exit-codes.ts';
 import { httpCall, problemWords, wholeText } from './http-call.ts';
+import { bar, ProgressLine } from './progress-line.ts';
 import { lookAtCluster, type NodeLook } from './status-fetch.ts';
 
 export interface RepairOptions extends SeedOptions {
@@ -30,8 +31,6 @@ export interface RepairSum {
 }
 
 const lookTimeoutMs = 2000;
-const barCells = 24;
-const lineEveryMs = 5000;
 
 /** @returns the exit code: 0 when all replicas that were to be compared are equal. */
 export async function runRepair(
@@ -138,11 +137,10 @@ export function progressLine(sum: RepairSum): string {
   const ended = sum.equal + sum.failed;
   // Before the first node has counted its pairs, nothing is done.
   const share = sum.pairs === 0 ? 0 : ended / sum.pairs;
-  const cells = Math.floor(share * barCells);
   const left =
     share > 0 && share < 1 ? ` · ${durationWords((sum.elapsedMs / share) * (1 - share))} left` : '';
   return (
-    `[${'█'.repeat(cells)}${'─'.repeat(barCells - cells)}] ${Math.floor(share * 100)} % · ` +
+    `${bar(share)} ${Math.floor(share * 100)} % · ` +
     `${countWords(sum.equal)} of ${plural(sum.pairs, 'pair')} equal · ` +
     `${plural(sum.rowsExchanged, 'row')} exchanged · ${bytesWords(sum.bytes)}${left}`
   );
@@ -164,27 +162,17 @@ export function summaryLine(sum: RepairSum): string {
 class Screen {
   readonly #out: Output;
   readonly #json: boolean;
-  #width = 0;
-  #shownAt = Number.NEGATIVE_INFINITY;
+  readonly #line: ProgressLine;
 
   constructor(out: Output, json: boolean) {
     this.#out = out;
     this.#json = json;
+    this.#line = new ProgressLine(out);
   }
 
   show(sum: RepairSum): void {
-    if (this.#json) {
-      this.#out.write(`${JSON.stringify({ ...sum, done: false })}\n`);
-      return;
-    }
-    if (this.#out.isTTY === true) {
-      const line = progressLine(sum).slice(0, (this.#out.columns ?? 120) - 1);
-      this.#out.write(`\r${line.padEnd(this.#width)}`);
-      this.#width = line.length;
-    } else if (sum.elapsedMs - this.#shownAt >= lineEveryMs) {
-      this.#shownAt = sum.elapsedMs;
-      this.#out.write(`${progressLine(sum)}\n`);
-    }
+    if (this.#json) this.#out.write(`${JSON.stringify({ ...sum, done: false })}\n`);
+    else this.#line.show(progressLine(sum));
   }
 
   end(sum: RepairSum): void {
@@ -192,7 +180,7 @@ class Screen {
       this.#out.write(`${JSON.stringify({ ...sum, done: true })}\n`);
       return;
     }
-    if (this.#out.isTTY === true) this.#out.write(`\r${' '.repeat(this.#width)}\r`);
+    this.#line.clear();
     this.#out.write(`${summaryLine(sum)}\n`);
   }
 }
