@@ -1,5 +1,5 @@
 /**
- * Three nodes become five and three again, under load and with 100,000 keys of 1 KiB in them: nothing acknowledged is
+ * Three nodes become five and three again, under load and with tens of thousands of keys of 1 KiB in them: nothing acknowledged is
  * lost, no client sees an error, and no more is moved than must be. The second newcomer is killed half-way
  * and started again. `DURE_CHURN_ROWS` says how many keys.
  */
@@ -22,7 +22,7 @@ import { letLeave, topologyOf } from '../nemesis/members.ts';
 import { Workload } from '../nemesis/workload.ts';
 import { delay, until } from '../support/wait.ts';
 
-const rows = Number(process.env.DURE_CHURN_ROWS ?? 100_000);
+const rows = Number(process.env.DURE_CHURN_ROWS ?? 30_000);
 const valueBytes = 1024;
 const atOnce = 500;
 /** A change of so many rows takes so long at most, milliseconds. */
