@@ -73,7 +73,9 @@ export function nodeStatus(parts: StatusParts): NodeStatus {
     ...(policies === undefined ? {} : { policies }),
   };
   const reasons = reasonsOf(findings, { clockDoubted: parts.clockDoubted });
-  return { ...findings, verdict: verdictOf(reasons), reasons, settled: isSettled(findings) };
+  // A table that names somebody who is gone is left behind as soon as the next change, which the nodes begin by themselves.
+  const settled = isSettled(findings) && parts.node.topology.ghosts.length === 0;
+  return { ...findings, verdict: verdictOf(reasons), reasons, settled };
 }
 
 function changeStatus(node: NodeApi): { change?: ChangeStatus } {
