@@ -51,7 +51,7 @@ export class Rebuild {
   readonly #context: NodeContext;
   /** Anti-entropy; until it is there nothing is compared. */
   source: RebuildSource | undefined = undefined;
-  #partitions: readonly number[] = [];
+  #listed: readonly number[] | undefined = undefined;
   /** Partitions that were compared, by peer: `TICK_LIVE`, or `TICK_FULL` if it was begun after all had told. */
   #done: Map<NodeId, Uint8Array> = new Map();
   /** Comparisons under way, by partition and peer: when they are given up. */
@@ -70,22 +70,22 @@ export class Rebuild {
 
   constructor(context: NodeContext) {
     this.#context = context;
-    this.#list();
   }
 
   /** Partitions this node is to hold, of which there are other replicas. */
   get partitions(): readonly number[] {
-    return this.#partitions;
+    this.#listed ??= this.#list();
+    return this.#listed;
   }
 
-  #list(): void {
+  #list(): readonly number[] {
     const { topology, self } = this.#context;
     const partitions: number[] = [];
     for (let partition = 0; partition < topology.partitionCount; partition++) {
       if (topology.isHolder(partition, self) && this.#othersOf(partition).length > 0)
         partitions.push(partition);
     }
-    this.#partitions = partitions;
+    return partitions;
   }
 
   /** The other replicas that reads ask, but those that are gone for good. */
@@ -98,11 +98,12 @@ export class Rebuild {
   /** Members and owners changed. What this node holds no more need not be won back. */
   topologyChanged(topology: Topology): void {
     const { vouching } = this.#context;
-    this.#list();
+    // Listed when it is needed, which it hardly ever is: a new page is not to hold requests up.
+    this.#listed = undefined;
     for (const peer of this.#done.keys()) if (!topology.has(peer)) this.#done.delete(peer);
     for (const peer of this.#told) if (!topology.has(peer)) this.#told.delete(peer);
     if (vouching.isFull) return;
-    const held = new Set(this.#partitions);
+    const held = new Set(this.partitions);
     for (let partition = 0; partition < topology.partitionCount; partition++) {
       if (!held.has(partition) && vouching.raise(partition, VOUCH_FULL)) this.#dirty = true;
     }

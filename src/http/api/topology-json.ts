@@ -126,12 +126,19 @@ function membersJson(node: NodeApi, now: ReadonlyMap<string, SharesJson>): Topol
   return [...known, ...lost].sort((a, b) => (a.id < b.id ? -1 : 1));
 }
 
+/** Counted once a table: those who look on ask several times a second. */
+const sharesKnown: WeakMap<Table, ReadonlyMap<string, SharesJson>> = new WeakMap();
+
 function sharesOf(table: Table): ReadonlyMap<string, SharesJson> {
+  const known = sharesKnown.get(table);
+  if (known !== undefined) return known;
   const primaries = table.primaryCounts();
   const replicas = table.replicaCounts();
-  return new Map(
+  const shares: ReadonlyMap<string, SharesJson> = new Map(
     table.members.map(({ id }, i) => [id, { primaries: primaries[i]!, replicas: replicas[i]! }]),
   );
+  sharesKnown.set(table, shares);
+  return shares;
 }
 
 const noShares: SharesJson = { primaries: 0, replicas: 0 };
