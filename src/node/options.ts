@@ -66,7 +66,7 @@ export const NODE_LIMITS_DEFAULT: NodeLimits = {
   hedgeShareMax: 0.05,
   hintBytesMax: 256 * 1024 * 1024,
   handoffBytesPerSecond: 32 * 1024 * 1024,
-  moveBytesPerSecond: 32 * 1024 * 1024,
+  moveBytesPerSecond: 8 * 1024 * 1024,
   repairIntervalMs: 600_000,
   repairShareMax: 0.05,
   horizonIntervalMs: 600_000,
