@@ -47,6 +47,7 @@ function testStep(name: string, files: readonly string[], concurrency: number): 
 /** Integration tests that judge how long something takes: nothing runs beside them. */
 const timed = [
   'autoscale',
+  'churn',
   'client',
   'cluster-clients',
   'dev',
