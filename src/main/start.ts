@@ -59,8 +59,9 @@ export async function runStart(options: StartOptions): Promise<void> {
     process.disconnect?.();
     return;
   }
-  started();
+  // In this order: where nobody listens for a signal, not even for a moment, one on its way is lost.
   const stop = stopOnSignal(node, log, stopMaxMs + config.limits.drainGraceMs);
+  started();
   node.departed.then((departure) => depart(departure, config, log, stop));
   node.failed.then((reason) => {
     log.write('alarm', 'storage-failed-exit', {
