@@ -4,33 +4,16 @@
 
 import { MapReply, type RespValue } from '../resp/value.ts';
 import { slotOf } from '../ring/slots.ts';
-import type { Table } from '../ring/table.ts';
 import { memberState } from '../topology/member-state.ts';
 import { isWord, syntaxError } from './arguments.ts';
 import type { Call, HandlerTable } from './command.ts';
 
-interface Shares {
-  readonly primaries: number;
-  readonly replicas: number;
-}
-
-function sharesOf(table: Table): (id: string) => Shares {
-  const primaries = table.primaryCounts();
-  const replicas = table.replicaCounts();
-  return (id) => {
-    const index = table.indexOf(id);
-    return { primaries: primaries[index] ?? 0, replicas: replicas[index] ?? 0 };
-  };
-}
-
 function membersReply(call: Call): RespValue {
   const { node } = call;
   const { topology } = node;
-  const shares = sharesOf(topology.read);
-  const next = sharesOf(topology.next);
   return node.members().map((member) => {
     const { id, host, respPort, peerPort, httpPort, zone, weight, live } = member;
-    const { primaries, replicas } = shares(id);
+    const { primaries, replicas } = topology.read.sharesOf(id);
     return new MapReply([
       ['id', id],
       ['state', memberState(topology, id)],
@@ -44,7 +27,7 @@ function membersReply(call: Call): RespValue {
       ['live', live ? 1 : 0],
       ['primaries', primaries],
       ['replicas', replicas],
-      ['replicas-next', next(id).replicas],
+      ['replicas-next', topology.next.sharesOf(id).replicas],
     ]);
   });
 }

@@ -34,6 +34,16 @@ export interface RingMember {
   readonly zone: string;
 }
 
+/** How many partitions a member has. */
+export interface Shares {
+  /** Of how many it is the primary. */
+  readonly primaries: number;
+  /** Of how many it holds a replica, as primary or not. */
+  readonly replicas: number;
+}
+
+const noShares: Shares = Object.freeze({ primaries: 0, replicas: 0 });
+
 /** The plain JSON form of a table. */
 export interface TableJson {
   readonly format: 1;
@@ -73,6 +83,8 @@ export class Table {
   readonly #preferenceLists: readonly (readonly string[])[];
   readonly #indexOfId: ReadonlyMap<string, number>;
   readonly #standIns: (readonly string[] | undefined)[];
+  /** Counted at the first question: those who look on ask several times a second. */
+  #shares: readonly Shares[] | undefined;
   #hash: number | undefined;
 
   /** @throws CodedError `invalid` if the content is not a table; the message names the fault. */
@@ -180,6 +192,19 @@ export class Table {
     const counts = new Array<number>(this.members.length).fill(0);
     for (const index of this.#lists) counts[index] = counts[index]! + 1;
     return counts;
+  }
+
+  /** How many partitions a node has; none for an unknown id. Counted once a table. */
+  sharesOf(id: string): Shares {
+    this.#shares ??= this.#countShares();
+    return this.#shares[this.indexOf(id)] ?? noShares;
+  }
+
+  #countShares(): readonly Shares[] {
+    const replicas = this.replicaCounts();
+    return this.primaryCounts().map((primaries, index) =>
+      Object.freeze({ primaries, replicas: replicas[index]! }),
+    );
   }
 
   /** A 32-bit Murmur3 hash of the whole content: equal tables have equal hashes. */

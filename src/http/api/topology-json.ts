@@ -9,18 +9,12 @@
 
 import type { NodeApi } from '../../node/api.ts';
 import type { MoveFigures } from '../../node/move-figures.ts';
-import type { Table } from '../../ring/table.ts';
+import type { Shares, Table } from '../../ring/table.ts';
 import { type MemberState, memberState } from '../../topology/member-state.ts';
 import type { ChangeKind, Topology, TopologyChange, TopologyPhase } from '../../topology/topology.ts';
 import { momentOf } from './answers.ts';
 
-/** How many partitions a member has, as primary and in all. */
-export interface SharesJson {
-  readonly primaries: number;
-  readonly replicas: number;
-}
-
-export interface TopologyMemberJson extends SharesJson {
+export interface TopologyMemberJson extends Shares {
   readonly id: string;
   readonly state: MemberState;
   readonly zone: string;
@@ -33,10 +27,10 @@ export interface TopologyMemberJson extends SharesJson {
   /** Whether this node hears it; left out of those that are gone. */
   readonly live?: boolean;
   /** After the change; left out while there is none. */
-  readonly next?: SharesJson;
+  readonly next?: Shares;
 }
 
-export interface ZoneJson extends SharesJson {
+export interface ZoneJson extends Shares {
   readonly zone: string;
   readonly members: number;
 }
@@ -87,7 +81,6 @@ export interface TopologyAnswer {
 export function topologyAnswer(node: NodeApi): TopologyAnswer {
   const { topology, id, clusterName } = node;
   const { epoch, phase, read, change } = topology;
-  const now = sharesOf(read);
   return {
     node: id,
     cluster: clusterName,
@@ -96,8 +89,8 @@ export function topologyAnswer(node: NodeApi): TopologyAnswer {
     partitions: topology.partitionCount,
     replicas: read.replicaCount,
     ...(change === undefined ? {} : { change: changeJson(change) }),
-    members: membersJson(node, now),
-    zones: zonesJson(read, now),
+    members: membersJson(node),
+    zones: zonesJson(read),
     moves: node.moves(),
   };
 }
@@ -106,59 +99,35 @@ function changeJson({ isCancelled, beganAt, ...change }: TopologyChange): Topolo
   return { ...change, beganAt: momentOf(beganAt), ...(isCancelled ? { cancelled: true } : {}) };
 }
 
-function membersJson(node: NodeApi, now: ReadonlyMap<string, SharesJson>): TopologyMemberJson[] {
+function membersJson(node: NodeApi): TopologyMemberJson[] {
   const { topology } = node;
-  const next = topology.other === undefined ? undefined : sharesOf(topology.next);
   const live = new Map(node.members().map((member) => [member.id, member.live]));
   const known = topology.members.map((member): TopologyMemberJson => {
     const { id, host, respPort, peerPort, httpPort, zone, weight } = member;
     const state = memberState(topology, id);
     const addresses = { host, respPort, peerPort, httpPort, live: live.get(id) ?? false };
-    return { id, state, zone, weight, ...addresses, ...sharesIn(now, id), ...nextIn(next, id) };
+    return { id, state, zone, weight, ...addresses, ...sharesIn(topology, id) };
   });
   // Whoever is gone stands in the table of before, until it is not asked any more.
   const tables = topology.other === undefined ? [topology.read] : [topology.read, topology.other];
   const gone = new Map(tables.flatMap(({ members }) => members).map((member) => [member.id, member]));
   for (const { id } of known) gone.delete(id);
   const lost = [...gone.values()].map(({ id, zone, weight }): TopologyMemberJson => {
-    return { id, state: 'gone', zone, weight, ...sharesIn(now, id), ...nextIn(next, id) };
+    return { id, state: 'gone', zone, weight, ...sharesIn(topology, id) };
   });
   return [...known, ...lost].sort((a, b) => (a.id < b.id ? -1 : 1));
 }
 
-/** Counted once a table: those who look on ask several times a second. */
-const sharesKnown: WeakMap<Table, ReadonlyMap<string, SharesJson>> = new WeakMap();
-
-function sharesOf(table: Table): ReadonlyMap<string, SharesJson> {
-  const known = sharesKnown.get(table);
-  if (known !== undefined) return known;
-  const primaries = table.primaryCounts();
-  const replicas = table.replicaCounts();
-  const shares: ReadonlyMap<string, SharesJson> = new Map(
-    table.members.map(({ id }, i) => [id, { primaries: primaries[i]!, replicas: replicas[i]! }]),
-  );
-  sharesKnown.set(table, shares);
-  return shares;
+/** What a member has now and, while there is a change, after it. */
+function sharesIn({ read, other, next }: Topology, id: string): Shares & { readonly next?: Shares } {
+  return { ...read.sharesOf(id), ...(other === undefined ? {} : { next: next.sharesOf(id) }) };
 }
 
-const noShares: SharesJson = { primaries: 0, replicas: 0 };
-
-function sharesIn(shares: ReadonlyMap<string, SharesJson>, id: string): SharesJson {
-  return shares.get(id) ?? noShares;
-}
-
-function nextIn(
-  next: ReadonlyMap<string, SharesJson> | undefined,
-  id: string,
-): { readonly next?: SharesJson } {
-  return next === undefined ? {} : { next: sharesIn(next, id) };
-}
-
-function zonesJson(table: Table, shares: ReadonlyMap<string, SharesJson>): ZoneJson[] {
+function zonesJson(table: Table): ZoneJson[] {
   const zones = new Map<string, ZoneJson>();
   for (const { id, zone } of table.members) {
-    const own = sharesIn(shares, id);
-    const { members, primaries, replicas } = zones.get(zone) ?? { members: 0, ...noShares };
+    const own = table.sharesOf(id);
+    const { members, primaries, replicas } = zones.get(zone) ?? { members: 0, primaries: 0, replicas: 0 };
     zones.set(zone, {
       zone,
       members: members + 1,

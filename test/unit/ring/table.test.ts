@@ -71,6 +71,17 @@ test('partitionsOf agrees with the lists', () => {
   assert.deepEqual(table.partitionsOf('stranger'), []);
 });
 
+test('sharesOf counts what the lists say, and gives the same value each time', () => {
+  const table = place(undefined, members(5), { partitionCount: 64 });
+  for (const { id } of table.members) {
+    const lists = table.partitionsOf(id).map((partition) => table.preferenceListOfPartition(partition));
+    const primaries = lists.filter(([first]) => first === id).length;
+    assert.deepEqual(table.sharesOf(id), { primaries, replicas: lists.length });
+    assert.equal(table.sharesOf(id), table.sharesOf(id));
+  }
+  assert.deepEqual(table.sharesOf('stranger'), { primaries: 0, replicas: 0 });
+});
+
 test('equality and hash see the epoch, a weight and a list', () => {
   const table = place(undefined, members(4), { partitionCount: 16 });
   const json = table.toJson();
