@@ -5,15 +5,12 @@
  */
 
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { it } from 'node:test';
-import { type Client, plainClient, SocketClient } from '../nemesis/clients.ts';
-import { NemesisCluster } from '../nemesis/cluster.ts';
+import { CalmCluster } from '../nemesis/calm.ts';
+import { nodeClients } from '../nemesis/clients.ts';
+import { errorWords } from '../nemesis/figures.ts';
 import { readAll } from '../nemesis/final-reads.ts';
-import type { Op } from '../nemesis/history.ts';
-import { closeHttp, getJson } from '../nemesis/http.ts';
+import { getJson } from '../nemesis/http.ts';
 import { judge } from '../nemesis/judge.ts';
 import { Workload } from '../nemesis/workload.ts';
 import { DURE, run } from '../support/process.ts';
@@ -26,39 +23,14 @@ const stopMaxMs = 6000;
 /** Nothing was done, and another node, or the same a moment later, will do it. */
 const retryable: ReadonlySet<string> = new Set(['LOADING', 'ASK', 'TRYAGAIN', 'not-sent', 'no-connection']);
 
-function figuresOf(history: readonly Op[]): string {
-  const errors = history.filter(({ outcome }) => outcome !== 'ok');
-  const byCode = Object.groupBy(errors, ({ outcome, code }) => `${outcome} ${code}`);
-  const words = Object.entries(byCode).map(([name, list]) => `${name} ${list!.length}`);
-  return `${history.length} requests, ${errors.length} errors${words.length > 0 ? `: ${words.join(', ')}` : ''}`;
-}
-
 it('a rolling restart under load: nothing lost, nothing unknown, and what is refused may be tried again', {
   timeout: 240_000,
 }, async (test) => {
-  const directory = mkdtempSync(join(tmpdir(), 'dure-drain-'));
-  test.after(() => rmSync(directory, { recursive: true, force: true, maxRetries: 3 }));
-  const cluster = await NemesisCluster.start({
-    nodes: 3,
-    directory,
-    smallDisks: [],
-    links: false,
-    strictPolicy: 'PC/EC',
-  });
-  test.after(async () => {
-    await cluster.close();
-    closeHttp();
-  });
-  const ports = cluster.nodes.map(({ respPort }) => respPort);
-  const clients: Client[] = [
-    ...ports.map((port, node) => plainClient(node, port)),
-    // What a cluster client makes of it is for cluster-clients.test.ts.
-    ...ports.map((port, node) => new SocketClient(node, port)),
-  ];
-  test.after(() => {
-    for (const client of clients) client.close();
-  });
-  await until(() => clients.every((client) => client.isUp()), 'every client is connected');
+  const calm = await CalmCluster.open({ name: 'drain', nodes: 3 });
+  test.after(() => calm.close());
+  const { cluster } = calm;
+  // What a cluster client makes of it is for cluster-clients.test.ts.
+  const clients = await calm.clients(nodeClients);
   const workload = new Workload({ seed: 11, clients, rate, deadlineMs: 2000 });
   test.after(() => workload.end());
   workload.begin();
@@ -76,7 +48,7 @@ it('a rolling restart under load: nothing lost, nothing unknown, and what is ref
 
   const { history } = workload;
   test.diagnostic(
-    `${figuresOf(history)}; stopping took ${stops.map((ms) => `${Math.round(ms)} ms`).join(', ')}`,
+    `${errorWords(history)}; stopping took ${stops.map((ms) => `${Math.round(ms)} ms`).join(', ')}`,
   );
   const unknown = history.filter(({ outcome }) => outcome === 'unknown');
   assert.deepEqual(unknown, [], 'nobody is left guessing');

@@ -4,41 +4,21 @@
  */
 
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { it } from 'node:test';
-import { openClients } from '../nemesis/clients.ts';
-import { NemesisCluster } from '../nemesis/cluster.ts';
-import { percentile, worstGap } from '../nemesis/figures.ts';
+import { CalmCluster } from '../nemesis/calm.ts';
+import { errorWords, percentile, worstGap } from '../nemesis/figures.ts';
 import { readAll } from '../nemesis/final-reads.ts';
-import { closeHttp } from '../nemesis/http.ts';
 import { judge } from '../nemesis/judge.ts';
 import { Workload } from '../nemesis/workload.ts';
-import { delay, until } from '../support/wait.ts';
+import { delay } from '../support/wait.ts';
 
 const deadlineMs = 1000;
 
 it('kill -9 of one of five nodes under load: nothing late, < 0.1 % errors, nothing lost', async (test) => {
-  const directory = mkdtempSync(join(tmpdir(), 'dure-kill-five-'));
-  test.after(() => rmSync(directory, { recursive: true, force: true, maxRetries: 3 }));
-  const cluster = await NemesisCluster.start({
-    nodes: 5,
-    directory,
-    smallDisks: [],
-    links: false,
-    strictPolicy: 'PC/EC',
-  });
-  test.after(async () => {
-    await cluster.close();
-    closeHttp();
-  });
-  const clients = openClients(cluster.nodes.map(({ respPort }) => respPort));
-  test.after(() => {
-    for (const client of clients) client.close();
-  });
-  await until(() => clients.every((client) => client.isUp()), 'every client is connected');
-
+  const calm = await CalmCluster.open({ name: 'kill-five', nodes: 5 });
+  test.after(() => calm.close());
+  const { cluster } = calm;
+  const clients = await calm.clients();
   const workload = new Workload({ seed: 5, clients, rate: 600, deadlineMs });
   workload.begin();
   await delay(3000);
@@ -61,10 +41,8 @@ it('kill -9 of one of five nodes under load: nothing late, < 0.1 % errors, nothi
     startedAt,
   );
   const share = errors.length / ops.length;
-  const byCode = Object.groupBy(errors, ({ outcome, code }) => `${outcome} ${code}`);
   test.diagnostic(
-    `${ops.length} requests, ${away.length} while the node was away; ${errors.length} errors ` +
-      `(${(share * 100).toFixed(3)} %: ${Object.entries(byCode).map(([name, list]) => `${name} ${list!.length}`)}); ` +
+    `${errorWords(ops)} (${(share * 100).toFixed(3)} %); ${away.length} while the node was away; ` +
       `while away p50 ${percentile(latencies, 0.5).toFixed(1)} ms, p99 ${percentile(latencies, 0.99).toFixed(1)} ms, ` +
       `longest ${latencies.at(-1)!.toFixed(0)} ms, worst gap ${gap.ms.toFixed(0)} ms; ` +
       `the load generator itself was late by ${workload.ownLagMs.toFixed(0)} ms at most`,

@@ -183,11 +183,15 @@ function answerOfReply(reply: RespValue): Answer {
   return { outcome: 'ok', code: '', value };
 }
 
-/** One of each kind to each node, and a cluster client. */
-export function openClients(ports: readonly number[]): Client[] {
+/** One of each kind that is connected to one node, to each node: first those of ioredis, then the sockets. */
+export function nodeClients(ports: readonly number[]): Client[] {
   return [
     ...ports.map((port, node) => plainClient(node, port)),
     ...ports.map((port, node) => new SocketClient(node, port)),
-    clusterClient(ports),
   ];
+}
+
+/** The same, and a cluster client at the end. */
+export function openClients(ports: readonly number[]): Client[] {
+  return [...nodeClients(ports), clusterClient(ports)];
 }

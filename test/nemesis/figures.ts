@@ -58,19 +58,13 @@ export function figuresOf(ops: readonly Op[], faults: readonly FaultRecord[], du
   const ok = ops.filter((op) => op.outcome === 'ok');
   const gap = worstGap(ok, 0, durationMs);
   const latencies = sortedLatencies(ok);
-  const errors: Record<string, number> = {};
-  for (const op of ops) {
-    if (op.outcome === 'ok') continue;
-    const name = `${op.outcome} ${op.code}`;
-    errors[name] = (errors[name] ?? 0) + 1;
-  }
   return {
     requests: ops.length,
     acknowledged: ok.length,
     acknowledgedWrites: ok.filter(({ kind }) => kind !== 'read').length,
     failed: ops.filter(({ outcome }) => outcome === 'fail').length,
     unknown: ops.filter(({ outcome }) => outcome === 'unknown' || outcome === 'pending').length,
-    errors,
+    errors: errorCounts(ops),
     worstGapMs: gap.ms,
     worstGapAtMs: gap.at,
     p50Ms: percentile(latencies, 0.5),
@@ -81,6 +75,25 @@ export function figuresOf(ops: readonly Op[], faults: readonly FaultRecord[], du
     faults: faults.map((fault) => faultFigures(fault, ops, faults)),
     durationMs,
   };
+}
+
+/** How often each answer came that was not ok, by `outcome code`. */
+function errorCounts(ops: readonly Op[]): Record<string, number> {
+  const errors: Record<string, number> = {};
+  for (const op of ops) {
+    if (op.outcome === 'ok') continue;
+    const name = `${op.outcome} ${op.code}`;
+    errors[name] = (errors[name] ?? 0) + 1;
+  }
+  return errors;
+}
+
+/** How many requests there were, and which errors, in words. */
+export function errorWords(ops: readonly Op[]): string {
+  const errors = Object.entries(errorCounts(ops));
+  const sum = errors.reduce((all, [, count]) => all + count, 0);
+  const words = errors.map(([name, count]) => `${name} ${count}`).join(', ');
+  return `${ops.length} requests, ${sum} errors${words === '' ? '' : `: ${words}`}`;
 }
 
 function stepsOf(ops: readonly Op[], stepMs: number, durationMs: number): Step[] {
