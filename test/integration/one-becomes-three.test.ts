@@ -10,6 +10,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, it } from 'node:test';
 import { httpCall, wholeText } from '../../src/main/http-call.ts';
+import { untilAway } from '../support/away.ts';
 import { LightLoad, plainRedis } from '../support/light-load.ts';
 import { freePortBase } from '../support/ports.ts';
 import { DURE, Started } from '../support/process.ts';
@@ -108,6 +109,7 @@ it('one node becomes three, in use from the first moment, and W follows', { time
 
   // Of two both must hold what is acknowledged: one alone reads and acknowledges nothing under this policy.
   await house.kill(2);
+  await untilAway([house.httpPort(1)], 'n2');
   const alone = plainRedis(first);
   await assert.rejects(alone.set('alone', '1'), /TRYAGAIN only 1 of 2 replicas .* the write needs 2/);
   alone.disconnect();

@@ -268,6 +268,11 @@ describe('policies at run time', { timeout: 240_000 }, () => {
 
   it('for one command: by pipelines, RESP3 clients and our own, with one node away', async () => {
     await cluster.kill(2);
+    await until(
+      async () => (await awayAt(0)) === 1 && (await awayAt(1)) === 1,
+      'n3 is known to be away',
+      20_000,
+    );
     const resp3 = createClient({ url: `redis://127.0.0.1:${cluster.respPort(1)}`, RESP: 3 });
     const own = await connectDure<string>({ nodes: [`127.0.0.1:${cluster.respPort(0)}`] });
     try {
