@@ -22,10 +22,12 @@ const slowMs = 5000;
 const endMs = 15_000;
 
 export interface ResizeOptions {
-  readonly crew: Crew;
+  readonly crew: Pick<Crew, 'hands' | 'isStopping' | 'hire' | 'settledIn'>;
   readonly password: string | undefined;
   readonly out: Output;
 }
+
+type End = 'done' | 'given up';
 
 export class Resize {
   readonly #options: ResizeOptions;
@@ -55,31 +57,43 @@ export class Resize {
     const hand = crew.hire();
     const { id, respPort } = hand.node;
     out.write(`${id} joins, at port ${respPort}.\n`);
-    const isDone = ({ phase, members }: TopologyAnswer): boolean =>
-      phase === 'steady' && members.some((member) => member.id === id);
-    const done = await this.#wait(isDone, () => hand.isGone);
-    if (done) {
+    // One that is not wanted any more ends by itself.
+    const endOf = ({ phase, members }: TopologyAnswer): End | undefined =>
+      phase === 'steady' && members.some((member) => member.id === id) ? 'done' : undefined;
+    const end = await this.#wait(endOf, () => hand.isGone);
+    if (end === 'done') {
       crew.settledIn(hand);
       await hand.settled;
     } else if (hand.isGone && !crew.isStopping)
       out.write(`${id} ended before it was taken in; the cluster is as it was.\n`);
-    return done;
+    return end === 'done';
   }
 
   async #leave(hand: Hand): Promise<boolean> {
     const { out } = this.#options;
     const { id } = hand.node;
     out.write(`${id} leaves, and gives away what it holds.\n`);
-    if (!(await this.#askToLeave(hand))) return false;
-    const isDone = ({ phase, members }: TopologyAnswer): boolean =>
-      phase === 'steady' && !members.some((member) => member.id === id);
-    if (!(await this.#wait(isDone, () => false))) return false;
-    await Promise.race([hand.ended, delay(endMs)]);
+    const asked = await this.#askToLeave(hand);
+    if (asked === undefined) return false;
+    const endOf = ({ phase, epoch, members }: TopologyAnswer): End | undefined => {
+      if (phase !== 'steady') return undefined;
+      if (!members.some((member) => member.id === id)) return 'done';
+      // Somebody else may cancel it: then all is as before, in a later epoch.
+      return epoch > asked.epoch ? 'given up' : undefined;
+    };
+    const end = await this.#wait(endOf, () => false);
+    if (end === 'given up') {
+      out.write(
+        `${id} stays: its leaving was cancelled meanwhile. To let it go after all: dure node leave ${id}\n`,
+      );
+    }
+    if (end !== 'done') return false;
+    await Promise.race([hand.ended, delay(endMs, undefined, { ref: false })]);
     return true;
   }
 
-  /** Asks the others, one after the other, until one takes it. @returns whether one did */
-  async #askToLeave({ node }: Hand): Promise<boolean> {
+  /** Asks the others, one after the other, until one takes it. @returns what that one answered */
+  async #askToLeave({ node }: Hand): Promise<TopologyAnswer | undefined> {
     const { crew, password } = this.#options;
     const call = { path: `/v1/nodes/${node.id}/leave`, method: 'POST' } as const;
     while (!crew.isStopping) {
@@ -87,16 +101,24 @@ export class Resize {
         if (other.node.id === node.id || !other.isReady || other.isGone) continue;
         const asked = { id: other.node.id, address: addressOf(other) };
         const reply = await askNode<TopologyAnswer>(asked, call, password);
-        if ('body' in reply) return true;
+        if ('body' in reply) return reply.body;
         this.#tell(reply.problem);
       }
       await delay(lookEveryMs);
     }
-    return false;
+    return undefined;
   }
 
-  /** Looks again and again, and tells how far the change is. @returns whether it is done; not, if it was given up */
-  async #wait(isDone: (answer: TopologyAnswer) => boolean, isLost: () => boolean): Promise<boolean> {
+  /**
+   * Looks again and again, and tells how far the change is.
+   * @param endOf how it ended, by the latest page
+   * @param isLost nobody waits for it any more
+   * @returns how it ended; undefined if it is lost, or the crew is stopped
+   */
+  async #wait(
+    endOf: (answer: TopologyAnswer) => End | undefined,
+    isLost: () => boolean,
+  ): Promise<End | undefined> {
     const { crew, out } = this.#options;
     const beganAt = performance.now();
     let bytes = 0;
@@ -105,9 +127,11 @@ export class Resize {
       const { answers } = await this.#look();
       const [answer] = answers;
       const sum = moveSumOf(answers);
-      if (answer !== undefined && isDone(answer)) {
-        out.write(`${endWords(answer.change, answer, bytes, performance.now() - beganAt)}\n`);
-        return true;
+      const end = answer === undefined ? undefined : endOf(answer);
+      if (answer !== undefined && end !== undefined) {
+        if (end === 'done')
+          out.write(`${endWords(answer.change, answer, bytes, performance.now() - beganAt)}\n`);
+        return end;
       }
       const isSlow = performance.now() - beganAt > slowMs;
       hasBegun ||= answer !== undefined && answer.phase !== 'steady';
@@ -117,7 +141,7 @@ export class Resize {
       } else if (isSlow) this.#tell('The change has not begun yet; the lines of the nodes say why.');
       await delay(lookEveryMs);
     }
-    return false;
+    return undefined;
   }
 
   #look(): Promise<TopologyLook> {
