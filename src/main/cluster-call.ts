@@ -82,6 +82,25 @@ export async function askNode<T>(
   }
 }
 
+/** Whoever took it, and the answer; or why nobody did, a line each: none where nobody was asked. */
+export type Taken<T> = { readonly id: string; readonly body: T } | { readonly problems: readonly string[] };
+
+/** Asks one after the other until one takes it, or may have. */
+export async function askInTurn<T>(
+  nodes: Iterable<Pick<NodeLook, 'id' | 'address'>>,
+  call: NodeCall,
+  password: string | undefined,
+): Promise<Taken<T>> {
+  const problems: string[] = [];
+  for (const { id, address } of nodes) {
+    const reply = await askNode<T>({ id, address }, call, password);
+    if ('body' in reply) return { id, body: reply.body };
+    problems.push(reply.problem);
+    if (!reply.mayAskAnother) break;
+  }
+  return { problems };
+}
+
 /** @param isShown a password was sent along */
 function refusal(
   who: string,

@@ -53,8 +53,8 @@ export function passwordOf({ config, dataDir, environment }: SeedOptions): strin
   }
 }
 
-/** What is said when none of them answers. */
-export function nobodyWords({ problems }: ClusterLook, command: string): string {
+/** What is said when none of them answers. @param command to ask another one, as it is typed */
+export function nobodyWords({ problems }: Pick<ClusterLook, 'problems'>, command: string): string {
   const lines = problems.map((problem) => `  ${problem}\n`).join('');
   return (
     `dure: no node answers:\n${lines}` +

@@ -9,9 +9,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { TopologyAnswer, TopologyChangeJson } from '../http/api/topology-json.ts';
 import type { TopologyMember } from '../topology/topology.ts';
-import { askNode, type NodeCall } from './cluster-call.ts';
-import { findSeeds, type Output, passwordOf, type SeedOptions } from './cluster-seeds.ts';
+import { askInTurn, type NodeCall } from './cluster-call.ts';
+import { findSeeds, nobodyWords, type Output, passwordOf, type SeedOptions } from './cluster-seeds.ts';
 import { EXIT } from './exit-codes.ts';
+import { addressWords } from './http-call.ts';
 import { type ChangeEnd, changeEnd, changeLine, endWords, membersTable, waitAdvice } from './node-view.ts';
 import { ProgressLine } from './progress-line.ts';
 import { lookAtTopology, type MoveSum, moveSumOf, type TopologyLook } from './topology-fetch.ts';
@@ -55,30 +56,24 @@ export async function runNodeChange(
   if (found === undefined) return EXIT.failed;
   const { look, password, seeds } = found;
   const call = callOf(command);
-  const problems: string[] = [];
-  for (const { id, address } of addressesOf(look)) {
-    const reply = await askNode<TopologyAnswer>({ id, address }, call, password);
-    if ('body' in reply) {
-      const { phase, change } = reply.body;
-      // What is so already begins no change, and the last one is another matter.
-      const isOld =
-        command.kind !== 'cancel' && phase === 'steady' && change?.id === look.answers[0]?.change?.id;
-      if (isOld && !options.json) {
-        streams.out.write(`It is so already; nothing was changed. Epoch ${reply.body.epoch}.\n`);
-        return 0;
-      }
-      if (options.noWait || isOld) {
-        tellOnce(reply.body, options.json, streams.out);
-        return 0;
-      }
-      const end = await watch({ seeds, password, change, json: options.json }, streams);
-      return end === 'done' || (end === 'cancelled' && command.kind === 'cancel') ? 0 : EXIT.failed;
-    }
-    problems.push(reply.problem);
-    if (!reply.mayAskAnother) break;
+  const taken = await askInTurn<TopologyAnswer>(addressesOf(look), call, password);
+  if (!('body' in taken)) {
+    for (const problem of alikeOnce(taken.problems)) streams.complain.write(`dure: ${problem}\n`);
+    return EXIT.failed;
   }
-  for (const problem of alikeOnce(problems)) streams.complain.write(`dure: ${problem}\n`);
-  return EXIT.failed;
+  const { phase, epoch, change } = taken.body;
+  // What is so already begins no change, and the last one is another matter.
+  const isOld = command.kind !== 'cancel' && phase === 'steady' && change?.id === look.answers[0]?.change?.id;
+  if (isOld && !options.json) {
+    streams.out.write(`It is so already; nothing was changed. Epoch ${epoch}.\n`);
+    return 0;
+  }
+  if (options.noWait || isOld) {
+    tellOnce(taken.body, options.json, streams.out);
+    return 0;
+  }
+  const end = await watch({ seeds, password, change, json: options.json }, streams);
+  return end === 'done' || (end === 'cancelled' && command.kind === 'cancel') ? 0 : EXIT.failed;
 }
 
 /** Nodes that refuse for one reason say so in the same words, but for who they are and what the time is. */
@@ -160,10 +155,7 @@ async function firstLook(options: SeedOptions, { complain }: Streams): Promise<F
   const password = passwordOf(options);
   const look = await lookAtTopology(seeds, password, lookTimeoutMs);
   if (look.answers.length > 0) return { seeds, password, look };
-  const lines = look.problems.map((problem) => `  ${problem}\n`).join('');
-  complain.write(
-    `dure: no node answers:\n${lines}Is the cluster running? "--node HOST:PORT" asks a node at its HTTP port.\n`,
-  );
+  complain.write(nobodyWords(look, 'node list'));
   return undefined;
 }
 
@@ -173,8 +165,7 @@ function addressesOf({ answers }: TopologyLook): { id: string; address: string }
   return answers.flatMap(({ node }) => {
     const member = latest.members.find(({ id }) => id === node);
     if (member?.host === undefined || member.httpPort === undefined) return [];
-    const host = member.host.includes(':') ? `[${member.host}]` : member.host;
-    return [{ id: node, address: `${host}:${member.httpPort}` }];
+    return [{ id: node, address: addressWords(member.host, member.httpPort) }];
   });
 }
 

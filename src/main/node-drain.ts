@@ -6,7 +6,7 @@
 
 import { type DrainAnswer, GRACE_MS_MAX } from '../http/api/drain.ts';
 import { askNode } from './cluster-call.ts';
-import { findSeeds, type Output, passwordOf, type SeedOptions } from './cluster-seeds.ts';
+import { findSeeds, nobodyWords, type Output, passwordOf, type SeedOptions } from './cluster-seeds.ts';
 import { duration } from './config-values.ts';
 import { EXIT } from './exit-codes.ts';
 import { addressWords } from './http-call.ts';
@@ -72,7 +72,7 @@ async function addressOf(
   const { answers, problems } = await lookAtTopology(seeds, password, lookTimeoutMs);
   const [latest] = answers;
   if (latest === undefined) {
-    complain.write(`dure: no node answers:\n${problems.map((problem) => `  ${problem}\n`).join('')}`);
+    complain.write(nobodyWords({ problems }, `node drain ${id}`));
     return undefined;
   }
   const member = latest.members.find((each) => each.id === id);

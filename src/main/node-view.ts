@@ -5,6 +5,7 @@
 
 import { bytesWords, countWords, durationWords, plural } from '../base/words.ts';
 import type { TopologyAnswer, TopologyChangeJson, TopologyMemberJson } from '../http/api/topology-json.ts';
+import { addressWords } from './http-call.ts';
 import { bar } from './progress-line.ts';
 import type { MoveSum } from './topology-fetch.ts';
 
@@ -163,8 +164,7 @@ function cellsOf(member: TopologyMemberJson): string[] {
   const { id, state, zone, weight, primaries, replicas, host, respPort, httpPort, live, next } = member;
   const change = (now: number, then: number | undefined): string =>
     then === undefined || then === now ? `${now}` : `${now} → ${then}`;
-  const address =
-    host === undefined ? '-' : `${host.includes(':') ? `[${host}]` : host}:${respPort}, HTTP ${httpPort}`;
+  const address = host === undefined ? '-' : `${addressWords(host, respPort!)}, HTTP ${httpPort}`;
   return [
     id,
     state,

@@ -6,7 +6,7 @@
  */
 
 import type { PoliciesAnswer, PolicyChangeAnswer } from '../http/api/policies.ts';
-import { askNode, nodesOf } from './cluster-call.ts';
+import { askInTurn, askNode, nodesOf } from './cluster-call.ts';
 import type { Output, SeedOptions } from './cluster-seeds.ts';
 import { EXIT } from './exit-codes.ts';
 import { groupPolicies, type NodePolicies, namesOf, renderPolicies, shownPrefix } from './policy-view.ts';
@@ -71,21 +71,15 @@ export async function runPolicyChange(
     words === undefined
       ? { path, method: 'DELETE' as const, byHand: 'DURE.POLICY' }
       : { path, method: 'PUT' as const, body: words, byHand: 'DURE.POLICY' };
-  const problems: string[] = [];
-  for (const node of found.nodes) {
-    if (node.answer === undefined || node.answer.fault !== '') continue;
-    const reply = await askNode<PolicyChangeAnswer>(node, call, found.password);
-    if ('body' in reply) {
-      out.write(
-        options.json ? `${JSON.stringify({ node: node.id, ...reply.body })}\n` : changeWords(reply.body),
-      );
-      return 0;
-    }
-    problems.push(reply.problem);
-    if (!reply.mayAskAnother) break;
+  const able = found.nodes.filter(({ answer }) => answer?.fault === '');
+  const taken = await askInTurn<PolicyChangeAnswer>(able, call, found.password);
+  if ('body' in taken) {
+    const { id, body } = taken;
+    out.write(options.json ? `${JSON.stringify({ node: id, ...body })}\n` : changeWords(body));
+    return 0;
   }
-  if (problems.length === 0) problems.push('no node takes requests now: dure status tells why');
-  for (const problem of problems) complain.write(`dure: ${problem}\n`);
+  const nobody = ['no node takes requests now: dure status tells why'];
+  for (const problem of able.length === 0 ? nobody : taken.problems) complain.write(`dure: ${problem}\n`);
   return EXIT.failed;
 }
 

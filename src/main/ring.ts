@@ -10,7 +10,7 @@ import { plural } from '../base/words.ts';
 import type { ListsJson, TopologyAnswer, TopologyMemberJson } from '../http/api/topology-json.ts';
 import { SLOT_COUNT, slotOf } from '../ring/slots.ts';
 import { askNode } from './cluster-call.ts';
-import { findSeeds, type Output, passwordOf, type SeedOptions } from './cluster-seeds.ts';
+import { findSeeds, nobodyWords, type Output, passwordOf, type SeedOptions } from './cluster-seeds.ts';
 import { EXIT } from './exit-codes.ts';
 import { changeName } from './node-view.ts';
 
@@ -63,7 +63,7 @@ export async function runRing(
     else if (best === undefined || reply.body.epoch > best.epoch) best = reply.body;
   }
   if (best?.lists === undefined) {
-    complain.write(`dure: no node answers:\n${problems.map((problem) => `  ${problem}\n`).join('')}`);
+    complain.write(nobodyWords({ problems }, 'ring'));
     return EXIT.failed;
   }
   const place = options.key === undefined ? undefined : placeOf(best, best.lists, options.key);

@@ -8,7 +8,7 @@
 import { type Reading, readMetrics } from '../../autoscale/samples.ts';
 import type { ProblemBody } from '../../http/api/problem.ts';
 import type { TopologyAnswer } from '../../http/api/topology-json.ts';
-import { askNode } from '../cluster-call.ts';
+import { askInTurn } from '../cluster-call.ts';
 import { addressWords, httpCall, problemWords, wholeText } from '../http-call.ts';
 
 /** What was seen at one moment. */
@@ -71,17 +71,13 @@ export class Lookout {
    */
   async leave(id: string): Promise<void> {
     const others = [...this.#addresses].filter(([member]) => member !== id);
+    if (others.length === 0) throw new Error('no other member is known');
     const path = `/v1/nodes/${encodeURIComponent(id)}/leave`;
     const call = { path, method: 'POST', timeoutMs: changeTimeoutMs } as const;
-    let problem = 'no other member is known';
-    for (const [member, address] of others) {
-      const reply = await askNode({ id: member, address }, call, this.#options.password);
-      if ('body' in reply) return;
-      problem = reply.problem;
-      // If it may have taken the request all the same, the next look shows.
-      if (!reply.mayAskAnother) break;
-    }
-    throw new Error(problem);
+    const nodes = others.map(([member, address]) => ({ id: member, address }));
+    const taken = await askInTurn(nodes, call, this.#options.password);
+    // If somebody may have taken the request all the same, the next look shows.
+    if ('problems' in taken) throw new Error(taken.problems.at(-1));
   }
 
   #askAll(addresses: readonly string[]): Promise<Told[]> {
