@@ -11,18 +11,49 @@ import type { JointLists } from './plan.ts';
 
 export type WriteState = 'waiting' | 'reached' | 'impossible';
 
-/** The second list of owners. */
-export class SecondList {
-  readonly lists: JointLists;
+/** What is counted for one list of owners. */
+class Tally {
+  /** Durable acknowledgements that make a quorum: W, or all where there are fewer. */
   readonly needed: number;
+  /** Nodes the row was sent to, this node and stand-ins included. */
   asked: number;
   acknowledgements = 0;
   losses = 0;
 
-  constructor(lists: JointLists, needed: number) {
-    this.lists = lists;
+  constructor(needed: number, asked: number) {
     this.needed = needed;
-    this.asked = lists.otherLength;
+    this.asked = asked;
+  }
+
+  /** Of this list alone. */
+  get ownState(): WriteState {
+    if (this.acknowledgements >= this.needed) return 'reached';
+    return this.asked - this.losses < this.needed ? 'impossible' : 'waiting';
+  }
+
+  /** Whether this list can do without one more. */
+  get sparesOwn(): boolean {
+    return this.asked - this.losses > this.needed;
+  }
+
+  /** Nobody of this list will answer any more. */
+  closeOwn(): void {
+    this.losses = Math.max(this.losses, this.asked - this.acknowledgements);
+  }
+
+  /** No further answer of this list will come. */
+  get settledOwn(): boolean {
+    return this.acknowledgements + this.losses >= this.asked;
+  }
+}
+
+/** The second list of owners. */
+export class SecondList extends Tally {
+  readonly lists: JointLists;
+
+  constructor(lists: JointLists, needed: number) {
+    super(needed, lists.otherLength);
+    this.lists = lists;
   }
 
   /** Whether something that counts for a target counts here. */
@@ -34,25 +65,14 @@ export class SecondList {
   countsForRead(at: number): boolean {
     return (this.lists.readMask & (1 << at)) !== 0;
   }
-
-  get state(): WriteState {
-    if (this.acknowledgements >= this.needed) return 'reached';
-    return this.asked - this.losses < this.needed ? 'impossible' : 'waiting';
-  }
 }
 
-export class WriteCore {
-  /** Durable acknowledgements that make a quorum: W, or all where there are fewer. */
-  readonly needed: number;
-  /** Nodes the row was sent to, this node and stand-ins included. */
-  asked: number;
-  acknowledgements = 0;
-  losses = 0;
+/** The list that reads ask, and the second one if there is one. */
+export class WriteCore extends Tally {
   readonly second: SecondList | undefined;
 
   constructor(needed: number, asked: number, second?: SecondList) {
-    this.needed = needed;
-    this.asked = asked;
+    super(needed, asked);
     this.second = second;
   }
 
@@ -88,36 +108,27 @@ export class WriteCore {
   /** Whether the quorum can be reached without a target that may yet acknowledge. */
   canSpare(at = 0): boolean {
     const { second } = this;
-    const sparesOwn = this.asked - this.losses > this.needed;
-    if (second === undefined) return sparesOwn;
-    if (second.countsForRead(at) && !sparesOwn) return false;
-    return !second.counts(at) || second.asked - second.losses > second.needed;
+    if (second === undefined) return this.sparesOwn;
+    if (second.countsForRead(at) && !this.sparesOwn) return false;
+    return !second.counts(at) || second.sparesOwn;
   }
 
   /** Nobody is waited for any more. */
   close(): void {
-    const { second } = this;
-    this.losses = Math.max(this.losses, this.asked - this.acknowledgements);
-    if (second !== undefined) second.losses = Math.max(second.losses, second.asked - second.acknowledgements);
+    this.closeOwn();
+    this.second?.closeOwn();
   }
 
   get state(): WriteState {
-    const own = this.#ownState;
+    const own = this.ownState;
     if (this.second === undefined || own === 'impossible') return own;
-    const other = this.second.state;
+    const other = this.second.ownState;
     return own === 'reached' || other === 'impossible' ? other : 'waiting';
-  }
-
-  get #ownState(): WriteState {
-    if (this.acknowledgements >= this.needed) return 'reached';
-    return this.asked - this.losses < this.needed ? 'impossible' : 'waiting';
   }
 
   /** No further answer will come. */
   get settled(): boolean {
-    const { second } = this;
-    if (this.acknowledgements + this.losses < this.asked) return false;
-    return second === undefined || second.acknowledgements + second.losses >= second.asked;
+    return this.settledOwn && (this.second?.settledOwn ?? true);
   }
 
   /** Acknowledgements in the list that has fewer. */
@@ -134,7 +145,7 @@ export class WriteCore {
   /** Of the list that cannot be served (or the first): who may still acknowledge or did, and how many must. */
   get shortfall(): { readonly have: number; readonly needed: number } {
     const { second } = this;
-    const short = this.#ownState !== 'impossible' && second?.state === 'impossible' ? second : this;
+    const short = this.ownState !== 'impossible' && second?.ownState === 'impossible' ? second : this;
     return { have: short.asked - short.losses, needed: short.needed };
   }
 }
