@@ -5,17 +5,7 @@ import { describe, test } from 'node:test';
 import { Controller } from '../../../../src/autoscale/controller.ts';
 import { AUTOSCALE_DEFAULTS } from '../../../../src/autoscale/settings.ts';
 import { AutoscalePage, listenAddressOf } from '../../../../src/main/autoscale/page.ts';
-
-const node = { zone: 'z', cpu: 0.9, p99Ms: undefined, diskBytes: undefined, operations: undefined };
-const observation = {
-  epoch: 1,
-  nodes: ['n1', 'n2', 'n3'].map((id) => ({ id, ...node })),
-  replicas: 3,
-  underWay: '',
-  progress: '',
-  obstacle: '',
-  removable: [],
-};
+import { busyThree } from '../../../support/observation.ts';
 
 describe('the page of the autoscaler', () => {
   async function withPage(
@@ -38,7 +28,7 @@ describe('the page of the autoscaler', () => {
 
   test('shows figures and decisions', async () => {
     await withPage(60_000, async (ask, page, controller) => {
-      page.looked(controller.observe(0, observation));
+      page.looked(controller.observe(0, busyThree));
       page.done({ action: 'add', node: 'n4', error: '' });
       const text = await (await ask('/metrics')).text();
       assert.match(text, /^dure_autoscale_nodes 3$/m);
@@ -46,7 +36,9 @@ describe('the page of the autoscaler', () => {
       assert.match(text, /^dure_autoscale_decisions_total\{action="grow"\} 1$/m);
       assert.match(text, /^dure_autoscale_deeds_total\{action="add",outcome="ok"\} 1$/m);
       // When nobody tells, there is no figure.
-      page.looked(controller.observe(1, { ...observation, nodes: [{ id: 'n1', ...node, cpu: undefined }] }));
+      page.looked(
+        controller.observe(1, { ...busyThree, nodes: [{ ...busyThree.nodes[0]!, cpu: undefined }] }),
+      );
       assert.doesNotMatch(await (await ask('/metrics')).text(), /of="value"/);
       const { decisions } = (await (await ask('/decisions')).json()) as { decisions: { action: string }[] };
       assert.deepEqual(

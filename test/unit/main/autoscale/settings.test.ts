@@ -9,6 +9,7 @@ import { Controller } from '../../../../src/autoscale/controller.ts';
 import { AUTOSCALE_DEFAULTS } from '../../../../src/autoscale/settings.ts';
 import { decisionLine, deedLine } from '../../../../src/main/autoscale/decision-lines.ts';
 import { AUTOSCALE_SETTINGS, loadAutoscale } from '../../../../src/main/autoscale/settings.ts';
+import { busyThree } from '../../../support/observation.ts';
 
 describe('settings of the autoscaler', () => {
   const directory = mkdtempSync(join(tmpdir(), 'dure-autoscale-'));
@@ -79,17 +80,7 @@ describe('settings of the autoscaler', () => {
 });
 
 describe('lines of the autoscaler', () => {
-  const node = { zone: 'z', cpu: 0.9, p99Ms: undefined, diskBytes: undefined, operations: undefined };
-  const observation = {
-    epoch: 1,
-    nodes: ['n1', 'n2', 'n3'].map((id) => ({ id, ...node })),
-    replicas: 3,
-    underWay: '',
-    progress: '',
-    obstacle: '',
-    removable: [],
-  };
-  const decision = new Controller({ ...AUTOSCALE_DEFAULTS, growAfterMs: 0 }).observe(0, observation);
+  const decision = new Controller({ ...AUTOSCALE_DEFAULTS, growAfterMs: 0 }).observe(0, busyThree);
   const at = Date.UTC(2026, 10, 21, 12);
 
   test('for people', () => {
