@@ -26,6 +26,7 @@ export type ReasonCode =
   | 'storage-full'
   | 'quorum-lost'
   | 'quorum-on-stand-ins'
+  | 'copies-few'
   | 'clock-doubted'
   | 'member-down'
   | 'member-suspect'

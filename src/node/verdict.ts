@@ -41,6 +41,7 @@ export function reasonsOf(findings: Findings, context: VerdictContext): readonly
   quorumReason(findings, reasons);
   for (const member of findings.members) memberReason(findings, member, reasons);
   changeReasons(findings, reasons);
+  copiesReason(findings, reasons);
   hintReasons(findings, reasons);
   unreadableReason(findings, reasons);
   lagReasons(findings, reasons);
@@ -130,6 +131,25 @@ function quorumReason({ partitions, past }: Findings, reasons: StatusReason[]): 
           'those keys are served, and reads may miss what only the absent replicas have; with a strict policy requests on them fail',
           action,
         ]),
+  );
+}
+
+/** Fewer nodes than N: nothing is amiss with any of them, and still less is to spare than was asked for. */
+function copiesReason({ members, replicas }: Findings, reasons: StatusReason[]): void {
+  const owners = members.filter(({ state }) => state === 'owning' || state === 'leaving').length;
+  // Of those who are on their way the change under way tells.
+  const missing = replicas - members.length;
+  if (owners === 0 || missing <= 0) return;
+  reasons.push(
+    reason('degraded', 'copies-few', '', [
+      owners === 1
+        ? `only one copy of the data is kept, on the only node; ${replicas} are wanted`
+        : `only ${owners} copies of the data are kept, for want of nodes; ${replicas} are wanted`,
+      owners === 1
+        ? 'if that node is down nothing is served, and what is on its disk is lost with the disk'
+        : 'a key is served and kept through fewer losses of nodes than it should be',
+      `let ${plural(missing, 'more node', 'more nodes')} join (dure start --join); a cluster that is to keep no more copies is founded with replicas: ${owners}`,
+    ]),
   );
 }
 

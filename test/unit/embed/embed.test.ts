@@ -73,7 +73,12 @@ test('a node alone in memory: values, spaces, TTL, update, batch, scan, peek; cl
     await bytes.delete('1');
     assert.equal(await bytes.get('1'), undefined);
 
-    assert.equal(node.status().verdict, 'well');
+    const { verdict, reasons } = node.status();
+    assert.equal(verdict, 'degraded');
+    assert.deepEqual(
+      reasons.map(({ code }) => code),
+      ['copies-few'],
+    );
     assert.equal(node.members().length, 1);
   } finally {
     await node.close();

@@ -64,6 +64,39 @@ describe('verdict', () => {
     );
   });
 
+  it('fewer nodes than N keep fewer copies, until the missing ones own their share', () => {
+    const only = (count: number, change: (own: AnswerDraft) => unknown = () => {}): StatusReason[] => {
+      const { answers } = new Statuses(count);
+      change(answers[0]!);
+      const reasons = [...reasonsOf(answers[0]!, trusted)];
+      for (const reason of reasons) checkWords(reason);
+      return reasons;
+    };
+    const [one, ...more] = only(1);
+    assert.deepEqual(
+      [one!.code, one!.severity, more.length, verdictOf([one!])],
+      ['copies-few', 'degraded', 0, 'degraded'],
+    );
+    assert.equal(one!.what, 'only one copy of the data is kept, on the only node; 3 are wanted');
+    assert.match(one!.action, /^let 2 more nodes join .* replicas: 1$/);
+    assert.match(only(2)[0]!.what, /^only 2 copies of the data are kept/);
+    assert.match(only(2)[0]!.action, /^let 1 more node join /);
+    assert.deepEqual(
+      only(1, (own) => {
+        own.replicas = 1;
+      }),
+      [],
+    );
+    assert.deepEqual(only(3), []);
+    const joins = (count: number): StatusReason[] =>
+      only(count, (own) => {
+        own.members.at(-1)!.state = 'joining';
+      });
+    assert.deepEqual(joins(3), [], 'the change tells of it');
+    assert.match(joins(2)[0]!.what, /^only one copy/);
+    assert.match(joins(2)[0]!.action, /^let 1 more node join /);
+  });
+
   it('a change under way: what each member still has to do, whom it waits for, and nothing of one that is quick', () => {
     const join: Draft<ChangeStatus> = {
       kind: 'join',
