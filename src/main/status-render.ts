@@ -6,6 +6,8 @@
  */
 
 import { bytesWords, countWords, durationWords, plural } from '../base/words.ts';
+import type { StatusAnswer } from '../http/status.ts';
+import type { MemberState } from '../topology/member-state.ts';
 import { copiesWords } from './node-view.ts';
 import type { ClusterView, NodeView, Opinion, SharedReason } from './status-view.ts';
 
@@ -147,11 +149,16 @@ function tableLines(view: ClusterView, shown: readonly Column[], paint: Paint): 
   ];
 }
 
+/** What a node owns, as it says itself. */
+function ownState({ node, members }: StatusAnswer): MemberState | undefined {
+  return members.find(({ id }) => id === node)?.state;
+}
+
 function stateCell({ answer, others }: NodeView): Cell {
   if (answer === undefined)
     return { text: 'no answer', tone: others.down + others.left > 0 ? 'bad' : 'warn' };
   if (answer.fault !== '') return { text: 'not serving', tone: 'warn' };
-  const state = answer.members.find(({ id }) => id === answer.node)?.state;
+  const state = ownState(answer);
   if (state === 'joining' || state === 'leaving') return { text: state, tone: 'warn' };
   return { text: `up ${durationWords(answer.uptimeMs)}`, tone: 'good' };
 }
@@ -197,9 +204,11 @@ function repairCell({ answer }: NodeView): Cell {
   const repair = answer?.repair;
   if (repair === undefined) return none;
   const { running, progress, differing, unknown, comparisons, roundAgeMs } = repair;
+  // It holds nothing by the table that reads ask: there is nothing that could be equal.
+  if (comparisons === 0) return ownState(answer!) === 'joining' ? { text: 'joining', tone: 'dim' } : none;
   const round = running ? `, round ${Math.floor(progress * 100)} %` : '';
   if (differing > 0) return { text: `${countWords(differing)} differ${round}`, tone: 'warn' };
-  if (comparisons > 0 && unknown === comparisons) return { text: `not compared yet${round}`, tone: 'dim' };
+  if (unknown === comparisons) return { text: `not compared yet${round}`, tone: 'dim' };
   if (unknown > 0) return { text: `${countWords(unknown)} not compared${round}`, tone: 'dim' };
   if (running) return { text: `equal${round}`, tone: 'good' };
   const ago = roundAgeMs === null ? '' : `, ${durationWords(roundAgeMs)} ago`;

@@ -52,6 +52,8 @@ collected.
     for (const own of cluster.answers) {
       own.epoch = 2;
       cluster.view(own.node, 'n3').state = 'joining';
+      // It holds nothing yet that could be compared.
+      if (own.node === 'n3') Object.assign(own.repair, { comparisons: 0, equal: 0, roundAgeMs: null });
       const figures = own.node === 'n3' ? { partitions: 512, partitionsDone: 320 } : {};
       own.change = {
         ...{ kind: 'join', nodes: ['n3'], gone: [], cancelled: false, phase: 'copy', sinceMs: 40_000 },
@@ -67,7 +69,7 @@ Cluster shop: 3 nodes, N=3, epoch 2, Dure 0.1.0
   NODE  ZONE  STATE      OTHERS SAY  PHI  KEEPS  IS OWED  LAG  REPAIR         HORIZON  WHOLE    P95  STORAGE
   n1    a     up 3h 12m  alive       0.4      0        0    0  equal, 5m ago       3m  yes    0.6ms  1.0 GiB
   n2    b     up 3h 12m  alive       0.4      0        0    0  equal, 5m ago       3m  yes    0.6ms  1.0 GiB
-  n3    c     joining    alive       0.4      0        0    0  equal, 5m ago       3m  yes    0.6ms  1.0 GiB
+  n3    c     joining    alive       0.4      0        0    0  joining             3m  yes    0.6ms  1.0 GiB
 
 Degraded: everything is served; something is missing, late, or no longer spare.
 
