@@ -97,7 +97,10 @@ export function clusterClient(ports: readonly number[]): Client {
     ports.map((port) => ({ host: loopback, port })),
     {
       redisOptions: ioredisOptions,
-      enableOfflineQueue: false,
+      // Without a queue it rejects what is for a node it is only connecting to, one that has just joined, in the words of
+      // a connection that was lost ("Connection is closed."), though nothing was sent. With a queue the command waits for
+      // the connection, and is sent once.
+      enableOfflineQueue: true,
       clusterRetryStrategy: () => redialMs,
       // After a lost connection it would send again what may have been applied.
       retryDelayOnFailover: 0,
