@@ -124,6 +124,7 @@ function costOf(key: ByteString, valueLength: number): number {
 export class MemoryStorage implements Storage, StorageUsage {
   readonly engine = 'memory';
   readonly durable = false;
+  readonly evicts: boolean;
   readonly #clock: Clock;
   readonly #bytesMax: number;
   readonly #policy: EvictionPolicy;
@@ -151,6 +152,7 @@ export class MemoryStorage implements Storage, StorageUsage {
     this.#clock = options.clock;
     this.#bytesMax = options.memoryBytesMax ?? 0;
     this.#policy = options.evictionPolicy ?? 'none';
+    this.evicts = this.#policy !== 'none';
     this.#onEvict = options.onEvict;
     this.#key = new KeyWords(options.random.u32(), options.random.u32());
     this.#table = new RowTable(this.#policy === 'lfu');

@@ -178,6 +178,7 @@ async function askToJoin(config: NodeConfig, address: string): Promise<Topology>
   const { id, host, respPort, peerPort, httpPort, zone, weight } = config.self;
   const before = await topologyOf(config, address);
   if (!before.has(id)) {
+    if (config.storage.evictionPolicy !== 'none') throw new StartError(EXIT.failed, evictsWords(config));
     const body = { id, host, respPort, peerPort, httpPort, zone, weight, cluster: config.clusterName };
     const call = { method: 'POST', body, headers: passwordHeaders(config), timeoutMs: changeMs } as const;
     const answer = await httpCall(address, '/v1/nodes', call);
@@ -199,6 +200,14 @@ async function askToJoin(config: NodeConfig, address: string): Promise<Topology>
   }
   checkAddress(config, now);
   return now;
+}
+
+function evictsWords({ nodeId, storage }: NodeConfig): string {
+  return [
+    `node ${nodeId} drops rows to make room (storage.evictionPolicy is ${storage.evictionPolicy}): it could never prove to hold`,
+    'its share of the data, and its join would wait for ever. A cache is founded with all its members; a node that joins',
+    'a cluster has storage.evictionPolicy none.',
+  ].join('\n');
 }
 
 function problemIn(text: string): Partial<ProblemBody> | undefined {

@@ -27,6 +27,7 @@ import {
   type Transition,
 } from '../topology/changes.ts';
 import { decodeTopology, encodeTopology } from '../topology/codec.ts';
+import { movesData } from '../topology/moves-data.ts';
 import type { TopologyRequest } from '../topology/request.ts';
 import type { Topology } from '../topology/topology.ts';
 import { PROTOCOL_VERSION_TOPOLOGY } from '../wire/frame.ts';
@@ -228,6 +229,13 @@ export class TopologyDriver {
       return;
     }
     asked.warnings = asked.draft.transition.warnings;
+    if (this.#context.replica.evicts && asked.request.kind !== 'force' && movesData(topology, next)) {
+      const message =
+        'rows go by themselves here (storage.evictionPolicy), and so their new owners could never prove to hold them ' +
+        'all: the change would wait for ever. A cache of another size is founded anew';
+      this.#fail(asked, 'invalid', message);
+      return;
+    }
     if (!this.#areLost(asked, next, now)) return;
     if (asked.request.kind === 'force') this.#force(asked, next);
     else if (this.#mayBegin(asked, next, now)) this.#propose(next, asked.deadline, asked);

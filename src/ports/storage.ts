@@ -64,6 +64,8 @@ export interface Storage {
   readonly engine: string;
   /** Whether data outlives the process. */
   readonly durable: boolean;
+  /** Whether it drops rows by itself to stay below a bound: a cache. Left out by one that never does. */
+  readonly evicts?: boolean;
   /**
    * Why the engine cannot vouch that it still holds all it acknowledged, in words; left out when it can.
    * It says so at each opening until `lossNoted`.

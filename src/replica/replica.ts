@@ -146,6 +146,11 @@ export class Replica {
     return this.#failure;
   }
 
+  /** Whether rows go by themselves, to make room: nobody can prove then to hold them all. */
+  get evicts(): boolean {
+    return this.#options.storage.evicts === true;
+  }
+
   #setFloor(stamp: Stamp): void {
     this.#floor = stamp;
     this.#floorSet = true;

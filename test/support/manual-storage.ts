@@ -24,6 +24,7 @@ interface PendingBatch {
 export class ManualStorage implements Storage {
   readonly engine = 'manual';
   readonly durable = true;
+  evicts = false;
   /** What is stored for good. */
   readonly entries: Map<ByteString, Uint8Array> = new Map();
   /** Batches handed in and not completed. */

@@ -178,6 +178,25 @@ describe('a node that is to join', () => {
     );
   });
 
+  it('does not join with a storage that drops rows, but is a member again if it was one', async () => {
+    const node = new Host();
+    await withHttpApi(
+      async ({ port }) => {
+        const storage = { engine: 'memory', memoryBytesMax: '64MiB', evictionPolicy: 'lru' };
+        const config = newcomer({ join: [`127.0.0.1:${port}`], storage });
+        assert.match(
+          await refusal(joinCluster(config, logTo([]), quick)),
+          /n4 drops rows to make room \(storage.evictionPolicy is lru\)/,
+        );
+        assert.equal(node.asked, 0);
+        node.admit(config.self);
+        assert.equal((await joinCluster(config, logTo([]), quick)).has('n4'), true);
+      },
+      {},
+      node,
+    );
+  });
+
   it('gives up when nobody answers for long, or only another cluster does', async () => {
     const lines: string[] = [];
     const config = newcomer({ join: [`127.0.0.1:${nowhere}`] });

@@ -206,6 +206,29 @@ describe('members that come and go', () => {
     cluster.finish();
   });
 
+  it('is refused where rows go by themselves, if it moves any', () => {
+    const cluster = new TopologyCluster({ nodes: 4 });
+    const asked = (request: Parameters<typeof cluster.ask>[1]): string => {
+      const { error } = cluster.answered(cluster.ask('n1', request));
+      return error === undefined ? 'begun' : `${error.code} ${error.outcome} ${error.message}`;
+    };
+    cluster.seat('n1').storage.evicts = true;
+    const refused =
+      /^invalid fail rows go by themselves here \(storage.evictionPolicy\).*nothing was changed$/;
+    assert.match(asked({ kind: 'leave', id: 'n4' }), refused);
+    assert.match(asked({ kind: 'weight', id: 'n2', weight: 3 }), refused);
+    assert.match(asked({ kind: 'join', member: pumpedMember('n5') }), refused);
+    assert.equal(cluster.node('n1').topology.epoch, 1);
+    // Somebody that all hold the rows of may go for good: nobody fetches any.
+    const few = new TopologyCluster({ nodes: 3 });
+    for (const { storage } of few.seats.values()) storage.evicts = true;
+    few.remove('n3');
+    few.mustBegin('n1', { kind: 'remove', ids: ['n3'] });
+    assert.equal(few.untilSteady().members.length, 2);
+    cluster.finish();
+    few.finish();
+  });
+
   it('a member that is gone for good is removed while it is away, and not while it answers', () => {
     const cluster = new TopologyCluster({ nodes: 4 });
     const alive = cluster.answered(cluster.ask('n1', { kind: 'remove', ids: ['n4'] }));
