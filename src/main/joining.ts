@@ -126,6 +126,7 @@ export async function joinCluster(config: NodeConfig, log: Log, times: JoinTimes
   let lastWords = '';
   for (;;) {
     const problems: string[] = [];
+    let stranger: Stranger | undefined;
     // Those that are found on the way are asked in the same round.
     for (const address of addresses) {
       try {
@@ -138,6 +139,7 @@ export async function joinCluster(config: NodeConfig, log: Log, times: JoinTimes
         return topology;
       } catch (error) {
         if (error instanceof StartError) throw error;
+        if (error instanceof Stranger) stranger = error;
         if (error instanceof Refusal) answeredAt = performance.now();
         for (const more of error instanceof Refusal ? error.members : []) {
           if (addresses.size < addressesMax) addresses.add(more);
@@ -147,18 +149,35 @@ export async function joinCluster(config: NodeConfig, log: Log, times: JoinTimes
     }
     const now = performance.now();
     if (now - answeredAt > (times.nobodyMsMax ?? nobodyMsMax) || now - beganAt > busyMsMax) {
-      throw new StartError(EXIT.failed, refusedWords(config, problems));
+      throw new StartError(EXIT.failed, refusedWords(config, problems, stranger));
     }
     const words = problems.join('; ');
     // How long ago something began is no news.
     const news = words.replaceAll(/begun \S+ ago/g, '');
     if (news !== lastWords || now > tellAt) {
-      log.write('info', 'joining', { problems: words, elapsedMs: Math.round(now - beganAt) });
+      const action = stranger === undefined ? {} : { action: strangerAdvice(config, stranger) };
+      const elapsedMs = Math.round(now - beganAt);
+      // Others come up, or are done, by themselves; a name does not mend itself.
+      log.write(stranger === undefined ? 'info' : 'warn', 'joining', {
+        problems: words,
+        elapsedMs,
+        ...action,
+      });
       lastWords = news;
       tellAt = now + tellEveryMs;
     }
     await delay(pauseMs);
     pauseMs = Math.min(pauseMs * 1.6, times.pauseMsMost ?? pauseMsMost);
+  }
+}
+
+/** Who answered is of another cluster. */
+class Stranger extends Error {
+  readonly cluster: string;
+
+  constructor(cluster: string) {
+    super(`it belongs to cluster "${cluster}"`);
+    this.cluster = cluster;
   }
 }
 
@@ -240,7 +259,7 @@ async function topologyOf(config: NodeConfig, address: string): Promise<Topology
   const answer = problemIn(text) as Partial<TopologyAnswer> | undefined;
   if (typeof answer?.encoded !== 'string')
     throw new Error('it is not a node of Dure, or one of another version');
-  if (answer.cluster !== config.clusterName) throw new Error(`it belongs to cluster "${answer.cluster}"`);
+  if (answer.cluster !== config.clusterName) throw new Stranger(String(answer.cluster));
   return decodeTopology(Buffer.from(answer.encoded, 'base64'));
 }
 
@@ -255,11 +274,21 @@ function others({ self }: NodeConfig, addresses: readonly string[]): string[] {
   return [...new Set(addresses)].filter((address) => address !== own).slice(0, addressesMax);
 }
 
-function refusedWords({ nodeId }: NodeConfig, problems: readonly string[]): string {
+function strangerAdvice({ clusterName }: NodeConfig, { cluster }: Stranger): string {
+  return `this node is to join cluster "${clusterName}": set clusterName to "${cluster}", or join to addresses of "${clusterName}"`;
+}
+
+function refusedWords(
+  config: NodeConfig,
+  problems: readonly string[],
+  stranger: Stranger | undefined,
+): string {
   return [
-    `node ${nodeId} was not taken in:`,
+    `node ${config.nodeId} was not taken in:`,
     ...problems.map((problem) => `  ${problem}`),
-    'join names HTTP addresses of members that are up. Start this node again when they are.',
+    stranger === undefined
+      ? 'join names HTTP addresses of members that are up. Start this node again when they are.'
+      : `Mend the configuration and start it again: ${strangerAdvice(config, stranger)}.`,
   ].join('\n');
 }
 

@@ -202,9 +202,17 @@ describe('a node that is to join', () => {
     const config = newcomer({ join: [`127.0.0.1:${nowhere}`] });
     assert.match(await refusal(joinCluster(config, logTo(lines), quick)), /nothing listens there/);
     assert.equal(lines.length, 1, 'the same is told once');
+    assert.doesNotMatch(lines[0]!, /clusterName/);
     await withHttpApi(async ({ port }) => {
       const stranger = newcomer({ join: [`127.0.0.1:${port}`], clusterName: 'other' });
-      assert.match(await refusal(joinCluster(stranger, logTo([]), quick)), /belongs to cluster "fake"/);
+      const told: string[] = [];
+      const log: Log = {
+        write: (level, event, fields) => told.push(`${level} ${event} ${JSON.stringify(fields)}`),
+      };
+      const words = await refusal(joinCluster(stranger, log, quick));
+      assert.match(words, /belongs to cluster "fake"\nMend the configuration.*set clusterName to "fake"/);
+      // Waiting does not mend a name: that is no mere news.
+      assert.match(told[0]!, /^warn joining .*belongs to cluster .*set clusterName to \\"fake\\"/);
     });
   });
 });
