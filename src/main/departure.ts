@@ -4,6 +4,8 @@
  *
  * Those who go on without a node that still runs do not talk to it, and so cannot tell it. So a node asks those whom it
  * does not hear over HTTP what has become of the cluster: at once if it hears nobody, else now and then.
+ *
+ * Of a newcomer it tells whom its join waits for (`join-wait.ts`).
  */
 
 import type { NodeApi } from '../node/api.ts';
@@ -11,6 +13,7 @@ import type { Log } from '../ports/log.ts';
 import type { Topology } from '../topology/topology.ts';
 import type { NodeConfig } from './config.ts';
 import { noteMembers } from './identity-file.ts';
+import { JoinWait } from './join-wait.ts';
 import { askForNews, httpAddresses } from './joining.ts';
 
 /** Why a node is no member any more. */
@@ -61,7 +64,9 @@ export function followTopology(
   let seen: Topology | undefined;
   // It looks round twice in its patience: lonely both times, it asks.
   let [lookedAt, wasLonely, looksSince] = [performance.now(), false, 0];
+  const joinWait = new JoinWait(config.nodeId, log);
   const look = (): void => {
+    joinWait.look(node, performance.now());
     if (performance.now() - lookedAt > patienceMs / 2) {
       const silent = silentOf(node);
       const lonely = silent.length > 0 && silent.length === node.members().length - 1;
