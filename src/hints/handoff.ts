@@ -27,21 +27,24 @@ const pageRows = 512;
 const backoffMinMs = 100;
 const backoffMaxMs = 5000;
 
-/** A rate: tokens for bytes, at most a tenth of a second's worth saved up. */
+/** A rate: tokens for bytes, a little of which may be saved up. */
 export class TokenBucket {
-  readonly #bytesPerSecond: number;
+  readonly #bytesPerMs: number;
+  readonly #tokensMax: number;
   #tokens: number;
   #filledAt = 0;
 
-  constructor(bytesPerSecond: number) {
-    this.#bytesPerSecond = bytesPerSecond;
-    this.#tokens = bytesPerSecond / 10;
+  /** @param savedMs what comes in so long may be saved up, milliseconds */
+  constructor(bytesPerSecond: number, savedMs = 100) {
+    this.#bytesPerMs = bytesPerSecond / 1000;
+    this.#tokensMax = this.#bytesPerMs * savedMs;
+    this.#tokens = this.#tokensMax;
   }
 
-  fill(now: number): void {
-    const most = this.#bytesPerSecond / 10;
+  /** Time passed. @param share of the rate that may be used meanwhile, 0 to 1 */
+  fill(now: number, share = 1): void {
     const since = Math.max(0, now - this.#filledAt);
-    this.#tokens = Math.min(most, this.#tokens + (since * this.#bytesPerSecond) / 1000);
+    this.#tokens = Math.min(this.#tokensMax, this.#tokens + since * this.#bytesPerMs * share);
     this.#filledAt = now;
   }
 

@@ -52,6 +52,8 @@ export interface NodeContext {
   now(): number;
   /** Wall milliseconds. */
   wall(): number;
+  /** How late ticks come lately, milliseconds: see `Turn`. */
+  lagMs(): number;
 }
 
 /** Whether a stamp lies further ahead of our clock than we believe anyone. */

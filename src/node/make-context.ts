@@ -81,7 +81,7 @@ export function makeLinks(
 export function makeContext(parts: ContextParts): NodeContext {
   const { options, ports, topology, replica, identity, links, plans, flights, tally } = parts;
   const { limits, mutants = noMutants } = options;
-  const { storage, log, clock, random } = ports;
+  const { storage, log, clock, random, turn } = ports;
   return {
     self: options.id,
     get topology() {
@@ -113,5 +113,6 @@ export function makeContext(parts: ContextParts): NodeContext {
     mutants,
     now: () => clock.monotonic(),
     wall: () => clock.wall(),
+    lagMs: () => turn.lagMs ?? 0,
   };
 }

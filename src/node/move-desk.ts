@@ -23,6 +23,7 @@ import type { Desk } from './desk.ts';
 import type { MoveFigures } from './move-figures.ts';
 import { moveNoteKey, readMoveNote, writeMoveNote } from './move-note.ts';
 import { movesTo } from './move-plan.ts';
+import type { RepairPurses } from './repair-purses.ts';
 import type { CompareDone, CompareHow } from './repair-work.ts';
 import type { StrayMarks } from './stray-marks.ts';
 import { Strays } from './strays.ts';
@@ -44,6 +45,7 @@ export interface MoveNeighbours {
     readonly open: boolean;
     compare(partition: number, peer: NodeId, done: CompareDone, how: CompareHow): void;
     give(partition: number, owner: NodeId, done: CompareDone): void;
+    readonly purses: RepairPurses;
   };
   /** Notes which partitions hold rows of others. */
   readonly strays: StrayMarks;
@@ -102,6 +104,7 @@ export class MoveDesk implements Desk {
     this.#strays = new Strays(context, storage, neighbours.strays, {
       give: (partition, owner, done) => neighbours.repair.give(partition, owner, done),
       doAllKnow: () => this.#doAllKnow(),
+      purses: neighbours.repair.purses,
     });
     const stored = peekStored(storage, moveNoteKey);
     const note = stored === undefined ? undefined : readMoveNote(stored, context.topology.partitionCount);

@@ -34,6 +34,7 @@ import type { Link } from './links.ts';
 import { awayError, busyError, changedError, RepairCalls, strangeError } from './repair-calls.ts';
 import type { RepairDemand, RepairDone, RepairFigures, RepairProgress } from './repair-demand.ts';
 import { RepairRun } from './repair-demand.ts';
+import { RepairPurses } from './repair-purses.ts';
 import { RepairRows } from './repair-rows.ts';
 import { RepairTally, repairStatus } from './repair-tally.ts';
 import type { CompareDone, CompareHow, DemandTask, Outgoing, PeerWork, WideTask } from './repair-work.ts';
@@ -82,6 +83,8 @@ export class RepairDesk implements Desk {
   readonly #tally: RepairTally = new RepairTally();
   readonly #wideUnderway: Set<number> = new Set();
   readonly #lookWithinMs: number;
+  /** What all of it is paid from. */
+  readonly purses: RepairPurses;
   /** Sessions begin once the node is open. */
   open = false;
 
@@ -92,7 +95,8 @@ export class RepairDesk implements Desk {
     this.#forest = forest;
     this.#random = random;
     this.#damaged = options.damaged;
-    this.#rows = new RepairRows({ context, storage, forest, seed: random.u32() });
+    this.purses = new RepairPurses(limits);
+    this.#rows = new RepairRows({ context, storage, forest, seed: random.u32(), purses: this.purses });
     this.#mutants = {
       skipsOlder: mutants.has('sync-skips-older'),
       horizonNotCaughtUp: mutants.has('horizon-not-caught-up'),
@@ -203,8 +207,6 @@ export class RepairDesk implements Desk {
     const { a, b } = this.#rows.sum(slots[0]! * 16, slots.length * 16);
     return { a, b, fresh: slots.every((slot) => !this.#forest.isMarked(slot)) };
   }
-
-  // Inputs.
 
   livenessChanged(link: Link): void {
     const desk = this.#peers.get(link.member.id);
@@ -477,8 +479,6 @@ export class RepairDesk implements Desk {
   message(link: Link, type: number, id: number, reader: ByteReader): void {
     this.#calls.message(link, type, id, reader);
   }
-
-  // Facts.
 
   figures(): RepairFigures {
     const { figures: answered } = this.#responder;

@@ -8,13 +8,12 @@
  */
 
 import { CodedError } from '../base/errors.ts';
-import { TokenBucket } from '../hints/handoff.ts';
 import type { HashForest, NodeHash } from '../merkle/hash-forest.ts';
 import { BUCKETS_PER_SLOT } from '../merkle/hash-forest.ts';
 import { RowHash } from '../merkle/row-hash.ts';
 import type { Storage, StorageEntry } from '../ports/storage.ts';
 import type { NodeId } from '../ports/transport.ts';
-import { Pace } from '../repair/pace.ts';
+import type { Pace } from '../repair/pace.ts';
 import type { LocalRows, Need, PageDone, RepairDone, RowVisitor } from '../repair/ports.ts';
 import { SLOT_COUNT } from '../ring/slots.ts';
 import type { Table } from '../ring/table.ts';
@@ -24,6 +23,7 @@ import type { Row, Stamp } from '../rows/row.ts';
 import { compareStamps, isRowIntact, ROW_HEADER_BYTES, rowStamp } from '../rows/row.ts';
 import type { NodeContext } from './context.ts';
 import { isTooFarAhead, observeStamp } from './context.ts';
+import type { RepairPurses } from './repair-purses.ts';
 import { RowCarrier } from './row-carrier.ts';
 
 const pageEntries = 512;
@@ -33,17 +33,6 @@ const jobsMax = 64;
 const stampOffset = 2;
 /** What a row costs beside the time we see: the engine's own threads, the garbage. Milliseconds. */
 const rowCostMs = 0.0005;
-/** What a byte costs on its way: at a share of 1, 100 MB/s. Milliseconds. */
-const byteCostMs = 0.00001;
-/** The most that may be spent in one go, milliseconds. */
-const patientPurseMs = 2;
-const urgentPurseMs = 8;
-/** Urgent work may take so many times the share, within bounds. */
-const urgentFactor = 6;
-const urgentShareMin = 0.1;
-const urgentShareMax = 0.5;
-/** More requests in flight than this, and patient work takes a quarter of its share, urgent work its least. */
-const requestsMany = 256;
 /**
  * Rows are read anew after so many intervals although no write touched them: disks rot, and what nobody
  * reads would be found damaged only when its last good copy is gone.
@@ -63,12 +52,6 @@ interface Job {
   at: number;
 }
 
-interface Waiter {
-  readonly urgent: boolean;
-  readonly moves: boolean;
-  readonly run: () => void;
-}
-
 /** A stretch of adjacent slots being read. */
 interface Run {
   readonly job: Job;
@@ -84,6 +67,7 @@ export interface RepairRowsOptions {
   readonly forest: HashForest;
   /** Another one each life and node: makes damaged rows differ from everybody else's, and begins tokens. */
   readonly seed: number;
+  readonly purses: RepairPurses;
 }
 
 export class RepairRows implements LocalRows {
@@ -93,8 +77,7 @@ export class RepairRows implements LocalRows {
   readonly #forest: HashForest;
   readonly #seed: number;
   readonly #hash: RowHash = new RowHash();
-  readonly #patient: Pace = new Pace(patientPurseMs);
-  readonly #urgent: Pace = new Pace(urgentPurseMs);
+  readonly #purses: RepairPurses;
   readonly #damaged: Set<RowKey> = new Set();
   /** Horizon and floor the leaves were weighed by. */
   readonly #horizons: Float64Array;
@@ -103,9 +86,6 @@ export class RepairRows implements LocalRows {
   readonly #taken: Uint32Array;
   readonly #takenFrom: Map<NodeId, Uint32Array> = new Map();
   #jobs: Job[] = [];
-  #waiters: Waiter[] = [];
-  /** What moves here while owners change, at most so fast. */
-  readonly #moves: TokenBucket;
   readonly #carrier: RowCarrier;
   #run: Run | undefined = undefined;
   #reading = false;
@@ -120,14 +100,14 @@ export class RepairRows implements LocalRows {
     this.#forest = options.forest;
     this.#seed = options.seed;
     this.partitionCount = options.context.topology.partitionCount;
-    this.#moves = new TokenBucket(options.context.limits.moveBytesPerSecond);
+    this.#purses = options.purses;
     this.#carrier = new RowCarrier({
       storage: options.storage,
       replica: options.context.replica,
       whenAllowed: (urgent, run) => this.whenAllowed(urgent, 0, run),
       spent: (urgent, rows, ms) => {
         this.rowsRead += rows;
-        (urgent ? this.#urgent : this.#patient).spend(ms + rows * rowCostMs);
+        this.#purses.of(urgent).spend(ms + rows * rowCostMs);
       },
       now: () => this.now(),
     });
@@ -163,17 +143,17 @@ export class RepairRows implements LocalRows {
 
   /** Milliseconds spent on comparisons since start. */
   get spentMs(): number {
-    return this.#patient.spentMs + this.#urgent.spentMs;
+    return this.#purses.spentMs;
   }
 
   /** Nothing waits to be read or sent. */
   get isQuiet(): boolean {
-    return this.#jobs.length === 0 && this.#waiters.length === 0;
+    return this.#jobs.length === 0 && !this.#purses.hasWaiters;
   }
 
   /** Whether patient work may be begun. */
   get isCalm(): boolean {
-    return this.#jobs.length === 0 && this.#patient.allows;
+    return this.#jobs.length === 0 && this.#purses.of(false).allows;
   }
 
   /** A row that failed its checksum when it was read, and is to be mended. */
@@ -244,14 +224,9 @@ export class RepairRows implements LocalRows {
 
   /** Time passes: refills the purses, and goes on with what waits. Call every few milliseconds. */
   tick(now: number): void {
-    const { limits, flights } = this.#context;
-    const share = limits.repairShareMax;
-    const isBusy = flights.unanswered > requestsMany;
-    this.#patient.pass(now, isBusy ? share / 4 : share);
-    const urgentShare = Math.min(urgentShareMax, Math.max(urgentShareMin, share * urgentFactor));
-    this.#urgent.pass(now, isBusy ? urgentShareMin : urgentShare);
-    this.#moves.fill(now);
-    if (this.#jobs.length === 0 && this.#waiters.length === 0) return;
+    const { flights } = this.#context;
+    this.#purses.pass(now, flights.unanswered, this.#context.lagMs(), !this.isQuiet);
+    if (this.isQuiet) return;
     for (const job of this.#jobs.filter(({ need }) => now >= need.until)) {
       if (this.#run?.job !== job) this.#finish(job, lateError());
     }
@@ -259,27 +234,15 @@ export class RepairRows implements LocalRows {
   }
 
   whenAllowed(urgent: boolean, bytes: number, run: () => void): void {
-    const pace = urgent ? this.#urgent : this.#patient;
-    pace.spend(bytes * byteCostMs);
-    this.#runWhenAllowed({ urgent, moves: false, run });
+    this.#purses.whenAllowed(urgent, bytes, run);
   }
 
   whenMoveAllowed(run: () => void): void {
-    this.#runWhenAllowed({ urgent: true, moves: true, run });
+    this.#purses.whenMoveAllowed(run);
   }
 
   moved(bytes: number): void {
-    this.#moves.spend(bytes);
-    this.#urgent.spend(bytes * byteCostMs);
-  }
-
-  #runWhenAllowed(waiter: Waiter): void {
-    if (this.#mayRun(waiter)) waiter.run();
-    else this.#waiters.push(waiter);
-  }
-
-  #mayRun({ urgent, moves }: Waiter): boolean {
-    return (urgent ? this.#urgent : this.#patient).allows && (!moves || this.#moves.isOpen);
+    this.#purses.moved(bytes);
   }
 
   /** Works on as long as purses and storage allow; a storage that answers at once is no recursion. */
@@ -288,15 +251,12 @@ export class RepairRows implements LocalRows {
     this.#pumping = true;
     while (!this.#reading && this.#step());
     this.#pumping = false;
-    const ready = this.#waiters.filter((waiter) => this.#mayRun(waiter));
-    if (ready.length === 0) return;
-    this.#waiters = this.#waiters.filter((waiter) => !ready.includes(waiter));
-    for (const { run } of ready) run();
+    this.#purses.release();
   }
 
   #step(): boolean {
     const urgent = this.#jobs.some(({ need }) => need.urgent);
-    const pace = urgent ? this.#urgent : this.#patient;
+    const pace = this.#purses.of(urgent);
     if (this.#jobs.length === 0 || !pace.allows) return false;
     const run = this.#run ?? this.#nextRun(this.#jobs.find(({ need }) => need.urgent === urgent)!);
     if (run !== undefined) this.#readPage(run, pace);
@@ -438,7 +398,7 @@ export class RepairRows implements LocalRows {
     // A key that is held was not deleted before the horizon, whoever says that it is newer.
     const trusted = source === 'sync' || this.rowOf(rowKey) !== undefined;
     context.replica.merge(rowKey, row, { stored: done }, trusted ? 'sync' : 'request');
-    this.#patient.spend(this.now() - began);
+    this.#purses.of(false).spend(this.now() - began);
   }
 
   drop(entries: readonly { key: RowKey; stamp: Stamp }[]): number {

@@ -13,7 +13,7 @@
  *    members to know that epoch: until then the old owners still count for writes.
  * 3. forget the partition's tombstone horizon, durably. From now on rows are missing here that nobody deleted: a
  *    comparison must not take that for "deleted and collected" (`docs/design/tombstones.md`).
- * 4. drop the rows, without tombstones, in pages; each row only if it is still as it was read.
+ * 4. drop the rows, without tombstones, in pages, as the urgent purse allows; each row only if it is still as it was read.
  */
 
 import type { CodedError } from '../base/errors.ts';
@@ -23,11 +23,14 @@ import { peekStored } from '../replica/stored-bytes.ts';
 import { type RowKey, rowKeySlot, slotStart } from '../rows/key.ts';
 import { compareRowStamps, ROW_HEADER_BYTES } from '../rows/row.ts';
 import type { NodeContext } from './context.ts';
+import type { RepairPurses } from './repair-purses.ts';
 import type { StrayMarks } from './stray-marks.ts';
 
-/** Partitions looked after at a time, and rows dropped in one batch. */
+/** Partitions looked after at a time, and rows dropped in one batch: clients are served between two of them. */
 const underwayMax = 4;
-const pageEntries = 256;
+const pageEntries = 64;
+/** What it costs to drop a row beside the time we see: the engine's own threads. Milliseconds. */
+const dropCostMs = 0.03;
 /** What could not be done is tried again after so long, milliseconds. */
 const retryMs = 500;
 
@@ -37,6 +40,8 @@ export interface StrayNeighbours {
   give(partition: number, owner: NodeId, done: (error: CodedError | undefined) => void): void;
   /** Whether all members know the epoch in force, durably. */
   doAllKnow(): boolean;
+  /** What the time is paid from in which rows are dropped. */
+  readonly purses: RepairPurses;
 }
 
 /** A partition being looked after; undefined in the book means that it was given up meanwhile. */
@@ -190,6 +195,10 @@ export class Strays {
   }
 
   #drop(work: Work, from: RowKey): void {
+    this.#neighbours.purses.whenAllowed(true, 0, () => this.#dropFrom(work, from));
+  }
+
+  #dropFrom(work: Work, from: RowKey): void {
     this.#read(work, from, pageEntries, (entries) => {
       const last = entries.at(-1);
       if (last === undefined) {
@@ -207,13 +216,15 @@ export class Strays {
 
   /** Deletes rows that are still as they were read; `done` when that is durable. */
   #dropPage(entries: readonly StorageEntry[], done: (error: CodedError | undefined) => void): void {
-    const { replica } = this.#context;
+    const { replica, now } = this.#context;
+    const began = now();
     const dropped = entries.filter(({ key, value }) => !replica.isPending(key) && this.#isAsRead(key, value));
     this.rowsDropped += dropped.length;
     for (const { key } of dropped) {
       replica.horizons.dropped(rowKeySlot(key));
       replica.note(key, undefined, { stored: () => undefined });
     }
+    this.#neighbours.purses.of(true).spend(now() - began + dropped.length * dropCostMs);
     replica.notes.whenTraysWent({ stored: done });
   }
 

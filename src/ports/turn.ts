@@ -7,4 +7,10 @@
 export interface Turn {
   /** Asks for `endTurn` soon. May be called any number of times within a turn; it is cheap. */
   wake(): void;
+
+  /**
+   * How late ticks come lately, milliseconds, on average over about a tenth of a second: how long a request waits
+   * behind other work of this process, or for a core. Absent: never late.
+   */
+  readonly lagMs?: number;
 }

@@ -24,6 +24,8 @@ export const ROOTS_MAX = 512;
 export const PARTS_LOG_MAX = 16;
 /** Bytes of rows in one message. */
 export const ROWS_BYTES_MAX: number = 256 * 1024;
+/** The same while all rows of a partition are carried away: both sides serve clients between two of them. */
+export const PAGE_BYTES_MAX: number = 64 * 1024;
 
 /** In place of a count of buckets: all rows of a partition are asked for, from a key on. */
 export const FETCH_ALL = 0xffff;

@@ -43,6 +43,7 @@ import {
   horizonMark,
   NODES_MAX,
   nonsense,
+  PAGE_BYTES_MAX,
   ROWS_BYTES_MAX,
   readBucketPart,
   readCount,
@@ -396,7 +397,7 @@ export class Responder {
     const isOurs = (): boolean => this.#local.isReplica(partition);
     if (!isOurs()) answer(REPAIR_ROWS, REPAIR_BUSY);
     else {
-      this.#local.page(partition, after, ROWS_BYTES_MAX, head.urgent, (error, rows, more) => {
+      this.#local.page(partition, after, PAGE_BYTES_MAX, head.urgent, (error, rows, more) => {
         if (error !== undefined || !isOurs()) refuse(answer, REPAIR_ROWS, error);
         else this.#sendRows(head, rows, more, answer);
       });

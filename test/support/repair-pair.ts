@@ -12,6 +12,7 @@ import { HashForest } from '../../src/merkle/hash-forest.ts';
 import type { NodeContext } from '../../src/node/context.ts';
 import { NODE_LIMITS_DEFAULT } from '../../src/node/options.ts';
 import { RepairMarks } from '../../src/node/repair-marks.ts';
+import { RepairPurses } from '../../src/node/repair-purses.ts';
 import { RepairRows } from '../../src/node/repair-rows.ts';
 import type { Storage } from '../../src/ports/storage.ts';
 import type { PartitionOutcome } from '../../src/repair/outcome.ts';
@@ -80,9 +81,16 @@ export class Side {
       mutants: new Set<string>(),
       now: () => this.nowMs,
       wall: () => WALL_MS,
+      lagMs: () => 0,
     } as unknown as NodeContext;
     const { forest } = this;
-    this.rows = new RepairRows({ context, storage, forest, seed: id === 'a' ? 1 : 2 });
+    this.rows = new RepairRows({
+      context,
+      storage,
+      forest,
+      seed: id === 'a' ? 1 : 2,
+      purses: new RepairPurses(context.limits),
+    });
   }
 
   /** Stores a row as a write of `ms` after the epoch of the test; null deletes. */

@@ -10,6 +10,8 @@ import type { NodeContext } from '../../../src/node/context.ts';
 import { MoveDesk } from '../../../src/node/move-desk.ts';
 import { moveNoteKey, readMoveNote, writeMoveNote } from '../../../src/node/move-note.ts';
 import { movesTo } from '../../../src/node/move-plan.ts';
+import { NODE_LIMITS_DEFAULT } from '../../../src/node/options.ts';
+import { RepairPurses } from '../../../src/node/repair-purses.ts';
 import type { CompareDone } from '../../../src/node/repair-work.ts';
 import { StrayMarks } from '../../../src/node/stray-marks.ts';
 import { LOG_SILENT } from '../../../src/ports/log.ts';
@@ -119,6 +121,7 @@ class Mover {
           this.asked.push({ partition, peer, done });
         },
         give: () => assert.fail('nothing is given away while data move'),
+        purses: new RepairPurses(NODE_LIMITS_DEFAULT),
       },
       strays: new StrayMarks(partitionCount),
       epochKnown: () => this.epochKnown,

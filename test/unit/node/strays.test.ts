@@ -9,7 +9,9 @@ import { bytesOf } from '../../../src/base/bytes.ts';
 import { CodedError } from '../../../src/base/errors.ts';
 import { HashForest } from '../../../src/merkle/hash-forest.ts';
 import type { NodeContext } from '../../../src/node/context.ts';
+import { NODE_LIMITS_DEFAULT } from '../../../src/node/options.ts';
 import { RepairMarks } from '../../../src/node/repair-marks.ts';
+import { RepairPurses } from '../../../src/node/repair-purses.ts';
 import { StrayMarks } from '../../../src/node/stray-marks.ts';
 import { Strays } from '../../../src/node/strays.ts';
 import { LOG_SILENT } from '../../../src/ports/log.ts';
@@ -59,6 +61,7 @@ class Cellar {
   readonly marks = new StrayMarks(partitionCount);
   readonly strays: Strays;
   readonly given: Given[] = [];
+  readonly purses = new RepairPurses(NODE_LIMITS_DEFAULT);
   doAllKnow = true;
   nowMs = 1000;
   #counter = 0;
@@ -89,6 +92,7 @@ class Cellar {
     this.strays = new Strays(context, this.storage, this.marks, {
       give: (partition, owner, done) => this.given.push({ partition, owner, done }),
       doAllKnow: () => this.doAllKnow,
+      purses: this.purses,
     });
   }
 
@@ -106,6 +110,8 @@ class Cellar {
 
   tick(ms = 5): void {
     this.nowMs += ms;
+    this.purses.pass(this.nowMs, 0, 0, true);
+    this.purses.release();
     this.strays.tick(this.nowMs);
     for (let i = 0; i < 20; i++) this.replica.commit();
   }
