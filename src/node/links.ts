@@ -79,7 +79,7 @@ export class Links implements Liveness, MembershipActions {
   #floor: Uint8Array = STAMP_NONE;
   framesSent = 0;
   messagesSent = 0;
-  /** The topology in force at this node, told in every frame. Set by the node. */
+  /** The topology in force at this node, told in every frame; one that it goes by is told a little earlier. */
   epoch = 0;
 
   constructor(options: LinksOptions, events: LinkEvents, wake: () => void) {
@@ -111,6 +111,8 @@ export class Links implements Liveness, MembershipActions {
     const self = members.find(({ id }) => id === this.#self.id);
     this.#self = self ?? this.#self;
     const ids = members.map(({ id }) => id);
+    // The last they hear of this node is the epoch it goes by now: they stay until they know it.
+    for (const [id, { up, number }] of before) if (up && !ids.includes(id)) this.ping(number);
     this.#membership.setMembers(self === undefined ? [...ids, this.#self.id] : ids, now);
     this.#arrange(members);
     for (const link of this.#links.values()) if (!before.has(link.member.id)) link.isNewcomer = true;

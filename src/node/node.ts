@@ -362,9 +362,10 @@ export class Node implements NodeApi, TransportHandler, LinkEvents {
     this.#flights.tick(now);
     this.#links.tick(now, this.#ports.clock.wall(), this.#replica.floor);
     this.#scans.sweep(now);
-    // A node that is no member any more waits to be ended, and begins nothing.
-    if (!this.#topology.has(this.id)) return;
-    for (const desk of this.#desks) desk.tick?.(now);
+    // A node that goes begins nothing: it waits for those who stay, and then to be ended.
+    const { isGoing } = this.#topologyDesk;
+    for (const desk of isGoing ? [this.#topologyDesk] : this.#desks) desk.tick?.(now);
+    if (isGoing) return;
     this.#facts.tick(now);
     this.#mender.tick(now);
   }

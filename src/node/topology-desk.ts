@@ -9,7 +9,8 @@
  *
  * An epoch goes into force here in this order: its note is durable; those who go by it are told, and have a
  * moment to say that they know (they hear nothing from us afterwards); the node adopts it; gossip says that this
- * node knows it. A node that is not a member any more takes no requests first, and finishes those under way.
+ * node knows it. A node that is not a member any more takes no requests first, finishes those under way, and stays
+ * for those who have not turned the page (`topology-farewell.ts`).
  */
 
 import type { ByteReader, ByteWriter } from '../base/bytes.ts';
@@ -46,6 +47,7 @@ import type { Desk } from './desk.ts';
 import type { Link } from './links.ts';
 import { PAST_WAIT_MS } from './past-desk.ts';
 import { TopologyDriver } from './topology-driver.ts';
+import { type Coming, Farewell } from './topology-farewell.ts';
 import { storedTopology, topologyKey, topologyNote } from './topology-note.ts';
 import { TopologyVotes } from './topology-votes.ts';
 import { canRead, TopologyWatch } from './topology-watch.ts';
@@ -55,11 +57,6 @@ export { knownTopology } from './topology-note.ts';
 const tickMs = 20;
 /** A note that could not be stored is handed to storage again after so long, milliseconds. */
 const storeAgainMs = 500;
-/** Those who go have so long to say that they know, milliseconds; they are told again this often. */
-const goodbyeMs = 2000;
-const goodbyeAgainMs = 300;
-/** Requests under way have so long to end at a node that goes, milliseconds; less than `goodbyeMs`. */
-const finishMs = 1200;
 
 /** What the desk needs of its node. */
 export interface TopologyNeighbours {
@@ -79,17 +76,6 @@ export interface TopologyNeighbours {
   wake(): void;
 }
 
-/** A later epoch on its way into force. */
-interface Coming {
-  readonly topology: Topology;
-  readonly value: Uint8Array;
-  isStored: boolean;
-  /** Monotonic time at which it was made durable, or the first try failed. */
-  storedAt: number;
-  storeAgainAt: number;
-  goodbyeAt: number;
-}
-
 export class TopologyDesk implements Desk {
   readonly family: number = FAMILY_TOPOLOGY;
   readonly #context: NodeContext;
@@ -98,6 +84,7 @@ export class TopologyDesk implements Desk {
   readonly #votes: TopologyVotes;
   readonly #watch: TopologyWatch;
   readonly #driver: TopologyDriver;
+  readonly #farewell: Farewell;
   #coming: Coming | undefined = undefined;
   /** The bytes of the epoch in force, once they were asked for. */
   #value: Uint8Array | undefined = undefined;
@@ -118,6 +105,7 @@ export class TopologyDesk implements Desk {
     this.#neighbours = neighbours;
     this.#watch = new TopologyWatch(context);
     this.#votes = new TopologyVotes(context, () => neighbours.unheard());
+    this.#farewell = new Farewell(context, this.#watch, () => neighbours.isBusy());
     this.#driver = new TopologyDriver(context, random, {
       prepare: (to, epoch, ballot) => {
         const writer = this.#writerTo(to);
@@ -152,6 +140,11 @@ export class TopologyDesk implements Desk {
   /** Why this node takes no requests, in words; undefined if it does. */
   get refusal(): string | undefined {
     return this.#refusal;
+  }
+
+  /** This node has no part in the next epoch and has shown that it knows, or is no member any more: it begins nothing. */
+  get isGoing(): boolean {
+    return this.#hasLeft || this.#farewell.isGoing;
   }
 
   /** Nothing is under way that ticks bring forward. */
@@ -245,7 +238,7 @@ export class TopologyDesk implements Desk {
     if (now < this.#tickAt || !this.#isStarted) return;
     this.#tickAt = now + tickMs;
     this.#bringIntoForce(now);
-    if (this.#hasLeft) return;
+    if (this.isGoing) return;
     this.#settle();
     this.#votes.tick(this.#isCaughtUp);
     this.#watch.tick(now, this.#known, this.#epoch, () => this.#bytes());
@@ -309,6 +302,11 @@ export class TopologyDesk implements Desk {
     return this.#coming?.topology.epoch ?? this.#context.topology.epoch;
   }
 
+  /** The bytes of that epoch. */
+  get #latest(): Uint8Array {
+    return this.#coming?.value ?? this.#bytes();
+  }
+
   /** The bytes of the epoch in force. */
   #bytes(): Uint8Array {
     this.#value ??= encodeTopology(this.#context.topology);
@@ -321,7 +319,7 @@ export class TopologyDesk implements Desk {
    * @throws CodedError `protocol` for one of another cluster
    */
   learn(topology: Topology): void {
-    if (this.#isStarted && !this.#hasLeft) this.#learn(topology, encodeTopology(topology));
+    if (this.#isStarted && !this.isGoing) this.#learn(topology, encodeTopology(topology));
   }
 
   /** An epoch was chosen here: everybody is told, those who go by it among them. */
@@ -342,7 +340,7 @@ export class TopologyDesk implements Desk {
     }
     const { epoch, phase } = topology;
     log.write('info', 'topology-learned', { epoch, phase, before: before.epoch });
-    this.#coming = { topology, value, isStored: false, storedAt: 0, storeAgainAt: Infinity, goodbyeAt: 0 };
+    this.#coming = { topology, value, isStored: false, storedAt: 0, storeAgainAt: Infinity };
     this.#store(this.#coming);
   }
 
@@ -366,7 +364,7 @@ export class TopologyDesk implements Desk {
     const coming = this.#coming;
     if (coming === undefined) return;
     if (now >= coming.storeAgainAt) this.#store(coming);
-    if (!coming.isStored || !this.#isFarewellOver(coming, now)) return;
+    if (!coming.isStored || !this.#farewell.isOver(coming, now)) return;
     this.#coming = undefined;
     this.#value = coming.value;
     this.#isDamaged = false;
@@ -377,23 +375,6 @@ export class TopologyDesk implements Desk {
     this.#judge();
     if (topology.has(this.#context.self)) this.#driver.topologyChanged(now);
     else this.#leave(topology);
-  }
-
-  /** Whether those who go know it, or cannot be waited for; and whether this node, if it goes, may do so. */
-  #isFarewellOver(coming: Coming, now: number): boolean {
-    const { topology, storedAt, value } = coming;
-    const waitedMs = now - storedAt;
-    const { links, self } = this.#context;
-    if (!topology.has(self)) return !this.#neighbours.isBusy() || waitedMs >= finishMs;
-    const going = [...links.all()].filter(
-      (link) => !topology.has(link.member.id) && canRead(link) && this.#watch.epochOf(link) < topology.epoch,
-    );
-    if (going.length === 0 || waitedMs >= goodbyeMs) return true;
-    if (now >= coming.goodbyeAt) {
-      coming.goodbyeAt = now + goodbyeAgainMs;
-      for (const link of going) this.#watch.tell(link, now, value);
-    }
-    return false;
   }
 
   /** What is in force is durable: others are told so. */
@@ -435,20 +416,19 @@ export class TopologyDesk implements Desk {
       const value = readTopology(reader);
       const epoch = encodedEpoch(value);
       const isNews = epoch === 0 || epoch > this.#known;
-      if (isNews && this.#isStarted && !this.#hasLeft) this.#learn(decodeTopology(value), value);
+      if (isNews && this.#isStarted && !this.isGoing) this.#learn(decodeTopology(value), value);
     } else if (type === TOPOLOGY_ASK) {
       const epoch = readAsk(reader);
-      if (this.#epoch > epoch) this.#watch.tell(link, this.#context.now(), this.#bytes());
+      if (this.#known > epoch) this.#watch.tell(link, this.#context.now(), this.#latest);
     } else throw new CodedError('protocol', 'none', `topology message of unknown type ${type}`);
   }
 
   /** Whether to vote on an epoch that a member asks about; if it is not the next one, one of both is behind. */
   #mayVote(link: Link, epoch: number): boolean {
     const now = this.#context.now();
-    const coming = this.#coming;
     if (!this.#isStarted || this.#hasLeft) return false;
     if (epoch <= this.#known) {
-      this.#watch.tell(link, now, coming === undefined ? this.#bytes() : coming.value);
+      this.#watch.tell(link, now, this.#latest);
       return false;
     }
     if (epoch > this.#known + 1) {
