@@ -78,6 +78,7 @@ export class Farewell {
       links.epoch = topology.epoch;
       links.announce();
     }
+    if (this.#context.mutants.has('leaver-goes-at-once')) return true;
     return now - this.#shownAt >= goodbyeMs || this.#unaware(topology, true).length === 0;
   }
 

@@ -79,6 +79,7 @@ describe('scenarios', () => {
       ['stray-comes-late', 'stray-dropped-early'],
       ['hints-of-gone', 'hint-of-gone-dropped'],
       ['most-are-lost', 'epoch-majority-of-next'],
+      ['last-page-copied-late', 'leaver-goes-at-once'],
     ] as const) {
       assert.throws(() => runScenario(story(name), undefined, new Set([mutant])), ScenarioError, mutant);
     }

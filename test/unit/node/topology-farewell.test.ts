@@ -43,8 +43,8 @@ function keyBetween(cluster: TopologyCluster, from: string): ByteString {
 }
 
 /** n4 leaves, and all but n2 have turned the last page. */
-function lateCopy(): TopologyCluster {
-  const cluster = new TopologyCluster({ nodes: 4, ...alone });
+function lateCopy(mutants: readonly string[] = []): TopologyCluster {
+  const cluster = new TopologyCluster({ nodes: 4, ...alone, mutants });
   cluster.mustBegin('n1', { kind: 'leave', id: 'n4' });
   untilAllAt(cluster, 'switch');
   cluster.seat('n2').storage.writeError = full;
@@ -76,6 +76,18 @@ describe('who goes', () => {
     assert.equal(cluster.untilSteady().has('n4'), false);
     assert.equal(hasLeft(cluster, 'n4'), true);
     assert.equal(cluster.mustRead('n1', key), 'value');
+    cluster.finish();
+  });
+
+  it('would leave a request without an owner if it went at once', () => {
+    const cluster = lateCopy(['leaver-goes-at-once']);
+    const key = keyBetween(cluster, 'n4');
+    assert.equal(hasLeft(cluster, 'n4'), true);
+    cluster.seat('n2').storage.writeError = undefined;
+    const write = cluster.answered(cluster.write('n2', key, 'value'));
+    assert.deepEqual([write.error?.code, write.error?.outcome], ['quorum-unreachable', 'fail']);
+    cluster.advance(600);
+    cluster.untilSteady();
     cluster.finish();
   });
 
