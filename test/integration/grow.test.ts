@@ -73,6 +73,15 @@ describe('a cluster of processes', { timeout: 240_000 }, () => {
     for (const end of ends.reverse()) await end();
   });
 
+  /** Three nodes that hold the keys, and the HTTP port of each. */
+  async function filledThree(): Promise<{ cluster: TestCluster; port: number; http: number[] }> {
+    const cluster = await TestCluster.start({ nodes: 3, flags });
+    ends.push(() => cluster.close());
+    const { port } = cluster;
+    await fill(port);
+    return { cluster, port, http: [0, 1, 2].map((i) => port + 2000 + i) };
+  }
+
   /** A process of its own that joins, as an operator would start it. */
   function starter(base: number, number: number, through: number): (words?: readonly string[]) => Started {
     const data = mkdtempSync(join(tmpdir(), 'dure-grow-'));
@@ -95,11 +104,7 @@ describe('a cluster of processes', { timeout: 240_000 }, () => {
   }
 
   it('takes a node in through any member, serves through it at once, and lets it go again', async () => {
-    const cluster = await TestCluster.start({ nodes: 3, flags });
-    ends.push(() => cluster.close());
-    const { port } = cluster;
-    const http = [0, 1, 2].map((i) => port + 2000 + i);
-    await fill(port);
+    const { cluster, port, http } = await filledThree();
     const load = new LightLoad([port, port + 1, port + 2]);
     ends.push(() => load.end());
     const start = starter(port, 4, http[2]!);
@@ -142,11 +147,7 @@ describe('a cluster of processes', { timeout: 240_000 }, () => {
   });
 
   it('goes on with a node that was killed half-way and started again, and with a whole stop in the middle', async () => {
-    const cluster = await TestCluster.start({ nodes: 3, flags });
-    ends.push(() => cluster.close());
-    const { port } = cluster;
-    const http = [0, 1, 2].map((i) => port + 2000 + i);
-    await fill(port);
+    const { cluster, port, http } = await filledThree();
     // Slow enough to be met in the middle.
     const start = starter(port, 4, http[0]!);
     const slow = ['--limits-move-bytes-per-second', '65536'];
@@ -167,11 +168,7 @@ describe('a cluster of processes', { timeout: 240_000 }, () => {
   });
 
   it('goes on without a node that is removed, which ends when it is started again, or when it is up alone', async () => {
-    const cluster = await TestCluster.start({ nodes: 3, flags });
-    ends.push(() => cluster.close());
-    const { port } = cluster;
-    const http = [0, 1, 2].map((i) => port + 2000 + i);
-    await fill(port);
+    const { cluster, port, http } = await filledThree();
     const start = starter(port, 4, http[0]!);
     const fourth = start();
     await fourth.says(/node-ready/);
