@@ -48,6 +48,7 @@ export class NodeDriver implements Turn {
   #intervalMs = 0;
   #quietTicks = 0;
   #tickAt = 0;
+  #lateMs = 0;
   #lagMs = 0;
   #lagMaxMs = 0;
   #turns = 0;
@@ -57,6 +58,11 @@ export class NodeDriver implements Turn {
     this.#tickMs = options.tickMs ?? 5;
     this.#quietTickMs = Math.max(this.#tickMs, options.quietTickMs ?? 40);
     this.#run = () => this.#endTurn();
+  }
+
+  /** How late the latest tick came, milliseconds. */
+  get lateMs(): number {
+    return this.#lateMs;
   }
 
   /** How late ticks come, milliseconds: an average over about the last 20. */
@@ -125,6 +131,7 @@ export class NodeDriver implements Turn {
     const now = this.#clock.monotonic();
     const late = Math.max(0, now - this.#tickAt - this.#intervalMs);
     this.#tickAt = now;
+    this.#lateMs = late;
     this.#lagMs += (late - this.#lagMs) / 20;
     if (late > this.#lagMaxMs) this.#lagMaxMs = late;
     this.#node?.tick();

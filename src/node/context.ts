@@ -52,8 +52,8 @@ export interface NodeContext {
   now(): number;
   /** Wall milliseconds. */
   wall(): number;
-  /** How late ticks come lately, milliseconds: see `Turn`. */
-  lagMs(): number;
+  /** How late the latest tick came, milliseconds: see `Turn`. */
+  lateMs(): number;
 }
 
 /** Whether a stamp lies further ahead of our clock than we believe anyone. */

@@ -113,6 +113,6 @@ export function makeContext(parts: ContextParts): NodeContext {
     mutants,
     now: () => clock.monotonic(),
     wall: () => clock.wall(),
-    lagMs: () => turn.lagMs ?? 0,
+    lateMs: () => turn.lateMs ?? 0,
   };
 }

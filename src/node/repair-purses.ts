@@ -69,14 +69,14 @@ export class RepairPurses {
   /**
    * Time passed.
    * @param requests of clients in flight
-   * @param lagMs how late ticks come lately, milliseconds
+   * @param lateMs how late this tick comes, milliseconds
    * @param isWorking whether something is to be read or fetched
    */
-  pass(now: number, requests: number, lagMs: number, isWorking: boolean): void {
+  pass(now: number, requests: number, lateMs: number, isWorking: boolean): void {
     const share = this.#repairShareMax;
     const isBusy = requests > requestsMany;
-    this.#timeGovernor.pass(now, lagMs, isWorking);
-    this.#moveGovernor.pass(now, lagMs, isWorking);
+    this.#timeGovernor.pass(now, lateMs, isWorking);
+    this.#moveGovernor.pass(now, lateMs, isWorking);
     const governed = this.#timeGovernor.share;
     this.#patient.pass(now, share * (isBusy ? patientPartCrowded : Math.max(patientPartCrowded, governed)));
     const urgentShare = Math.min(urgentShareMax, Math.max(urgentShareMin, share * urgentFactor));

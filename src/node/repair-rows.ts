@@ -225,7 +225,7 @@ export class RepairRows implements LocalRows {
   /** Time passes: refills the purses, and goes on with what waits. Call every few milliseconds. */
   tick(now: number): void {
     const { flights } = this.#context;
-    this.#purses.pass(now, flights.unanswered, this.#context.lagMs(), !this.isQuiet);
+    this.#purses.pass(now, flights.unanswered, this.#context.lateMs(), !this.isQuiet);
     if (this.isQuiet) return;
     for (const job of this.#jobs.filter(({ need }) => now >= need.until)) {
       if (this.#run?.job !== job) this.#finish(job, lateError());

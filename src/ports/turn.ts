@@ -9,8 +9,8 @@ export interface Turn {
   wake(): void;
 
   /**
-   * How late ticks come lately, milliseconds, on average over about a tenth of a second: how long a request waits
-   * behind other work of this process, or for a core. Absent: never late.
+   * How late the latest tick came, milliseconds: as long as that a request waits behind other work of this process, or
+   * for a core. Absent: never late.
    */
-  readonly lagMs?: number;
+  readonly lateMs?: number;
 }

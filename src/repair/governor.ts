@@ -9,12 +9,16 @@
  * (RFC 6817): a node that gives way does so before clients time out.
  */
 
-/** Ticks that are late by less, on average, are no reason to slow down, milliseconds. */
+/** Ticks that are late by less, on average over about the last 20, are no reason to slow down, milliseconds. */
 const lagMostMs = 1;
-/** Between two changes of the share, milliseconds: the average lag needs as long to follow. */
+const lagTicks = 20;
+/** Between two changes of the share by the average, milliseconds. */
 const stepMs = 50;
 const raise = 1 / 60;
 const lower = 0.75;
+/** One tick that is later than this is one of those moments that a client in a hundred feels, milliseconds. */
+const lateMostMs = 8;
+const lowerAtOnce = 0.5;
 /** The least: work goes on, however crowded the machine is. */
 const shareMin = 1 / 16;
 /** After so long without work the next begins as the first did, milliseconds. */
@@ -23,6 +27,7 @@ const restMs = 1000;
 export class Governor {
   readonly #shareFirst: number;
   #share: number;
+  #lagMs = 0;
   #stepAt = Number.NEGATIVE_INFINITY;
   #workAt = Number.NEGATIVE_INFINITY;
 
@@ -39,15 +44,17 @@ export class Governor {
 
   /**
    * Time passed. Call it at each tick.
-   * @param lagMs how late ticks come lately, on average, milliseconds
+   * @param lateMs how late this tick comes, milliseconds
    * @param isWorking whether there is work that would take more
    */
-  pass(now: number, lagMs: number, isWorking: boolean): void {
+  pass(now: number, lateMs: number, isWorking: boolean): void {
+    this.#lagMs += (lateMs - this.#lagMs) / lagTicks;
+    if (lateMs > lateMostMs) this.#share = Math.max(shareMin, this.#share * lowerAtOnce);
     if (isWorking) this.#workAt = now;
     else if (now - this.#workAt > restMs) this.#share = this.#shareFirst;
     if (now - this.#stepAt < stepMs) return;
     this.#stepAt = now;
-    if (lagMs > lagMostMs) this.#share = Math.max(shareMin, this.#share * lower);
+    if (this.#lagMs > lagMostMs) this.#share = Math.max(shareMin, this.#share * lower);
     else if (isWorking) this.#share = Math.min(1, this.#share + raise);
   }
 }

@@ -81,7 +81,7 @@ export class Side {
       mutants: new Set<string>(),
       now: () => this.nowMs,
       wall: () => WALL_MS,
-      lagMs: () => 0,
+      lateMs: () => 0,
     } as unknown as NodeContext;
     const { forest } = this;
     this.rows = new RepairRows({

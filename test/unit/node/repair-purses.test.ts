@@ -8,14 +8,14 @@ import { RepairPurses } from '../../../src/node/repair-purses.ts';
 const limits = { ...NODE_LIMITS_DEFAULT, moveBytesPerSecond: 8 * 1024 * 1024 };
 
 /** Fetches without end, 24 sessions of them, each of so many bytes; an answer takes 10 ms. */
-function fetched(purses: RepairPurses, ms: number, bytes: number, lagMs: number): number[] {
+function fetched(purses: RepairPurses, ms: number, bytes: number, lateMs: number): number[] {
   const answers: { readonly at: number }[] = [];
   const perTick: number[] = [];
   let now = 0;
   const ask = (): void => void answers.push({ at: now + 10 });
   for (let i = 0; i < 24; i++) purses.whenMoveAllowed(ask);
   for (; now < ms; now += 5) {
-    purses.pass(now, 0, lagMs, true);
+    purses.pass(now, 0, lateMs, true);
     const due = answers.filter(({ at }) => at <= now);
     for (const answer of due) {
       answers.splice(answers.indexOf(answer), 1);
