@@ -245,11 +245,12 @@ export class MoveDesk implements Desk {
         move.isUnderway = false;
         this.#underway--;
         const at = this.#context.now();
+        // What came stays, also where the comparison that was to prove it failed.
+        if (compared !== undefined) this.#count(compared.rowsTaken, compared.rowBytesTaken);
         if (error !== undefined || compared === undefined) {
           this.#retryAt.set(peer, at + retryMs);
           return;
         }
-        this.#count(compared.rowsTaken, compared.rowBytesTaken);
         if (!move.isFetched) this.#fetched++;
         move.isFetched = true;
         move.peers = move.peers.filter((id) => id !== peer);

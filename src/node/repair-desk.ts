@@ -447,9 +447,7 @@ export class RepairDesk implements Desk {
       outcome.unresolved === 0
         ? undefined
         : new CodedError('unavailable', 'none', `${outcome.unresolved} rows were left different for now`);
-    const failure = error ?? left;
-    if (failure !== undefined) task.done(failure, undefined);
-    else task.done(undefined, outcome);
+    task.done(error ?? left, outcome);
   }
 
   #wideFailed(task: WideTask, error: CodedError): void {

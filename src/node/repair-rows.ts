@@ -28,7 +28,8 @@ import { RowCarrier } from './row-carrier.ts';
 
 const pageEntries = 512;
 const runSlotsMax = 64;
-const jobsMax = 64;
+/** Jobs that wait: where owners change each member may have a dozen sessions with this node. */
+const jobsMax = 256;
 /** Where the stamp begins in a row. */
 const stampOffset = 2;
 /** What a row costs beside the time we see: the engine's own threads, the garbage. Milliseconds. */

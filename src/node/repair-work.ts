@@ -30,6 +30,7 @@ export interface CompareHow {
   readonly moves?: boolean;
 }
 
+/** With an error `compared`, if it is there, says what was exchanged before it. */
 export type CompareDone = (error: CodedError | undefined, compared: RepairCompared | undefined) => void;
 
 /** A comparison of one partition by full hashes. */

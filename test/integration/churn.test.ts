@@ -166,7 +166,7 @@ it('3 -> 5 -> 3 nodes under load: nothing lost, no errors, little moved', {
   workload.begin();
   await delay(2000);
   const from = workload.now();
-  await delay(5000);
+  await delay(12_000);
   figures.beforeP99 = figures.p99(from, workload.now());
 
   let fourth: NemesisNode | undefined;

@@ -178,14 +178,14 @@ describe('leaves', () => {
     const pair = pairOn(storage);
     storage.held = [];
     const codes: (string | undefined)[] = [];
-    for (let i = 0; i < 70; i++)
+    for (let i = 0; i < 262; i++)
       pair.a.rows.refresh([slot], needOf(pair.a), (error) => void codes.push(error?.code));
     assert.deepEqual(new Set(codes), new Set(['overloaded']));
     assert.equal(codes.length, 6);
     for (let i = 0; storage.held.length > 0 && i < 10; i++) for (const hand of storage.held.splice(0)) hand();
     storage.held = undefined;
     for (let i = 0; i < 20; i++) pair.a.pass(5);
-    assert.equal(codes.length, 70);
+    assert.equal(codes.length, 262);
     pair.a.put('key', 9);
     storage.evictions = 1;
     pair.a.nowMs += 1;
