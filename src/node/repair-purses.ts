@@ -20,10 +20,10 @@ const urgentPurseMs = 8;
 /** Urgent work may take so many times the share, within bounds. */
 const urgentFactor = 6;
 const urgentShareMin = 0.1;
+const urgentShareMax = 0.5;
 /** The least of both on a crowded machine: urgent work, and which part of its share patient work. */
 const urgentShareCrowded = 0.05;
 const patientPartCrowded = 1 / 4;
-const urgentShareMax = 0.5;
 /** More requests in flight than this, and patient work takes a quarter of its share, urgent work its least. */
 const requestsMany = 256;
 /** Bytes that a fetch is taken to bring until it has brought them: else all would be sent out at once. */
@@ -102,8 +102,8 @@ export class RepairPurses {
 
   #stand(waiter: Waiter): void {
     const { urgent, moves } = waiter;
-    const isLast = this.#waiters.some((other) => other.urgent === urgent && other.moves === moves);
-    if (!isLast && this.#mayRun(waiter)) this.#run(waiter);
+    const isQueue = this.#waiters.some((other) => other.urgent === urgent && other.moves === moves);
+    if (!isQueue && this.#mayRun(waiter)) this.#run(waiter);
     else this.#waiters.push(waiter);
   }
 
