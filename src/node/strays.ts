@@ -62,6 +62,8 @@ export class Strays {
   readonly #retryAt: Map<number, number> = new Map();
   /** Partitions in which rows were found. */
   readonly #found: Set<number> = new Set();
+  /** Partitions that were not held at the start, and were not looked at yet: mostly they are empty. */
+  readonly #unseen: Set<number> = new Set();
   readonly #droppedEarly: boolean;
   /** Partitions cleaned up and rows dropped since start. */
   cleaned = 0;
@@ -74,11 +76,14 @@ export class Strays {
     this.#neighbours = neighbours;
     this.#droppedEarly = context.mutants.has('stray-dropped-early');
     this.#hold();
+    for (const partition of marks.marked) this.#unseen.add(partition);
   }
 
-  /** Partitions that are known to hold rows of others. */
+  /** Partitions that hold rows of others, or may since owners changed; those of the start only once rows were found. */
   get count(): number {
-    return this.#found.size;
+    let count = 0;
+    for (const partition of this.#marks.marked) if (!this.#unseen.has(partition)) count++;
+    return count;
   }
 
   get isQuiet(): boolean {
@@ -95,8 +100,10 @@ export class Strays {
   #hold(): void {
     const { topology, self } = this.#context;
     this.#marks.hold((partition) => topology.isHolder(partition, self));
-    for (const partition of this.#found)
-      if (!this.#marks.marked.has(partition)) this.#found.delete(partition);
+    for (const partitions of [this.#found, this.#unseen]) {
+      for (const partition of partitions)
+        if (!this.#marks.marked.has(partition)) partitions.delete(partition);
+    }
   }
 
   /** Goes on. Call every few milliseconds. */
@@ -124,6 +131,7 @@ export class Strays {
     replica.notes.whenTraysWent({
       stored: () =>
         this.#read(work, slotStart(replica.horizons.slotsOf(partition).slotFirst), 1, (entries) => {
+          this.#unseen.delete(partition);
           if (entries.length === 0) this.#clean(work);
           else {
             this.#found.add(partition);

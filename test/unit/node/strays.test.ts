@@ -291,6 +291,30 @@ describe('rows of others', () => {
     for (const name of lost.names) assert.equal(cellar.has(name), false);
   });
 
+  it('are counted from the moment the owners change, not when it is their turn', () => {
+    const partitions = Array.from({ length: partitionCount }, (_, partition) => partition);
+    const isLost = (partition: number): boolean =>
+      founding.isHolder(partition, 'a') && !settled.isHolder(partition, 'a');
+    const mostly = partitions.filter(isLost).length;
+    assert.ok(mostly > 4, 'more than are looked after at a time');
+    const cellar = new Cellar(advanced(copying));
+    cellar.ticks(20);
+    assert.equal(cellar.strays.count, 0, 'what is not held at the start is no news');
+    for (const name of lost.names) cellar.put(name);
+    cellar.doAllKnow = false;
+    cellar.change(settled);
+    cellar.ticks(20);
+    assert.equal(cellar.strays.count, mostly);
+    cellar.doAllKnow = true;
+    cellar.ticks(20);
+    assert.equal(cellar.strays.count, 1, 'most were empty');
+    for (let i = 0; i < 3; i++) {
+      cellar.given.shift()!.done(undefined);
+      cellar.ticks(20);
+    }
+    assert.equal(cellar.strays.count, 0);
+  });
+
   it('stay if the partition is to be held here again before they are dropped', () => {
     const cellar = new Cellar(settled);
     for (const name of lost.names) cellar.put(name);
