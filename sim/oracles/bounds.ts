@@ -65,8 +65,8 @@ function isCalm(plan: Plan): boolean {
 
 /** Where W=N a flush needs a newcomer too, which may not have started yet: docs/design/known-holes.md. */
 function isFlushWaiting({ churn }: Plan, op: OpRecord): boolean {
-  const isMet = op.kind === 'flush' && op.code === 'quorum-unreachable' && op.outcome === 'fail';
-  return isMet && churn !== undefined && churn.changes.some(({ kind }) => kind === 'join');
+  if (op.kind !== 'flush' || op.code !== 'quorum-unreachable' || op.outcome !== 'fail') return false;
+  return churn?.changes.some(({ kind }) => kind === 'join') === true;
 }
 
 function judgeCalm(run: RunRecord): Finding[] {
