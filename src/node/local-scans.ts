@@ -29,6 +29,8 @@ const sweepPauseMs = 250;
 /** The same after a page with nothing to clean: a node that rests is not to be kept busy by it. */
 const sweepLookMs = 1000;
 const roundPauseMs = 30_000;
+/** A floor that could not be stored is laid on again after so long, milliseconds. */
+const floorAgainMs = 1000;
 /**
  * Expired rows are left alone for so long that all clocks agree they are dead, milliseconds, and for as
  * long as most other clocks do not agree with ours: what a clock that jumped ahead took away is gone.
@@ -71,6 +73,7 @@ export class LocalScans {
   #walks = 0;
   #sweepFrom: RowKey = slotStart(0);
   #sweepAt = 0;
+  #floorAt = 0;
   #sweepFast = false;
   #sweeping = false;
 
@@ -287,12 +290,21 @@ export class LocalScans {
     this.#sweepFast = true;
   }
 
+  /** A floor that met a full disk is stored once there is space: until it is, no row is dropped here. */
+  #layFloor(now: number): void {
+    const replica = this.#replica;
+    if (replica.isFloorDurable || now < this.#floorAt) return;
+    this.#floorAt = now + floorAgainMs;
+    replica.raiseFloor(replica.floor, undefined);
+  }
+
   /**
    * Cleans up one more page: deletes rows that a flush declared dead, and takes the value out of rows
    * that expired long ago (the tombstone that is left keeps them dead). Call every tick; it walks all
    * of storage over and over, slowly unless there was a flush.
    */
   sweep(now: number): void {
+    this.#layFloor(now);
     if (this.#sweeping || (!this.#sweepFast && now < this.#sweepAt)) return;
     const from = this.#sweepFrom;
     this.#sweeping = true;
