@@ -8,9 +8,10 @@
  * acknowledged to us as durable: both say that its disk stands at least there.
  *
  * A life of a member is told what the card said when it first asked, however often it asks: what it has
- * acknowledged since says nothing about the disk it began with. A member that acknowledged something before
- * it ever said where it stands has a card without an actor. Cards that changed are stored about once a
- * second, and at once when they are new or more counters are reserved.
+ * acknowledged since says nothing about the disk it began with. Until a MARK shows that it heard the answer,
+ * that is stored with the card: this node may be started again before it is asked again. A member that
+ * acknowledged something before it ever said where it stands has a card without an actor. Cards that changed
+ * are stored about once a second, and at once when they are new or more counters are reserved.
  */
 
 import { ByteReader, ByteWriter } from '../base/bytes.ts';
@@ -26,6 +27,9 @@ import { stampLogical, stampTime } from '../rows/row.ts';
 import type { Past } from '../wire/past-messages.ts';
 import { PAST_BYTES, readPast, writePast } from '../wire/past-messages.ts';
 
+/** How long a note is: the card alone, with a life that was told "we never met", with one that was told more. */
+const noteBytes: readonly number[] = [PAST_BYTES, PAST_BYTES + 5, 2 * PAST_BYTES + 5];
+
 /** A member's card. */
 class Card {
   generation = 0;
@@ -38,6 +42,8 @@ class Card {
   /** The life that asked last, and what it was told. */
   askId = -1;
   told: Past | undefined = undefined;
+  /** The life that asked last has not said where it stands since: it may ask again. */
+  mayAskAgain = false;
   dirty = false;
 
   raise(time: number, logical: number): void {
@@ -46,6 +52,18 @@ class Card {
     this.logical = logical;
     this.dirty = true;
   }
+}
+
+/** The card, and after it `u32 askId | u8 known | past, if known` while that life may ask again. */
+function noteOf(card: Card): Uint8Array {
+  const writer = new ByteWriter(2 * PAST_BYTES + 5);
+  writePast(writer, card);
+  if (card.mayAskAgain) {
+    writer.u32(card.askId);
+    writer.u8(card.told === undefined ? 0 : 1);
+    if (card.told !== undefined) writePast(writer, card.told);
+  }
+  return sealed(writer.view());
 }
 
 function noteKey(id: NodeId): string {
@@ -82,9 +100,14 @@ export class PastMemory {
     for (const [id, card] of this.#cards) {
       const note = storage.get(noteKey(id));
       const body = note === undefined ? undefined : unsealedBody(note);
-      if (body?.length !== PAST_BYTES) continue;
-      Object.assign(card, readPast(new ByteReader(body)));
+      if (body === undefined || !noteBytes.includes(body.length)) continue;
+      const reader = new ByteReader(body);
+      Object.assign(card, readPast(reader));
       card.known = true;
+      if (reader.remaining === 0) continue;
+      card.mayAskAgain = true;
+      card.askId = reader.u32();
+      if (reader.u8() !== 0) card.told = readPast(reader);
     }
   }
 
@@ -103,6 +126,7 @@ export class PastMemory {
     if (card === undefined) return undefined;
     if (card.askId !== askId) {
       card.askId = askId;
+      card.mayAskAgain = true;
       card.told = undefined;
       const { generation, actor, reserved, time, logical } = card;
       if (card.known) card.told = { generation, actor, reserved, time, logical };
@@ -118,6 +142,9 @@ export class PastMemory {
     const isSame = past.generation === card.generation && past.actor === card.actor;
     const isNameless = card.known && card.actor === 0;
     if (card.known && !isNewer && !isSame && !isNameless) return; // it has not heard us yet: we know of a later life
+    // It writes on the card only what is durable after it heard us: the answer is not needed any more.
+    card.dirty ||= card.mayAskAgain;
+    card.mayAskAgain = false;
     const { generation, actor, reserved, time, logical } = past;
     if (!card.known || (isNewer && !isNameless)) {
       Object.assign(card, { generation, actor, reserved, time, logical, known: true, dirty: true });
@@ -179,9 +206,7 @@ export class PastMemory {
     for (const [id, card] of this.#cards) {
       if (!card.dirty || !card.known) continue;
       card.dirty = false;
-      const writer = new ByteWriter(PAST_BYTES);
-      writePast(writer, card);
-      replica.note(noteKey(id), sealed(writer.view()), {
+      replica.note(noteKey(id), noteOf(card), {
         stored: (error?: CodedError) => {
           if (error !== undefined) card.dirty = true;
         },

@@ -92,6 +92,53 @@ describe('cards of members that come and go', () => {
     assert.equal(read.of('a'), undefined);
     assert.equal(read.of('b')?.actor, 9);
   });
+
+  /** The memory of the next life, from what lies in storage. */
+  function reloaded(notes: Notes): PastMemory {
+    const memory = new PastMemory(['a']);
+    memory.load(new ManualStorage(true, notes.entries));
+    return memory;
+  }
+
+  it('who asked is told the same after a restart, whatever it acknowledged since; its next life is told all', () => {
+    const memory = new PastMemory(['a']);
+    const notes = new Notes();
+    memory.marked('a', past);
+    assert.equal(memory.tell('a', 0xffff_fff1)?.time, 50);
+    memory.acknowledged('a', 70, 1);
+    stored(memory, notes);
+    const next = reloaded(notes);
+    assert.deepEqual(next.tell('a', 0xffff_fff1), past);
+    assert.equal(next.tell('a', 2)?.time, 70);
+  });
+
+  it('so is who was told that it was never met', () => {
+    const memory = new PastMemory(['a']);
+    const notes = new Notes();
+    assert.equal(memory.tell('a', 1), undefined);
+    memory.acknowledged('a', 70, 1);
+    stored(memory, notes);
+    const next = reloaded(notes);
+    assert.equal(next.tell('a', 1), undefined);
+    assert.equal(next.tell('a', 2)?.time, 70);
+  });
+
+  it('once it said where it stands the answer is not kept any more', () => {
+    const memory = new PastMemory(['a']);
+    const notes = new Notes();
+    memory.marked('a', past);
+    stored(memory, notes);
+    const lengthOf = (): number => [...notes.entries.values()][0]!.length;
+    const alone = lengthOf();
+    memory.tell('a', 1);
+    memory.acknowledged('a', 70, 1);
+    stored(memory, notes);
+    assert.ok(lengthOf() > alone);
+    memory.marked('a', past);
+    stored(memory, notes);
+    assert.equal(lengthOf(), alone);
+    assert.equal(reloaded(notes).tell('a', 1)?.time, 70);
+  });
 });
 
 describe('members that are asked what they remember', () => {
