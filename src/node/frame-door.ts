@@ -66,8 +66,9 @@ export class FrameDoor {
 
   /** Before anything a new life of a peer says is heeded: what it acknowledged before may be lost with its disk. */
   #reborn(link: Link): void {
-    const { links, flights, mutants } = this.#context;
+    const { links, flights, past, mutants } = this.#context;
     links.reborn(link);
+    past.reborn(link.member.id);
     if (!mutants.has('former-life-counted')) flights.peerReborn(link.member.id);
   }
 }

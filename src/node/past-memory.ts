@@ -7,11 +7,12 @@
  * to have reached. That reading comes from its own word (MARK, some times a second) and from each row it
  * acknowledged to us as durable: both say that its disk stands at least there.
  *
- * A life of a member is told what the card said when it first asked, however often it asks: what it has
- * acknowledged since says nothing about the disk it began with. Until a MARK shows that it heard the answer,
- * that is stored with the card: this node may be started again before it is asked again. A member that
- * acknowledged something before it ever said where it stands has a card without an actor. Cards that changed
- * are stored about once a second, and at once when they are new or more counters are reserved.
+ * A life of a member is told what the card said when it began, however late and often it asks: what it has
+ * acknowledged itself says nothing about the disk it began with. Its first question may be lost on the way, and rows
+ * be acknowledged before the second: they lie on the card, apart, until it has asked or another life is heard. Until
+ * a MARK shows that it heard the answer, that is stored with the card: this node may be started again before it is
+ * asked again. A member that acknowledged something before it ever said where it stands has a card without an actor.
+ * Cards that changed are stored about once a second, and at once when they are new or more counters are reserved.
  */
 
 import { ByteReader, ByteWriter } from '../base/bytes.ts';
@@ -37,8 +38,12 @@ class Card {
   reserved = 0;
   time = 0;
   logical = 0;
-  /** Whether anything is known of the member. */
+  /** Whether anything is known of the member, but for what lies apart. */
   known = false;
+  /** What the present life acknowledged before it asked: the greatest clock reading; 0 for nothing. */
+  apartTime = 0;
+  apartLogical = 0;
+  hasAsked = false;
   /** The life that asked last, and what it was told. */
   askId = -1;
   told: Past | undefined = undefined;
@@ -46,18 +51,46 @@ class Card {
   mayAskAgain = false;
   dirty = false;
 
+  get isEmpty(): boolean {
+    return !this.known && this.apartTime === 0;
+  }
+
   raise(time: number, logical: number): void {
     if (time < this.time || (time === this.time && logical <= this.logical)) return;
     this.time = time;
     this.logical = logical;
     this.dirty = true;
   }
+
+  raiseApart(time: number, logical: number): void {
+    if (time < this.apartTime || (time === this.apartTime && logical <= this.apartLogical)) return;
+    this.apartTime = time;
+    this.apartLogical = logical;
+    this.dirty = true;
+  }
+
+  /** What lies apart is as good as the rest from now on: whoever asks next is another life. */
+  join(): void {
+    if (this.apartTime === 0) return;
+    this.known = true;
+    this.raise(this.apartTime, this.apartLogical);
+    this.apartTime = 0;
+    this.apartLogical = 0;
+  }
+
+  /** All that is known, as it is stored. */
+  get whole(): Past {
+    const { generation, actor, reserved, time, logical, apartTime, apartLogical } = this;
+    const isApartLater = apartTime > time || (apartTime === time && apartLogical > logical);
+    if (isApartLater) return { generation, actor, reserved, time: apartTime, logical: apartLogical };
+    return { generation, actor, reserved, time, logical };
+  }
 }
 
 /** The card, and after it `u32 askId | u8 known | past, if known` while that life may ask again. */
 function noteOf(card: Card): Uint8Array {
   const writer = new ByteWriter(2 * PAST_BYTES + 5);
-  writePast(writer, card);
+  writePast(writer, card.whole);
   if (card.mayAskAgain) {
     writer.u32(card.askId);
     writer.u8(card.told === undefined ? 0 : 1);
@@ -114,12 +147,13 @@ export class PastMemory {
   /** What is remembered of a member; undefined if nothing is. */
   of(id: NodeId): Past | undefined {
     const card = this.#cards.get(id);
-    return card?.known ? card : undefined;
+    return card === undefined || card.isEmpty ? undefined : card.whole;
   }
 
   /**
    * What to tell a member that asks.
-   * @param askId a number that its life drew: what was remembered when it first asked is the answer
+   * @param askId a number that its life drew: what was remembered when it first asked is the answer, but for what it
+   * acknowledged itself
    */
   tell(id: NodeId, askId: number): Past | undefined {
     const card = this.#cards.get(id);
@@ -130,8 +164,18 @@ export class PastMemory {
       card.told = undefined;
       const { generation, actor, reserved, time, logical } = card;
       if (card.known) card.told = { generation, actor, reserved, time, logical };
+      card.hasAsked = true;
+      card.join();
     }
     return card.told;
+  }
+
+  /** Another life of a member is heard for the first time: what the one before acknowledged, its disk must hold. */
+  reborn(id: NodeId): void {
+    const card = this.#cards.get(id);
+    if (card === undefined) return;
+    card.join();
+    card.hasAsked = false;
   }
 
   /** A member says where it stands, and that it is sure of it. */
@@ -162,10 +206,12 @@ export class PastMemory {
   acknowledged(id: NodeId, time: number, logical: number): void {
     const card = this.#cards.get(id);
     if (card === undefined) return;
-    if (!card.known) {
-      card.known = true;
-      this.isUrgent = true;
+    if (card.isEmpty) this.isUrgent = true;
+    if (!card.hasAsked) {
+      card.raiseApart(time, logical);
+      return;
     }
+    card.known = true;
     card.raise(time, logical);
   }
 
@@ -204,7 +250,7 @@ export class PastMemory {
       });
     }
     for (const [id, card] of this.#cards) {
-      if (!card.dirty || !card.known) continue;
+      if (!card.dirty || card.isEmpty) continue;
       card.dirty = false;
       replica.note(noteKey(id), noteOf(card), {
         stored: (error?: CodedError) => {

@@ -141,6 +141,62 @@ describe('cards of members that come and go', () => {
   });
 });
 
+describe('what a life acknowledges before it is heard to ask', () => {
+  const { time } = past;
+
+  it('is not told to itself, however late and often it asks, and is told to the next', () => {
+    const memory = new PastMemory(['a']);
+    memory.marked('a', past);
+    memory.reborn('a');
+    // Its first question was lost on the way.
+    memory.acknowledged('a', time + 10, 0);
+    assert.deepEqual(memory.tell('a', 1), past);
+    memory.acknowledged('a', time + 20, 0);
+    assert.deepEqual(memory.tell('a', 1), past);
+    memory.reborn('a');
+    assert.deepEqual(memory.tell('a', 2), { ...past, time: time + 20, logical: 0 });
+  });
+
+  it('is told to the next life also if it never asked', () => {
+    const memory = new PastMemory(['a']);
+    memory.marked('a', past);
+    memory.reborn('a');
+    memory.acknowledged('a', time, past.logical + 1);
+    memory.reborn('a');
+    assert.deepEqual(memory.tell('a', 2), { ...past, logical: past.logical + 1 });
+  });
+
+  it('does not hide what its member is remembered by from before', () => {
+    const memory = new PastMemory(['a']);
+    memory.marked('a', past);
+    memory.tell('a', 1);
+    memory.acknowledged('a', time + 10, 0);
+    memory.reborn('a');
+    memory.acknowledged('a', time + 5, 0);
+    assert.equal(memory.tell('a', 2)?.time, time + 10);
+  });
+
+  it('of a member that was never met is no memory for itself, and one without an actor for the next life', () => {
+    const memory = new PastMemory(['a']);
+    memory.acknowledged('a', time, 1);
+    assert.equal(memory.tell('a', 1), undefined);
+    memory.reborn('a');
+    assert.deepEqual(memory.tell('a', 2), { generation: 0, actor: 0, reserved: 0, time, logical: 1 });
+  });
+
+  it('is stored at once if nothing was known, and read back', () => {
+    const memory = new PastMemory(['a']);
+    memory.acknowledged('a', time, 1);
+    assert.ok(memory.isUrgent);
+    const notes = new Notes();
+    memory.store(notes.replica);
+    notes.commit();
+    const read = new PastMemory(['a']);
+    read.load(new ManualStorage(true, notes.entries));
+    assert.equal(read.tell('a', 2)?.time, time);
+  });
+});
+
 describe('members that are asked what they remember', () => {
   const link = (id: string): Link => new Link(pumpedMember(id), 0, 0);
 
