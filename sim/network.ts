@@ -115,6 +115,8 @@ export class SimNetwork {
   /** Frames lost, doubled or put out of order one by one. */
   framesDropped = 0;
   framesStrayed = 0;
+  /** Pipes refuse nothing, however few frames the plan lets them hold. */
+  isRoomy = false;
   #healed = false;
   readonly #schedule: Schedule;
   readonly #prng: Prng;
@@ -332,8 +334,8 @@ export class SimNetwork {
   #send(from: number, to: number, frame: Uint8Array): boolean {
     if (to < 0 || to === from) return false;
     const pipe = this.#pipes[from]![to]!;
-    if (!pipe.up || !pipe.wanted || pipe.queue.length - pipe.head >= this.#profile.queueFramesMax)
-      return false;
+    const isFull = !this.isRoomy && pipe.queue.length - pipe.head >= this.#profile.queueFramesMax;
+    if (!pipe.up || !pipe.wanted || isFull) return false;
     if (pipe.deaf || pipe.toLife !== this.#lives[to]) return true;
     let sent = frame;
     if (pipe.corruptNext > 0) {

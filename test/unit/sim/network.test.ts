@@ -133,6 +133,28 @@ describe('simulated network', () => {
     assert.ok(kept.size > 4, 'different runs lose differently');
   });
 
+  it('refuses what is more than a pipe holds, unless pipes are roomy', () => {
+    const { schedule, network, handlers } = benchOf(['a', 'b'], 1, { ...PROFILE, queueFramesMax: 8 });
+    const b = new RecordingHandler();
+    handlers[0] = new RecordingHandler();
+    handlers[1] = b;
+    const transport = network.attach(0, ['a', 'b']);
+    network.attach(1, ['a', 'b']);
+    schedule.runUntil(1_000_000);
+    const sent = (count: number): number => {
+      const frames = Array.from({ length: count }, (_, i) => transport.send('b', sampleFrame(20, i)));
+      return frames.filter((taken) => taken).length;
+    };
+    assert.equal(sent(12), 8);
+    network.isRoomy = true;
+    assert.equal(sent(4), 4);
+    network.isRoomy = false;
+    assert.equal(sent(1), 0);
+    schedule.runUntil(schedule.now + 1_000_000);
+    assert.equal(b.frames.length, 12);
+    assert.equal(sent(12), 8);
+  });
+
   it('damages frames on demand, without touching the bytes of the sender', () => {
     const { schedule, network, b, transport } = up(1);
     network.corrupt(0, 1, 2);
