@@ -31,8 +31,7 @@ export function judgeBounds(run: RunRecord): Finding[] {
       !wild &&
       op.outcome !== 'ok' &&
       op.outcome !== 'pending' &&
-      op.code !== 'siblings-full' &&
-      !isQueueFull(run.plan, op)
+      op.code !== 'siblings-full'
     ) {
       find('bounds', `after healing ${opText(op)} failed: ${op.code}`);
     }
@@ -62,11 +61,6 @@ function isCalm(plan: Plan): boolean {
     plan.requestsMax > 100 &&
     plan.network.queueFramesMax > 100
   );
-}
-
-/** A pipe that holds eight frames only is lost to the comparisons of one moment, and dialled again in the next. */
-function isQueueFull({ network }: Plan, op: OpRecord): boolean {
-  return network.queueFramesMax < 100 && op.code === 'quorum-unreachable';
 }
 
 /** Where W=N a flush needs a newcomer too, which may not have started yet: docs/design/known-holes.md. */
