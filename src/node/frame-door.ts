@@ -8,7 +8,7 @@
 
 import { CodedError } from '../base/errors.ts';
 import type { NodeId, Transport } from '../ports/transport.ts';
-import { checkFrame, frameEpoch } from '../wire/frame.ts';
+import { checkFrame, frameEpoch, frameLife } from '../wire/frame.ts';
 import { decodeMessages } from '../wire/messages.ts';
 import type { NodeContext } from './context.ts';
 import type { Desk } from './desk.ts';
@@ -51,7 +51,7 @@ export class FrameDoor {
         return;
       }
       links.heard(link, now());
-      if (link.frameOrder.isFirstOfLife) this.#reborn(link);
+      if (link.frameOrder.isFirstOfLife) this.#met(link, frameLife(frame));
       topology.heardEpoch(link, frameEpoch(frame));
       if (link.frameOrder.hasGap) for (const desk of desks) desk.framesLost?.(link);
       decodeMessages(frame, link, peers);
@@ -65,10 +65,11 @@ export class FrameDoor {
   }
 
   /** Before anything a new life of a peer says is heeded: what it acknowledged before may be lost with its disk. */
-  #reborn(link: Link): void {
+  #met(link: Link, life: number): void {
     const { links, flights, past, mutants } = this.#context;
+    past.met(link.member.id, life);
+    if (!link.frameOrder.isReborn) return;
     links.reborn(link);
-    past.reborn(link.member.id);
     if (!mutants.has('former-life-counted')) flights.peerReborn(link.member.id);
   }
 }

@@ -7,12 +7,11 @@
  * to have reached. That reading comes from its own word (MARK, some times a second) and from each row it
  * acknowledged to us as durable: both say that its disk stands at least there.
  *
- * A life of a member is told what the card said when it began, however late and often it asks: what it has
- * acknowledged itself says nothing about the disk it began with. Its first question may be lost on the way, and rows
- * be acknowledged before the second: they lie on the card, apart, until it has asked or another life is heard. Until
- * a MARK shows that it heard the answer, that is stored with the card: this node may be started again before it is
- * asked again. A member that acknowledged something before it ever said where it stands has a card without an actor.
- * Cards that changed are stored about once a second, and at once when they are new or more counters are reserved.
+ * A life of a member is told what the card said when its first frame came, however late and often it asks: what
+ * it has acknowledged since says nothing about the disk it began with. Until a MARK shows that it heard the answer,
+ * that is stored with the card: this node may be started again before it is asked. A member that
+ * acknowledged something before it ever said where it stands has a card without an actor. Cards that changed
+ * are stored about once a second, and at once when they are new or more counters are reserved.
  */
 
 import { ByteReader, ByteWriter } from '../base/bytes.ts';
@@ -28,8 +27,11 @@ import { stampLogical, stampTime } from '../rows/row.ts';
 import type { Past } from '../wire/past-messages.ts';
 import { PAST_BYTES, readPast, writePast } from '../wire/past-messages.ts';
 
-/** How long a note is: the card alone, with a life that was told "we never met", with one that was told more. */
-const noteBytes: readonly number[] = [PAST_BYTES, PAST_BYTES + 5, 2 * PAST_BYTES + 5];
+/** How long a note is: the card alone, with a life that is told "we never met", with one that is told more. */
+const noteBytes: readonly number[] = [PAST_BYTES, PAST_BYTES + 9, 2 * PAST_BYTES + 9];
+
+const TOLD = 1;
+const ASKED = 2;
 
 /** A member's card. */
 class Card {
@@ -38,21 +40,23 @@ class Card {
   reserved = 0;
   time = 0;
   logical = 0;
-  /** Whether anything is known of the member, but for what lies apart. */
+  /** Whether anything is known of the member. */
   known = false;
-  /** What the present life acknowledged before it asked: the greatest clock reading; 0 for nothing. */
-  apartTime = 0;
-  apartLogical = 0;
-  hasAsked = false;
-  /** The life that asked last, and what it was told. */
+  /** The life that was met last, by the number in its frames; 0: none. */
+  life = 0;
+  /** The number it asks with; -1: it has not asked yet. */
   askId = -1;
+  /** What it is told. */
   told: Past | undefined = undefined;
-  /** The life that asked last has not said where it stands since: it may ask again. */
-  mayAskAgain = false;
+  /** It has not said where it stands since: it may ask, or ask again. */
+  mayAsk = false;
   dirty = false;
 
-  get isEmpty(): boolean {
-    return !this.known && this.apartTime === 0;
+  /** A life of the member begins, as far as this node can tell: what is known now is what it is told. */
+  begin(): void {
+    this.mayAsk = true;
+    const { generation, actor, reserved, time, logical } = this;
+    this.told = this.known ? { generation, actor, reserved, time, logical } : undefined;
   }
 
   raise(time: number, logical: number): void {
@@ -61,39 +65,17 @@ class Card {
     this.logical = logical;
     this.dirty = true;
   }
-
-  raiseApart(time: number, logical: number): void {
-    if (time < this.apartTime || (time === this.apartTime && logical <= this.apartLogical)) return;
-    this.apartTime = time;
-    this.apartLogical = logical;
-    this.dirty = true;
-  }
-
-  /** What lies apart is as good as the rest from now on: whoever asks next is another life. */
-  join(): void {
-    if (this.apartTime === 0) return;
-    this.known = true;
-    this.raise(this.apartTime, this.apartLogical);
-    this.apartTime = 0;
-    this.apartLogical = 0;
-  }
-
-  /** All that is known, as it is stored. */
-  get whole(): Past {
-    const { generation, actor, reserved, time, logical, apartTime, apartLogical } = this;
-    const isApartLater = apartTime > time || (apartTime === time && apartLogical > logical);
-    if (isApartLater) return { generation, actor, reserved, time: apartTime, logical: apartLogical };
-    return { generation, actor, reserved, time, logical };
-  }
 }
 
-/** The card, and after it `u32 askId | u8 known | past, if known` while that life may ask again. */
+/** The card, and after it `u32 life | u32 askId | u8 flags | past, if TOLD` while that life may ask. */
 function noteOf(card: Card): Uint8Array {
-  const writer = new ByteWriter(2 * PAST_BYTES + 5);
-  writePast(writer, card.whole);
-  if (card.mayAskAgain) {
-    writer.u32(card.askId);
-    writer.u8(card.told === undefined ? 0 : 1);
+  const writer = new ByteWriter(2 * PAST_BYTES + 9);
+  writePast(writer, card);
+  if (card.mayAsk) {
+    const hasAsked = card.askId >= 0;
+    writer.u32(card.life);
+    writer.u32(hasAsked ? card.askId : 0);
+    writer.u8((card.told === undefined ? 0 : TOLD) | (hasAsked ? ASKED : 0));
     if (card.told !== undefined) writePast(writer, card.told);
   }
   return sealed(writer.view());
@@ -138,44 +120,45 @@ export class PastMemory {
       Object.assign(card, readPast(reader));
       card.known = true;
       if (reader.remaining === 0) continue;
-      card.mayAskAgain = true;
-      card.askId = reader.u32();
-      if (reader.u8() !== 0) card.told = readPast(reader);
+      card.mayAsk = true;
+      card.life = reader.u32();
+      const askId = reader.u32();
+      const flags = reader.u8();
+      if ((flags & ASKED) !== 0) card.askId = askId;
+      if ((flags & TOLD) !== 0) card.told = readPast(reader);
     }
   }
 
   /** What is remembered of a member; undefined if nothing is. */
   of(id: NodeId): Past | undefined {
     const card = this.#cards.get(id);
-    return card === undefined || card.isEmpty ? undefined : card.whole;
+    return card?.known ? card : undefined;
   }
 
   /**
-   * What to tell a member that asks.
-   * @param askId a number that its life drew: what was remembered when it first asked is the answer, but for what it
-   * acknowledged itself
+   * The first frame of a life of a member came, as far as this node can tell. It may acknowledge rows before its
+   * question arrives, so what it is to be told is laid aside now.
+   * @param life the number in its frames
+   */
+  met(id: NodeId, life: number): void {
+    const card = this.#cards.get(id);
+    if (card === undefined || card.life === life) return;
+    card.life = life;
+    card.askId = -1;
+    card.begin();
+  }
+
+  /**
+   * What to tell a member that asks: what was remembered when its life was met.
+   * @param askId a number that its life drew: one of a life that was not met is told what is remembered now
    */
   tell(id: NodeId, askId: number): Past | undefined {
     const card = this.#cards.get(id);
     if (card === undefined) return undefined;
-    if (card.askId !== askId) {
-      card.askId = askId;
-      card.mayAskAgain = true;
-      card.told = undefined;
-      const { generation, actor, reserved, time, logical } = card;
-      if (card.known) card.told = { generation, actor, reserved, time, logical };
-      card.hasAsked = true;
-      card.join();
-    }
+    const isFirst = card.askId < 0 && card.mayAsk;
+    if (card.askId !== askId && !isFirst) card.begin();
+    card.askId = askId;
     return card.told;
-  }
-
-  /** Another life of a member is heard for the first time: what the one before acknowledged, its disk must hold. */
-  reborn(id: NodeId): void {
-    const card = this.#cards.get(id);
-    if (card === undefined) return;
-    card.join();
-    card.hasAsked = false;
   }
 
   /** A member says where it stands, and that it is sure of it. */
@@ -187,8 +170,8 @@ export class PastMemory {
     const isNameless = card.known && card.actor === 0;
     if (card.known && !isNewer && !isSame && !isNameless) return; // it has not heard us yet: we know of a later life
     // It writes on the card only what is durable after it heard us: the answer is not needed any more.
-    card.dirty ||= card.mayAskAgain;
-    card.mayAskAgain = false;
+    card.dirty ||= card.mayAsk;
+    card.mayAsk = false;
     const { generation, actor, reserved, time, logical } = past;
     if (!card.known || (isNewer && !isNameless)) {
       Object.assign(card, { generation, actor, reserved, time, logical, known: true, dirty: true });
@@ -206,12 +189,10 @@ export class PastMemory {
   acknowledged(id: NodeId, time: number, logical: number): void {
     const card = this.#cards.get(id);
     if (card === undefined) return;
-    if (card.isEmpty) this.isUrgent = true;
-    if (!card.hasAsked) {
-      card.raiseApart(time, logical);
-      return;
+    if (!card.known) {
+      card.known = true;
+      this.isUrgent = true;
     }
-    card.known = true;
     card.raise(time, logical);
   }
 
@@ -250,7 +231,7 @@ export class PastMemory {
       });
     }
     for (const [id, card] of this.#cards) {
-      if (!card.dirty || card.isEmpty) continue;
+      if (!card.dirty || !card.known) continue;
       card.dirty = false;
       replica.note(noteKey(id), noteOf(card), {
         stored: (error?: CodedError) => {

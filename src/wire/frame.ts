@@ -160,8 +160,10 @@ export class FrameOrder {
   #newest = -1;
   /** Whether frames were missing between the one taken last and the one before it. */
   hasGap = false;
-  /** Whether the frame taken last is the first of a life, and lives before it are known. */
+  /** Whether the frame taken last is the first of a life. */
   isFirstOfLife = false;
+  /** Whether it is that, and lives before it are known. */
+  isReborn = false;
 
   /**
    * Whether the frame taken last is of a life that has ended, as far as frames can tell: a later one was met.
@@ -183,6 +185,7 @@ export class FrameOrder {
   take(frame: Uint8Array): boolean {
     const sequence = readU48(frame, sequenceAt);
     this.isFirstOfLife = false;
+    this.isReborn = false;
     if (readU32(frame, lifeAt) !== this.#lives[0]) this.#turnTo(readU32(frame, lifeAt));
     if (sequence <= this.#sequences[0]!) return false;
     this.hasGap = sequence !== this.#sequences[0]! + 1;
@@ -198,7 +201,8 @@ export class FrameOrder {
       this.#sequences.splice(at, 1);
     }
     if (at < 0) {
-      this.isFirstOfLife = this.#lives.length > 0;
+      this.isFirstOfLife = true;
+      this.isReborn = this.#lives.length > 0;
       this.#newest = life;
     }
     this.#lives.unshift(life);

@@ -112,6 +112,38 @@ describe('cards of members that come and go', () => {
     assert.equal(next.tell('a', 2)?.time, 70);
   });
 
+  it('who is met and asks late is told what was known when it was met, also after a restart; its next life all', () => {
+    const memory = new PastMemory(['a']);
+    const notes = new Notes();
+    memory.marked('a', past);
+    memory.met('a', 0xffff_fff1);
+    memory.acknowledged('a', 70, 1);
+    stored(memory, notes);
+    const next = reloaded(notes);
+    for (const one of [memory, next]) {
+      one.met('a', 0xffff_fff1);
+      one.acknowledged('a', 80, 1);
+      assert.deepEqual([one.tell('a', 5), one.tell('a', 5)], [past, past]);
+      one.met('a', 6);
+      assert.equal(one.tell('a', 7)?.time, 80);
+    }
+  });
+
+  it('so is who was never met before', () => {
+    const memory = new PastMemory(['a']);
+    const notes = new Notes();
+    memory.met('a', 1);
+    memory.acknowledged('a', 70, 1);
+    stored(memory, notes);
+    const next = reloaded(notes);
+    for (const one of [memory, next]) {
+      one.met('a', 1);
+      assert.equal(one.tell('a', 0), undefined);
+      assert.equal(one.tell('a', 0), undefined);
+      assert.equal(one.tell('a', 2)?.time, 70);
+    }
+  });
+
   it('so is who was told that it was never met', () => {
     const memory = new PastMemory(['a']);
     const notes = new Notes();
@@ -141,28 +173,28 @@ describe('cards of members that come and go', () => {
   });
 });
 
-describe('what a life acknowledges before it is heard to ask', () => {
+describe('what a life acknowledges before its question is heard', () => {
   const { time } = past;
 
   it('is not told to itself, however late and often it asks, and is told to the next', () => {
     const memory = new PastMemory(['a']);
     memory.marked('a', past);
-    memory.reborn('a');
+    memory.met('a', 11);
     // Its first question was lost on the way.
     memory.acknowledged('a', time + 10, 0);
     assert.deepEqual(memory.tell('a', 1), past);
     memory.acknowledged('a', time + 20, 0);
     assert.deepEqual(memory.tell('a', 1), past);
-    memory.reborn('a');
+    memory.met('a', 12);
     assert.deepEqual(memory.tell('a', 2), { ...past, time: time + 20, logical: 0 });
   });
 
   it('is told to the next life also if it never asked', () => {
     const memory = new PastMemory(['a']);
     memory.marked('a', past);
-    memory.reborn('a');
+    memory.met('a', 13);
     memory.acknowledged('a', time, past.logical + 1);
-    memory.reborn('a');
+    memory.met('a', 14);
     assert.deepEqual(memory.tell('a', 2), { ...past, logical: past.logical + 1 });
   });
 
@@ -171,21 +203,23 @@ describe('what a life acknowledges before it is heard to ask', () => {
     memory.marked('a', past);
     memory.tell('a', 1);
     memory.acknowledged('a', time + 10, 0);
-    memory.reborn('a');
+    memory.met('a', 15);
     memory.acknowledged('a', time + 5, 0);
     assert.equal(memory.tell('a', 2)?.time, time + 10);
   });
 
   it('of a member that was never met is no memory for itself, and one without an actor for the next life', () => {
     const memory = new PastMemory(['a']);
+    memory.met('a', 10);
     memory.acknowledged('a', time, 1);
     assert.equal(memory.tell('a', 1), undefined);
-    memory.reborn('a');
+    memory.met('a', 16);
     assert.deepEqual(memory.tell('a', 2), { generation: 0, actor: 0, reserved: 0, time, logical: 1 });
   });
 
   it('is stored at once if nothing was known, and read back', () => {
     const memory = new PastMemory(['a']);
+    memory.met('a', 10);
     memory.acknowledged('a', time, 1);
     assert.ok(memory.isUrgent);
     const notes = new Notes();
@@ -193,6 +227,7 @@ describe('what a life acknowledges before it is heard to ask', () => {
     notes.commit();
     const read = new PastMemory(['a']);
     read.load(new ManualStorage(true, notes.entries));
+    read.met('a', 11);
     assert.equal(read.tell('a', 2)?.time, time);
   });
 });

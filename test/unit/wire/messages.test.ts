@@ -145,7 +145,8 @@ function lives(
     const writer = new ByteWriter();
     openFrame(writer);
     order.take(sealFrame(writer, life, sequence));
-    return order.isFirstOfLife ? 'first' : order.isOfPastLife ? 'past' : 'present';
+    if (order.isFirstOfLife) return order.isReborn ? 'reborn' : 'first';
+    return order.isOfPastLife ? 'past' : 'present';
   });
 }
 
@@ -161,7 +162,7 @@ describe('the order of frames', () => {
       [8, 3],
     ] as const;
     // The first life ever met ends none.
-    assert.deepEqual(lives(sent, order), ['present', 'first', 'past', 'present', 'first', 'past']);
+    assert.deepEqual(lives(sent, order), ['first', 'reborn', 'past', 'present', 'reborn', 'past']);
     // 9 was a late one.
     order.confirm();
     assert.deepEqual(
