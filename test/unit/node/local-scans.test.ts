@@ -10,8 +10,7 @@ import { rowKeyOf } from '../../../src/rows/key.ts';
 import { encodeStamp } from '../../../src/rows/row.ts';
 import { ManualStorage } from '../../support/manual-storage.ts';
 
-test('a flush that met a full disk is stored when there is space, though nobody asks for a row', () => {
-  const storage = new ManualStorage(true);
+function startedOn(storage: ManualStorage): Replica {
   const replica = new Replica({
     storage,
     durability: 'always',
@@ -22,6 +21,12 @@ test('a flush that met a full disk is stored when there is space, though nobody 
     mutants: new Set(),
   });
   replica.start({ time: 0, logical: 0 });
+  return replica;
+}
+
+test('a flush that met a full disk is stored when there is space, though nobody asks for a row', () => {
+  const storage = new ManualStorage(true);
+  const replica = startedOn(storage);
   const scans = new LocalScans(
     storage,
     replica,
@@ -49,15 +54,6 @@ test('a flush that met a full disk is stored when there is space, though nobody 
   }
   assert.equal(replica.isFloorDurable, true);
   assert.equal(replica.isPending(rowKeyOf('key')), false);
-  const again = new Replica({
-    storage,
-    durability: 'always',
-    log: LOG_SILENT,
-    wake: () => {},
-    noteOfCommit: () => undefined,
-    partitionCount: 64,
-    mutants: new Set(),
-  });
-  again.start({ time: 0, logical: 0 });
+  const again = startedOn(storage);
   assert.deepEqual(again.floor, stamp, 'a restart finds it');
 });
